@@ -1,0 +1,16 @@
+"""2-D convolution and pooling on NCHW batches: NumPy arrays on the CPU, CuPy arrays on the GPU.
+
+>>> import numpy as np, gpuconv
+>>> images = np.ones((8, 3, 32, 32), np.float32)
+>>> kernels = np.ones((16, 3, 3, 3), np.float32)
+>>> gpuconv.conv2d(images, kernels, padding="same").shape
+(8, 16, 32, 32)
+
+Importing this package imports no GPU library and compiles nothing; an engine is loaded at its first call.
+"""
+
+from gpuconv.api import avg_pool2d, conv2d, explain, max_pool2d
+from gpuconv.threads import get_num_threads, set_num_threads
+
+__all__ = ["avg_pool2d", "conv2d", "explain", "get_num_threads", "max_pool2d", "set_num_threads"]
+__version__ = "0.1.0"

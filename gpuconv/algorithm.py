@@ -1,0 +1,79 @@
+"""An algorithm, and the one place where the algorithm for a problem is chosen.
+
+Each backend lists its algorithms for an operator in order of preference, `cpu/__init__.py` and
+`cuda/__init__.py`; that list is the architecture on a page, as oneDNN's implementation lists are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpuconv.spec import ConvSpec, PoolSpec
+
+Spec = ConvSpec | PoolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One way to compute an operator.
+
+    Attributes
+    ----------
+    name : str
+        What the user writes to force it: `algorithm="conv_direct"`.
+    unsupported : callable
+        `unsupported(spec)` is the reason why the result would be wrong, or None: a matter of correctness.
+    worth : callable
+        `worth(spec)` says whether it is the fast choice among those that follow it: a matter of speed.
+    run : callable
+        `run(spec, *arrays)` computes into the output arrays.
+    """
+
+    name: str
+    unsupported: Callable[[Any], str | None]
+    worth: Callable[[Any], bool]
+    run: Callable[..., None]
+
+
+def select(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None) -> Algorithm:
+    """The first algorithm that is supported and worthwhile, else the first supported; or the one named.
+
+    Raises
+    ------
+    ValueError
+        If `name` is not in the list, or cannot run `spec`: the message says why.
+    """
+    if name is not None:
+        return _named(algorithms, spec, name)
+    supported = [algorithm for algorithm in algorithms if algorithm.unsupported(spec) is None]
+    if not supported:
+        reasons = "; ".join(f"{algorithm.name}: {algorithm.unsupported(spec)}" for algorithm in algorithms)
+        raise ValueError(f"no algorithm can run this problem: {reasons}")
+    return next((algorithm for algorithm in supported if algorithm.worth(spec)), supported[0])
+
+
+def explain(algorithms: Sequence[Algorithm], spec: Spec) -> list[tuple[str, str]]:
+    """(name, verdict) of each algorithm, the one that `select` takes first."""
+    chosen = select(algorithms, spec)
+    rest = [
+        (algorithm.name, _verdict(algorithm, spec)) for algorithm in algorithms if algorithm is not chosen
+    ]
+    return [(chosen.name, "selected"), *rest]
+
+
+def _verdict(algorithm: Algorithm, spec: Spec) -> str:
+    reason = algorithm.unsupported(spec)
+    if reason is not None:
+        return f"unsupported: {reason}"
+    return "supported, comes later in the list" if algorithm.worth(spec) else "supported, not worthwhile here"
+
+
+def _named(algorithms: Sequence[Algorithm], spec: Spec, name: str) -> Algorithm:
+    for algorithm in algorithms:
+        if algorithm.name == name:
+            reason = algorithm.unsupported(spec)
+            if reason is not None:
+                raise ValueError(f"algorithm {name!r} cannot run this problem: {reason}")
+            return algorithm
+    names = ", ".join(algorithm.name for algorithm in algorithms)
+    raise ValueError(f"algorithm must be None or one of {names}; got {name!r}")

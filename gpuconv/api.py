@@ -1,0 +1,270 @@
+"""The public operators: docstring, arrays, spec, backend, call.
+
+Each has the parameters of its namesake in `torch.nn.functional`, in the same order, and more by keyword. The
+type of the arrays decides the device: NumPy computes on the CPU, CuPy on the GPU.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from gpuconv import algorithm as algorithms
+from gpuconv.operands import Operands
+from gpuconv.spec import ConvSpec, PoolSpec, refuse_unbuilt
+
+Array = Any
+
+
+def conv2d(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    activation: Any = None,
+    residual: Array | None = None,
+    precision: str | None = None,
+    algorithm: str | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Convolve a batch of images with a bank of kernels (cross-correlation, as in neural networks).
+
+    ``y[n, k, p, q] = bias[k] + sum over c, r, s of w[k, c, r, s] * x[n, c, p*stride + r*dilation - top,
+    q*stride + s*dilation - left]``, with zero where x is read outside of its image.
+
+    Parameters
+    ----------
+    input : array, shape (N, C, H, W) or (C, H, W)
+        float32 or float64. Strides, byte order and alignment may be any; it is never written to.
+    weight : array, shape (K, C / groups, R, S)
+        Of the input's dtype and library, on the input's device, as are `bias` and `out`.
+    bias : array, shape (K,), optional
+    stride, dilation : int or (int, int)
+        Height first.
+    padding : int, (int, int), ((top, bottom), (left, right)) or str
+        Zeros around the image. "valid" is none; "same" gives ceil(H / stride) rows, the odd zero at the end,
+        as TensorFlow and JAX define it; "full" gives every overlap of kernel and image.
+    groups : int
+        Divides C and K; the k-th output channel sees the input channels of its own group.
+    padding_mode, activation, residual, precision
+        Not offered by this version: anything but the default is a ValueError.
+    algorithm : str, optional
+        Forces one algorithm by name (see `explain`), and raises ValueError with the reason if it cannot run
+        this problem.
+    out : array, shape (N, K, P, Q) or (K, P, Q), optional
+        Receives the result and is returned. May be strided; may not overlap an input.
+
+    Returns
+    -------
+    array, shape (N, K, P, Q), or (K, P, Q) for an unbatched input
+        P = floor((H + top + bottom - dilation*(R - 1) - 1) / stride) + 1, and likewise Q. Of the input's
+        library, dtype and device.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> x = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
+    >>> w = np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2)
+    >>> gpuconv.conv2d(x, w)
+    array([[[[19., 25.],
+             [37., 43.]]]], dtype=float32)
+    >>> gpuconv.conv2d(x, w, stride=2, padding="same").shape
+    (1, 1, 2, 2)
+    """
+    operands, spec = _prepare_conv2d(
+        input, weight, bias, stride, padding, dilation, groups, padding_mode=padding_mode,
+        activation=activation, residual=residual, precision=precision, out=out,
+    )  # fmt: skip
+    y = operands.result(spec.out_shape, spec.dtype)
+    operands.backend.conv2d(
+        spec, operands.batched("input"), operands["weight"], operands["bias"], y.view, algorithm
+    )
+    return y.publish()
+
+
+def max_pool2d(
+    input: Array,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+    *,
+    algorithm: str | None = None,
+    out: Array | None = None,
+) -> Any:
+    """The greatest value of each window; a NaN counts as the greatest.
+
+    Parameters
+    ----------
+    input : array, shape (N, C, H, W) or (C, H, W)
+        float32 or float64.
+    kernel_size : int or (int, int)
+    stride : int or (int, int), optional
+        The kernel size unless given.
+    padding
+        As in `conv2d`, at most half of the window on each side; it never wins.
+    dilation : int or (int, int)
+    ceil_mode : bool
+        Round the number of windows up; one that would start beyond the image and its leading padding is left
+        out.
+    return_indices : bool
+        Return (values, indices).
+    algorithm, out
+        As in `conv2d`; `out` takes the values.
+
+    Returns
+    -------
+    array, shape (N, C, P, Q) or (C, P, Q); with `return_indices` a pair, the second of int64
+        An index is flat in H*W of the input plane, of the first among equals. A window of padding alone gives
+        -inf and -1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> gpuconv.max_pool2d(x, 3, stride=2, padding=1)
+    array([[[[ 5.,  7.],
+             [13., 15.]]]])
+    >>> gpuconv.max_pool2d(x, 3, return_indices=True)[1]
+    array([[[[10]]]])
+    """
+    operands, spec = _prepare_max_pool2d(
+        input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, out=out
+    )
+    y = operands.result(spec.out_shape, spec.dtype)
+    if not spec.return_indices:
+        operands.backend.pool2d(spec, operands.batched("input"), y.view, None, algorithm)
+        return y.publish()
+    indices = operands.result(spec.out_shape, "int64", out="indices")
+    operands.backend.pool2d(spec, operands.batched("input"), y.view, indices.view, algorithm)
+    return y.publish(), indices.publish()
+
+
+def avg_pool2d(
+    input: Array,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    algorithm: str | None = None,
+    out: Array | None = None,
+) -> Array:
+    """The mean of each window.
+
+    Parameters
+    ----------
+    input, kernel_size, stride, padding, ceil_mode
+        As in `max_pool2d`.
+    count_include_pad : bool
+        Divide by all places of the window inside the padded image, or only by those inside the image.
+    divisor_override : int, optional
+        Divide by this number instead; not 0.
+    algorithm, out
+        As in `conv2d`.
+
+    Returns
+    -------
+    array, shape (N, C, P, Q) or (C, P, Q)
+        A window of padding alone gives 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> gpuconv.avg_pool2d(np.arange(9.0).reshape(1, 1, 3, 3), 2, stride=1)
+    array([[[[2., 3.],
+             [5., 6.]]]])
+    """
+    operands, spec = _prepare_avg_pool2d(
+        input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out=out
+    )
+    y = operands.result(spec.out_shape, spec.dtype)
+    operands.backend.pool2d(spec, operands.batched("input"), y.view, None, algorithm)
+    return y.publish()
+
+
+def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> list[tuple[str, str]]:
+    """The algorithms for a call, the one that would be selected first, each with its verdict.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> gpuconv.explain(gpuconv.max_pool2d, np.zeros((1, 3, 8, 8)), 2)
+    [('pool_direct', 'selected')]
+    """
+    if function not in _PREPARATIONS:
+        names = ", ".join(known.__name__ for known in _PREPARATIONS)
+        raise ValueError(f"function must be one of gpuconv's {names}; got {function!r}")
+    operands, spec = _PREPARATIONS[function](*arguments, **keywords)
+    backend = operands.backend
+    return algorithms.explain(backend.CONVOLUTIONS if isinstance(spec, ConvSpec) else backend.POOLS, spec)
+
+
+def _prepare_conv2d(
+    input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros",
+    activation=None, residual=None, precision=None, algorithm=None, out=None,
+) -> tuple[Operands, ConvSpec]:  # fmt: skip
+    refuse_unbuilt(
+        padding_mode=(padding_mode, "zeros"),
+        activation=(activation, None),
+        residual=(residual, None),
+        precision=(precision, None),
+    )
+    operands = Operands(input=input, weight=weight, bias=bias, out=out)
+    spec = ConvSpec.from_arrays(
+        operands["input"], operands["weight"], operands["bias"], stride, padding, dilation, groups
+    )
+    return operands, spec
+
+
+def _prepare_max_pool2d(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False, *,
+    algorithm=None, out=None,
+) -> tuple[Operands, PoolSpec]:  # fmt: skip
+    operands = Operands(input=input, out=out)
+    spec = PoolSpec.from_arrays(
+        "max", operands["input"], kernel_size, stride, padding, dilation, ceil_mode,
+        return_indices=return_indices,
+    )  # fmt: skip
+    return operands, spec
+
+
+def _prepare_avg_pool2d(
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+    divisor_override=None, *, algorithm=None, out=None,
+) -> tuple[Operands, PoolSpec]:  # fmt: skip
+    operands = Operands(input=input, out=out)
+    spec = PoolSpec.from_arrays(
+        "avg", operands["input"], kernel_size, stride, padding, 1, ceil_mode, count_include_pad,
+        divisor_override,
+    )  # fmt: skip
+    return operands, spec
+
+
+_PREPARATIONS: dict[Callable[..., Any], Callable[..., tuple[Operands, ConvSpec | PoolSpec]]] = {
+    conv2d: _prepare_conv2d,
+    max_pool2d: _prepare_max_pool2d,
+    avg_pool2d: _prepare_avg_pool2d,
+}

@@ -1,0 +1,227 @@
+"""Foreign arrays understood: which library, which device, where the elements lie, where results go.
+
+The only file that knows array libraries. Each has one class here that says how its arrays are viewed and how
+a result is made; a library that is not already imported is never imported (CuPy alone, as part of the GPU
+engine, for objects that have no library of their own). Below this file an array is a `numpy.ndarray` on the
+CPU, or a `DeviceArray` on a GPU.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+GPU_ENGINE_HINT = "pip install 'gpuconv[cuda13]' (or [cuda12], after the CUDA version of your driver)"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceArray:
+    """Where the elements of a GPU array lie: what a kernel needs, and no more.
+
+    `strides` are in bytes, `device` is CUDA's ordinal, `stream` the handle that work on the array is ordered
+    on, `owner` whatever keeps the memory alive.
+    """
+
+    pointer: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+    device: int
+    stream: int
+    writeable: bool = True
+    owner: Any = None
+
+
+View = np.ndarray | DeviceArray
+
+
+class Library:
+    """NumPy, and the pattern for every other library.
+
+    `view` is the array as kernels see it, `empty` a fresh array on the same device as `like`, and `publish`
+    turns a filled array from `empty` into what the user gets, for libraries whose arrays are immutable.
+    """
+
+    name = "NumPy"
+
+    def view(self, array: Any) -> View:
+        return np.asarray(array)
+
+    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
+        return np.empty(shape, dtype)
+
+    def publish(self, array: Any) -> Any:
+        return array
+
+
+class CuPyLibrary(Library):
+    name = "CuPy"
+
+    def view(self, array: Any) -> View:
+        device = array.device.id
+        stream = import_module("cupy").cuda.get_current_stream(device).ptr
+        return DeviceArray(
+            array.data.ptr, array.shape, array.strides, array.dtype, device, stream, owner=array
+        )
+
+    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
+        cupy = import_module("cupy")
+        with cupy.cuda.Device(like.device):
+            return cupy.empty(shape, dtype)
+
+
+class InterfaceLibrary(CuPyLibrary):
+    """Any object with `__cuda_array_interface__`; results are CuPy's."""
+
+    name = "an object with __cuda_array_interface__"
+
+    def view(self, array: Any) -> View:
+        if not isinstance(array.__cuda_array_interface__, dict):
+            raise TypeError("its __cuda_array_interface__ is not a dictionary")
+        if _is_cupy(array):  # a result of `empty`
+            return super().view(array)
+        cuda = _cupy_of_the_engine().cuda
+        interface = array.__cuda_array_interface__
+        if interface.get("mask") is not None:
+            raise TypeError("masked arrays are not supported")
+        pointer, readonly = interface["data"]
+        shape, dtype = tuple(interface["shape"]), np.dtype(interface["typestr"])
+        device = cuda.runtime.pointerGetAttributes(pointer).device if pointer else cuda.Device().id
+        stream = interface.get("stream")
+        if stream is None:
+            stream = self.stream_without_producer(device)
+        strides = interface.get("strides") or _contiguous_strides(shape, dtype.itemsize)
+        return DeviceArray(pointer, shape, tuple(strides), dtype, device, stream, not readonly, array)
+
+    def stream_without_producer(self, device: int) -> int:
+        return import_module("cupy").cuda.get_current_stream(device).ptr
+
+
+class NumbaLibrary(InterfaceLibrary):
+    """Numba's device arrays: without a stream of their own they are ordered on the default stream."""
+
+    name = "Numba"
+
+    def stream_without_producer(self, device: int) -> int:
+        return 0
+
+    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
+        cuda = import_module("numba.cuda")
+        with cuda.gpus[like.device]:
+            return cuda.device_array(shape, dtype)
+
+
+class TorchLibrary(Library):
+    name = "torch"
+
+    def view(self, array: Any) -> View:
+        torch = import_module("torch")
+        if array.requires_grad and torch.is_grad_enabled():
+            raise TypeError("it requires grad, which gpuconv does not record: pass tensor.detach()")
+        if array.layout != torch.strided:
+            raise TypeError(f"its layout is {array.layout}, not torch.strided")
+        array = array.detach().resolve_conj().resolve_neg()
+        if array.device.type == "cpu":
+            return array.numpy()
+        if array.device.type != "cuda":
+            raise TypeError(f"its device is {array.device}; gpuconv computes on cpu and cuda")
+        itemsize = array.element_size()
+        return DeviceArray(
+            array.data_ptr(),
+            tuple(array.shape),
+            tuple(step * itemsize for step in array.stride()),
+            np.dtype(str(array.dtype).removeprefix("torch.")),
+            array.device.index,
+            torch.cuda.current_stream(array.device).cuda_stream,
+            owner=array,
+        )
+
+    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
+        torch = import_module("torch")
+        device = f"cuda:{like.device}" if isinstance(like, DeviceArray) else "cpu"
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+
+
+class DLPackLibrary(CuPyLibrary):
+    """Any object with `__dlpack__`: NumPy on the CPU, CuPy on the GPU."""
+
+    name = "an object with __dlpack__"
+
+    def view(self, array: Any) -> View:
+        if isinstance(array, np.ndarray):  # a result of `empty`
+            return array
+        if _is_cupy(array):
+            return super().view(array)
+        device = int(array.__dlpack_device__()[0])
+        if device in DLPACK_CPU:
+            return np.from_dlpack(array)
+        if device in DLPACK_CUDA:
+            return super().view(_cupy_of_the_engine().from_dlpack(array))
+        raise TypeError(f"its DLPack device type is {device}; gpuconv computes on the CPU (1) and CUDA (2)")
+
+    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
+        if isinstance(like, DeviceArray):
+            return super().empty(shape, dtype, like)
+        return np.empty(shape, dtype)
+
+
+class JaxLibrary(DLPackLibrary):
+    """JAX arrays: viewed through DLPack; immutable, so a result is handed over when it is filled."""
+
+    name = "JAX"
+
+    def publish(self, array: Any) -> Any:
+        return import_module("jax.numpy").from_dlpack(array)
+
+
+DLPACK_CPU = (1, 3)  # kDLCPU, and kDLCUDAHost: page-locked memory of the CPU
+DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
+
+NUMPY, _INTERFACE, _DLPACK = Library(), InterfaceLibrary(), DLPackLibrary()
+_BY_MODULE: dict[str, Library] = {
+    "cupy": CuPyLibrary(),
+    "numba": NumbaLibrary(),
+    "numba_cuda": NumbaLibrary(),
+    "torch": TorchLibrary(),
+    "jax": JaxLibrary(),
+    "jaxlib": JaxLibrary(),
+}
+
+
+def library_of(array: Any, name: str) -> Library:
+    """The library that `array`, the argument called `name`, belongs to; TypeError if it is no array."""
+    kind = type(array)
+    if isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray):
+        return NUMPY
+    if not isinstance(array, np.ndarray | np.generic):
+        has_interface = hasattr(array, "__cuda_array_interface__")
+        has_dlpack = hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__")
+        if has_interface or has_dlpack:
+            modules = (base.__module__.partition(".")[0] for base in kind.__mro__)
+            named = next((_BY_MODULE[module] for module in modules if module in _BY_MODULE), None)
+            return named or (_INTERFACE if has_interface else _DLPACK)
+    raise TypeError(
+        f"{name} must be an array of NumPy, CuPy, Numba, torch or JAX, or have __cuda_array_interface__ or "
+        f"__dlpack__; got {kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _is_cupy(array: Any) -> bool:
+    return type(array).__module__.partition(".")[0] == "cupy"
+
+
+def _cupy_of_the_engine() -> ModuleType:
+    try:
+        return import_module("cupy")
+    except ImportError as error:
+        raise ImportError(f"an array on a GPU, and no CuPy: {GPU_ENGINE_HINT}") from error
+
+
+def _contiguous_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    strides = [itemsize]
+    for extent in reversed(shape[1:]):
+        strides.append(strides[-1] * extent)
+    return tuple(reversed(strides))

@@ -1,0 +1,55 @@
+"""The CPU engine: NumPy arrays in, NumPy arrays out, compiled by `numba.njit`.
+
+The algorithms stand here in order of preference; `gpuconv.algorithm.select` takes the first that is supported
+and worthwhile.
+"""
+
+import numpy as np
+
+from gpuconv.algorithm import Algorithm, select
+from gpuconv.cpu import conv_direct, pool_direct
+from gpuconv.spec import ConvSpec, PoolSpec
+
+CONVOLUTIONS: tuple[Algorithm, ...] = (conv_direct.ALGORITHM,)
+POOLS: tuple[Algorithm, ...] = (pool_direct.ALGORITHM,)
+
+
+def conv2d(
+    spec: ConvSpec,
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    y: np.ndarray,
+    algorithm: str | None = None,
+) -> None:
+    """Convolve x (N, C, H, W) with w (K, C / groups, R, S) into y (N, K, P, Q)."""
+    chosen = select(CONVOLUTIONS, spec, algorithm)
+    bias = None if bias is None else _native(bias)
+    _into_native(y, lambda target: chosen.run(spec, _native(x), _native(w), bias, target))
+
+
+def pool2d(
+    spec: PoolSpec,
+    x: np.ndarray,
+    y: np.ndarray,
+    indices: np.ndarray | None = None,
+    algorithm: str | None = None,
+) -> None:
+    """Pool x (N, C, H, W) into y (N, C, P, Q), and the places of the maxima into indices (int64)."""
+    chosen = select(POOLS, spec, algorithm)
+    _into_native(y, lambda target: chosen.run(spec, _native(x), target, indices))
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order: itself, unless it is byte-swapped."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _into_native(y: np.ndarray, compute) -> None:
+    """Compute into y, through a copy only if y is byte-swapped."""
+    if y.dtype.isnative:
+        compute(y)
+    else:
+        native = np.empty(y.shape, y.dtype.newbyteorder("="))
+        compute(native)
+        y[...] = native

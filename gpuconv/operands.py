@@ -1,0 +1,154 @@
+"""The arrays of one call: of one library, on one device, and which backend computes on them.
+
+`api` makes one `Operands` per call; from there on kernels see views, and the user gets `Result.publish()`.
+"""
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from gpuconv.arrays import GPU_ENGINE_HINT, NUMPY, Library, View, library_of
+from gpuconv.spec import check_out
+
+MAX_OVERLAP_WORK: Any = 10_000  # steps of numpy.shares_memory, after which two arrays count as overlapping
+
+
+class Operands:
+    """The arrays of one call by argument name: of one library, on one device, viewed as kernels see them.
+
+    Raises
+    ------
+    TypeError
+        If one of them is no array, or they are of two libraries.
+    ValueError
+        If they lie on two devices.
+    """
+
+    def __init__(self, **arrays: Any) -> None:
+        self.arrays = {name: array for name, array in arrays.items() if array is not None}
+        libraries = {name: library_of(array, name) for name, array in self.arrays.items()}
+        self.library = libraries["input"]
+        for name, library in libraries.items():
+            if library.name != self.library.name:
+                raise TypeError(
+                    f"{name} is of {library.name} and input of {self.library.name}: the arrays of one call "
+                    "must be of one library"
+                )
+        self.views = {name: _view(self.library, array, name) for name, array in self.arrays.items()}
+        for name, view in self.views.items():
+            if _place(view) != _place(self.views["input"]):
+                raise ValueError(
+                    f"{name} is on {_place(view)} and input on {_place(self.views['input'])}: "
+                    "nothing is moved between devices"
+                )
+
+    def __getitem__(self, name: str) -> View | None:
+        return self.views.get(name)
+
+    @property
+    def backend(self) -> ModuleType:
+        """`gpuconv.cpu` or `gpuconv.cuda`, imported when it is first asked for."""
+        if isinstance(self.views["input"], np.ndarray):
+            return import_module("gpuconv.cpu")
+        try:
+            return import_module("gpuconv.cuda")
+        except ImportError as error:
+            raise ImportError(
+                f"input is on a GPU, and the GPU engine is missing: {GPU_ENGINE_HINT}"
+            ) from error
+
+    def batched(self, name: str) -> View:
+        """The view of an input as a batch: (1, C, H, W) where the user gave (C, H, W)."""
+        return _batched(self.views[name])
+
+    def result(self, shape: tuple[int, ...], dtype: str, out: str = "out") -> "Result":
+        """The array for a result of the batch shape `shape`: the user's own, checked, or a fresh one."""
+        like = self.views["input"]
+        if len(like.shape) == 3:
+            shape = shape[1:]
+        if out not in self.views:
+            array = self.library.empty(shape, dtype, like)
+            return Result(array, _batched(self.library.view(array)), self.library)
+        view = self.views[out]
+        check_out(view, shape, dtype)
+        self._check_writable(view, out)
+        return Result(self.arrays[out], _batched(view), NUMPY)
+
+    def _check_writable(self, view: View, out: str) -> None:
+        writeable = view.flags.writeable if isinstance(view, np.ndarray) else view.writeable
+        if not writeable:
+            raise ValueError(f"{out} is read-only")
+        if not _is_injective(view):
+            raise ValueError(f"{out} has elements that share memory: strides {view.strides}")
+        for name, other in self.views.items():
+            if name != out and _overlap(view, other):
+                raise ValueError(f"{out} overlaps {name} in memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An array to be filled: `view` for the kernels, `publish()` for the user."""
+
+    array: Any
+    view: View
+    library: Library
+
+    def publish(self) -> Any:
+        """The filled array, of the user's library."""
+        return self.library.publish(self.array)
+
+
+def _view(library: Library, array: Any, name: str) -> View:
+    try:
+        return library.view(array)
+    except (TypeError, BufferError, KeyError) as error:
+        raise TypeError(f"{name} cannot be read: {error}") from error
+
+
+def _place(view: View) -> str:
+    return "the CPU" if isinstance(view, np.ndarray) else f"GPU {view.device}"
+
+
+def _batched(view: View) -> View:
+    if len(view.shape) == 4:
+        return view
+    if isinstance(view, np.ndarray):
+        return view[None]
+    return replace(view, shape=(1, *view.shape), strides=(0, *view.strides))
+
+
+def _is_injective(view: View) -> bool:
+    """No two elements share memory (each axis steps over all of the faster ones; others are refused)."""
+    reach = view.dtype.itemsize
+    if 0 in view.shape:
+        return True
+    for step, extent in sorted((abs(s), e) for s, e in zip(view.strides, view.shape, strict=True) if e > 1):
+        if step < reach:
+            return False
+        reach += step * (extent - 1)
+    return True
+
+
+def _overlap(first: View, second: View) -> bool:
+    try:
+        return np.shares_memory(_addresses(first), _addresses(second), max_work=MAX_OVERLAP_WORK)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _addresses(view: View) -> np.ndarray:
+    """An array that only stands for the addresses of `view`; on a GPU it must not be read."""
+    if isinstance(view, np.ndarray):
+        return view
+    holder = type("Addresses", (), {})()
+    holder.__array_interface__ = {
+        "shape": view.shape,
+        "typestr": view.dtype.str,
+        "data": (view.pointer, True),
+        "strides": view.strides,
+        "version": 3,
+    }
+    return np.asarray(holder)

@@ -1,0 +1,84 @@
+"""What the user may write for a parameter, brought into one normal form.
+
+`spec` calls these for every operator: an integer, a pair, four-sided or named padding and a flag come out as
+plain Python values; anything else raises a ValueError or TypeError that names the argument and its value.
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+LIMIT = 2**31  # every parameter lies below; array extents and offsets may exceed it
+
+Pair = tuple[int, int]
+Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+
+
+def as_integer(value: Any, name: str, least: int) -> int:
+    """An integer of at least `least`; NumPy's integers are taken, booleans are not."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if not least <= number < LIMIT:
+        raise ValueError(f"{name} must be from {least} to {LIMIT - 1}, got {value!r}")
+    return number
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """True or False, and nothing that merely counts as one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _is_sequence(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def as_pair(value: Any, name: str, least: int) -> Pair:
+    """An integer for both axes, or one integer per axis (height first)."""
+    if not _is_sequence(value):
+        number = as_integer(value, name, least)
+        return number, number
+    if len(value) not in (1, 2):
+        raise ValueError(f"{name} must be one integer or two (height, width), got {value!r}")
+    first, last = (as_integer(item, name, least) for item in (value[0], value[-1]))
+    return first, last
+
+
+def as_pads(padding: Any, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Pads:
+    """((top, bottom), (left, right)) from any form of `padding` that the public functions take."""
+    if isinstance(padding, str):
+        rule = _NAMED_PADDING.get(padding)
+        if rule is None:
+            raise ValueError(f"padding must be one of {sorted(_NAMED_PADDING)} or integers, got {padding!r}")
+        rows, columns = map(rule, size, kernel, stride, dilation)
+        return rows, columns
+    if _is_sequence(padding) and any(_is_sequence(side) for side in padding):
+        if len(padding) != 2 or not all(_is_sequence(side) and len(side) == 2 for side in padding):
+            raise ValueError(f"padding must be ((top, bottom), (left, right)), got {padding!r}")
+        rows, columns = (as_pair(side, "padding", least=0) for side in padding)
+        return rows, columns
+    high, wide = as_pair(padding, "padding", least=0)
+    return (high, high), (wide, wide)
+
+
+def _same(size: int, kernel: int, stride: int, dilation: int) -> Pair:
+    """TensorFlow's and JAX's "SAME": ceil(size / stride) outputs, the odd element of padding at the end."""
+    reach = (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1
+    total = max(reach - size, 0)
+    return total // 2, total - total // 2
+
+
+_NAMED_PADDING: dict[str, Callable[[int, int, int, int], Pair]] = {
+    "valid": lambda size, kernel, stride, dilation: (0, 0),
+    "same": _same,
+    "full": lambda size, kernel, stride, dilation: (dilation * (kernel - 1), dilation * (kernel - 1)),
+}

@@ -1,0 +1,99 @@
+"""CPU work shared among threads: compiled kernels without the GIL, on a small pool of our own.
+
+Numba's threading layers each break one of our rules (OpenMP kills a forked child, workqueue aborts the
+process when two threads call at once), so none of them is used. A kernel is compiled with `nogil` and
+computes a range of tasks; the calling thread and the pool's threads take ranges from a common counter until
+none is left. The caller never waits for a range that nobody has begun, so any number of callers, nested
+pools among them, can share the pool without a deadlock.
+"""
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+RANGES_PER_THREAD = 4  # so that threads of unequal speed finish together
+MIN_WORK = 200_000  # multiply-adds below which waking another thread (about 35 us) costs more than it brings
+
+
+def _default_threads() -> int:
+    for variable in ("GPUCONV_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(variable, "")
+        if value.isdecimal() and int(value) > 0:
+            return int(value)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_num_threads = _default_threads()
+_pool: ThreadPoolExecutor | None = None
+_lock = threading.Lock()
+
+
+def set_num_threads(n: int) -> None:
+    """Let each call use at most `n` threads, the calling one included."""
+    global _num_threads, _pool
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"n must be an integer, got {n!r}")
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    with _lock:
+        if n != _num_threads:
+            _num_threads, _pool = n, None  # a call in flight keeps the old pool, which ends after it
+
+
+def get_num_threads() -> int:
+    """The number of threads that a call may use."""
+    return _num_threads
+
+
+def share(compute: Callable[[int, int], None], tasks: int, work: int) -> None:
+    """Call `compute(begin, end)` until the ranges cover `tasks`, on several threads if `work` is worth it.
+
+    Parameters
+    ----------
+    compute : callable
+        Computes the tasks begin <= task < end and releases the GIL; it is called by several threads at once.
+    tasks : int
+        How many independent tasks there are.
+    work : int
+        Multiply-adds (or comparisons) of all tasks together.
+    """
+    threads = min(_num_threads, tasks, 1 + work // MIN_WORK)
+    if threads <= 1:
+        compute(0, tasks)
+        return
+    size = -(-tasks // (threads * RANGES_PER_THREAD))
+    begins = itertools.count(0, size)  # next() is atomic
+
+    def take_ranges() -> None:
+        while (begin := next(begins)) < tasks:
+            compute(begin, min(begin + size, tasks))
+
+    helpers = [_executor().submit(take_ranges) for _ in range(threads - 1)]
+    try:
+        take_ranges()
+    finally:
+        unfinished = [helper for helper in helpers if not helper.cancel()]
+        for helper in unfinished:
+            helper.result()
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(max(1, _num_threads - 1), thread_name_prefix="gpuconv")
+        return _pool
+
+
+def _forget_pool() -> None:
+    """A forked child has none of its parent's threads; it starts its own when it first needs them."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

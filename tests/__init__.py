@@ -1,0 +1,1 @@
+"""The proof: references, cases, and files that mirror the package."""
