@@ -83,10 +83,9 @@ def conv2d(
         input, weight, bias, stride, padding, dilation, groups, padding_mode=padding_mode,
         activation=activation, residual=residual, precision=precision, out=out,
     )  # fmt: skip
+    backend = operands.backend
     y = operands.result(spec.out_shape, spec.dtype)
-    operands.backend.conv2d(
-        spec, operands.batched("input"), operands["weight"], operands["bias"], y.view, algorithm
-    )
+    backend.conv2d(spec, operands.batched("input"), operands["weight"], operands["bias"], y.view, algorithm)
     return y.publish()
 
 
@@ -146,12 +145,13 @@ def max_pool2d(
     operands, spec = _prepare_max_pool2d(
         input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, out=out
     )
+    backend = operands.backend
     y = operands.result(spec.out_shape, spec.dtype)
     if not spec.return_indices:
-        operands.backend.pool2d(spec, operands.batched("input"), y.view, None, algorithm)
+        backend.pool2d(spec, operands.batched("input"), y.view, None, algorithm)
         return y.publish()
     indices = operands.result(spec.out_shape, "int64", out="indices")
-    operands.backend.pool2d(spec, operands.batched("input"), y.view, indices.view, algorithm)
+    backend.pool2d(spec, operands.batched("input"), y.view, indices.view, algorithm)
     return y.publish(), indices.publish()
 
 
@@ -200,8 +200,9 @@ def avg_pool2d(
     operands, spec = _prepare_avg_pool2d(
         input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out=out
     )
+    backend = operands.backend
     y = operands.result(spec.out_shape, spec.dtype)
-    operands.backend.pool2d(spec, operands.batched("input"), y.view, None, algorithm)
+    backend.pool2d(spec, operands.batched("input"), y.view, None, algorithm)
     return y.publish()
 
 

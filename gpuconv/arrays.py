@@ -34,6 +34,12 @@ class DeviceArray:
     writeable: bool = True
     owner: Any = None
 
+    @property
+    def is_aligned(self) -> bool:
+        """Every element lies on a multiple of its size."""
+        steps = (step for step, extent in zip(self.strides, self.shape, strict=True) if extent > 1)
+        return not any(number % self.dtype.itemsize for number in (self.pointer, *steps))
+
 
 View = np.ndarray | DeviceArray
 

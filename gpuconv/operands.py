@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuconv.arrays import GPU_ENGINE_HINT, NUMPY, Library, View, library_of
+from gpuconv.arrays import GPU_ENGINE_HINT, NUMPY, DeviceArray, Library, View, library_of
 from gpuconv.spec import check_out
 
 MAX_OVERLAP_WORK: Any = 10_000  # steps of numpy.shares_memory, after which two arrays count as overlapping
@@ -54,11 +54,13 @@ class Operands:
         if isinstance(self.views["input"], np.ndarray):
             return import_module("gpuconv.cpu")
         try:
-            return import_module("gpuconv.cuda")
+            backend = import_module("gpuconv.cuda")
         except ImportError as error:
             raise ImportError(
-                f"input is on a GPU, and the GPU engine is missing: {GPU_ENGINE_HINT}"
+                f"input is on a GPU, and the GPU engine cannot be loaded ({error}): {GPU_ENGINE_HINT}"
             ) from error
+        backend.refuse_forked_child()
+        return backend
 
     def batched(self, name: str) -> View:
         """The view of an input as a batch: (1, C, H, W) where the user gave (C, H, W)."""
@@ -103,9 +105,12 @@ class Result:
 
 def _view(library: Library, array: Any, name: str) -> View:
     try:
-        return library.view(array)
+        view = library.view(array)
     except (TypeError, BufferError, KeyError) as error:
         raise TypeError(f"{name} cannot be read: {error}") from error
+    if isinstance(view, DeviceArray) and not view.is_aligned:
+        raise ValueError(f"{name} has elements that do not lie on multiples of their size, which a GPU needs")
+    return view
 
 
 def _place(view: View) -> str:

@@ -1,0 +1,41 @@
+"""The CUDA engine: arrays on a GPU, kernels in Numba CUDA, launched on the caller's stream.
+
+The algorithms stand here in order of preference; `gpuconv.algorithm.select` takes the first that is supported
+and worthwhile. Importing this package needs no GPU, so that kernels can be compiled where there is none.
+"""
+
+from gpuconv.algorithm import Algorithm, select
+from gpuconv.arrays import DeviceArray
+from gpuconv.cuda import conv_tiled, pool_window
+from gpuconv.cuda.compiled import ARCHITECTURES, Kernel
+from gpuconv.cuda.launch import refuse_forked_child
+from gpuconv.spec import ConvSpec, PoolSpec
+
+CONVOLUTIONS: tuple[Algorithm, ...] = (conv_tiled.ALGORITHM,)
+POOLS: tuple[Algorithm, ...] = (pool_window.ALGORITHM,)
+KERNELS: tuple[Kernel, ...] = (*conv_tiled.KERNELS, *pool_window.KERNELS)
+
+__all__ = ["ARCHITECTURES", "CONVOLUTIONS", "KERNELS", "POOLS", "conv2d", "pool2d", "refuse_forked_child"]
+
+
+def conv2d(
+    spec: ConvSpec,
+    x: DeviceArray,
+    w: DeviceArray,
+    bias: DeviceArray | None,
+    y: DeviceArray,
+    algorithm: str | None = None,
+) -> None:
+    """Convolve x (N, C, H, W) with w (K, C / groups, R, S) into y (N, K, P, Q), on the stream of y."""
+    select(CONVOLUTIONS, spec, algorithm).run(spec, x, w, bias, y)
+
+
+def pool2d(
+    spec: PoolSpec,
+    x: DeviceArray,
+    y: DeviceArray,
+    indices: DeviceArray | None = None,
+    algorithm: str | None = None,
+) -> None:
+    """Pool x (N, C, H, W) into y (N, C, P, Q), and the places of the maxima into indices (int64)."""
+    select(POOLS, spec, algorithm).run(spec, x, y, indices)

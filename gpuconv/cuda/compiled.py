@@ -1,0 +1,170 @@
+"""From a Python function to a cubin, on any machine, GPU or not; each cubin is kept on disk.
+
+numba-cuda compiles to PTX, nvJitLink links it for one architecture. The launch is ours (`launch.py`), so
+neither needs a driver. A cubin file begins with its SHA-256 and is written beside its name and then renamed:
+concurrent writers, a truncated file and a folder that cannot be written cost a compilation and not the call.
+"""
+
+import contextlib
+import functools
+import hashlib
+import inspect
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from cuda.core import Linker, LinkerOptions, ObjectCode
+from numba import cuda, types
+
+from gpuconv.cuda import ptx
+
+log = logging.getLogger("gpuconv")
+
+# Each is the lowest of its generation, and runs on the later cards of it: sm_80 on sm_86 and sm_89.
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100", "sm_120")
+COMPILERS = ("numba", "numba-cuda", "cuda-core", "nvidia-nvvm", "nvidia-nvjitlink")
+
+
+@dataclass(frozen=True, slots=True)
+class Cubin:
+    """Machine code for one architecture, the name of its entry, and what the linker said of it."""
+
+    code: bytes
+    entry: str
+    log: str
+
+
+class Kernel:
+    """A kernel function and its argument types; compiled once per architecture, never for a shape.
+
+    Parameters
+    ----------
+    name : str
+        Unique among all kernels; shown to users.
+    function : callable
+        Written in Numba CUDA.
+    arguments : sequence of numba types
+        Pointers and scalars only: each is one kernel parameter.
+    threads, blocks_per_sm : int
+        Threads of a block, and how many blocks one multiprocessor is to hold; both bound the registers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., None],
+        arguments: Sequence[Any],
+        threads: int,
+        blocks_per_sm: int,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.arguments = tuple(arguments)
+        self.threads = threads
+        self.blocks_per_sm = blocks_per_sm
+        self._cubins: dict[str, Cubin] = {}
+        self._lock = threading.Lock()
+
+    def ptx(self, arch: str) -> str:
+        """The kernel compiled to PTX for an architecture such as "sm_90a"."""
+        text, _ = cuda.compile(
+            self.function,
+            types.void(*self.arguments),
+            device=False,
+            abi="numba",
+            cc=compute_capability(arch),
+            launch_bounds=(self.threads, self.blocks_per_sm),
+        )
+        return text
+
+    def cubin(self, arch: str) -> Cubin:
+        """The machine code for an architecture: from memory, from disk, or compiled now."""
+        with self._lock:
+            if arch not in self._cubins:
+                self._cubins[arch] = self._load(arch) or self._build(arch)
+            return self._cubins[arch]
+
+    def _build(self, arch: str) -> Cubin:
+        text = self.ptx(arch)
+        linker = Linker(
+            ObjectCode.from_ptx(text.encode()), options=LinkerOptions(arch=arch, ptxas_options=["-v"])
+        )
+        code = linker.link("cubin").code
+        (entry,) = re.findall(r"\.entry\s+(\w+)", text)
+        cubin = Cubin(code, entry, linker.get_info_log().rstrip("\0"))
+        self._save(arch, cubin)
+        return cubin
+
+    def _path(self, arch: str) -> Path | None:
+        folder = cache_folder()
+        parts = (self.name, arch, self.arguments, self.threads, self.blocks_per_sm, *_sources(self.function))
+        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+        return folder and folder / f"{self.name.replace(' ', '-')}-{arch}-{digest}.cubin"
+
+    def _load(self, arch: str) -> Cubin | None:
+        path = self._path(arch)
+        try:
+            data = path.read_bytes() if path else b""
+        except OSError:
+            return None
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            return None
+        entry, text, code = data[32:].split(b"\0", 2)
+        return Cubin(code, entry.decode(), text.decode())
+
+    def _save(self, arch: str, cubin: Cubin) -> None:
+        path = self._path(arch)
+        if path is None:
+            return
+        data = b"\0".join([cubin.entry.encode(), cubin.log.encode(), cubin.code])
+        temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+        try:
+            temporary.write_bytes(hashlib.sha256(data).digest() + data)
+            temporary.replace(path)
+        except OSError as error:
+            log.info("the cubin cache %s cannot be written: %s", path.parent, error)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def compute_capability(arch: str) -> tuple[Any, ...]:
+    """(9, 0, "a") for "sm_90a"; ValueError for anything that is no architecture."""
+    match = re.fullmatch(r"sm_(\d+)(\d)([af]?)", arch)
+    if match is None:
+        raise ValueError(f"arch must be of the form sm_90a; got {arch!r}")
+    major, minor, suffix = match.groups()
+    return (int(major), int(minor), suffix) if suffix else (int(major), int(minor))
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """Where cubins are kept: $GPUCONV_CACHE_DIR, else the user's cache folder; None if it cannot be made."""
+    variable = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
+    base = Path(os.environ.get(variable) or Path("~/.cache").expanduser())
+    folder = Path(os.environ.get("GPUCONV_CACHE_DIR") or base / "gpuconv")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.info("no cubin cache at %s: %s", folder, error)
+        return None
+    return folder if os.access(folder, os.R_OK) else None
+
+
+@functools.cache
+def _sources(function: Callable[..., None]) -> tuple[str, ...]:
+    """What machine code depends on: the source files of the kernel and the intrinsics, and the compilers."""
+    files = [Path(inspect.getfile(function)), *sorted(Path(ptx.__file__).parent.glob("*.py"))]
+    return (*[file.read_text() for file in files], *map(_version, COMPILERS))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,198 @@
+"""From a plan to a running kernel: devices, loaded machine code, patched pointers, the caller's stream.
+
+numba-cuda's own launch costs about 90 us for three CuPy arrays and synchronises the stream each time, so it
+is not used. A `Launch` is made once per problem and memory layout; on each call the pointers are patched into
+its argument buffer and the kernel is queued on the stream of the output, without a synchronisation, a copy or
+an allocation, so that CUDA graphs can capture it.
+"""
+
+import contextlib
+import ctypes
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cuda.bindings import driver
+
+from gpuconv.arrays import DeviceArray
+from gpuconv.cuda.compiled import ARCHITECTURES, Kernel, compute_capability
+
+OLDEST = (7, 5)
+MAX_BLOCKS = 2**31 - 1  # of a grid's first axis
+LOADED_IN = os.getpid()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A CUDA device: its ordinal, its name, and the architecture whose machine code it runs."""
+
+    ordinal: int
+    name: str
+    capability: tuple[int, int]
+
+    @property
+    def arch(self) -> str:
+        """The newest of our architectures of the device's generation that is not newer than the device."""
+        if self.capability < OLDEST:
+            major, minor = self.capability
+            raise RuntimeError(
+                f"GPU {self.ordinal} ({self.name}) is sm_{major}{minor}; gpuconv needs sm_75 or newer"
+            )
+        major, minor = self.capability
+        known = [arch for arch in ARCHITECTURES if compute_capability(arch)[0] == major]
+        fitting = [arch for arch in known if compute_capability(arch)[1] <= minor]
+        return fitting[-1] if fitting else f"sm_{major}{minor}"
+
+
+@dataclass(slots=True)
+class Launch:
+    """A kernel with everything but its pointers: made once, started often.
+
+    `scalars` are the kernel's arguments after the pointers.
+    """
+
+    kernel: Kernel
+    blocks: int
+    shared_bytes: int
+    scalars: tuple[int, ...]
+    _functions: dict[int, Any] = field(default_factory=dict)
+    _lock: Any = field(default_factory=threading.Lock)
+    _values: Any = None
+    _addresses: Any = None
+
+    def start(self, output: DeviceArray, *arrays: DeviceArray | None) -> None:
+        """Queue the kernel with `arrays` as its pointers, None for a null one, on the stream of `output`."""
+        if self.blocks == 0:
+            return
+        with current(output.device):
+            for array in arrays:
+                if array is not None and array.stream != output.stream:
+                    wait_for(array.stream, output.stream)
+            function = self._functions.get(output.device) or self._load(output.device)
+            with self._lock:  # the driver has copied the arguments when it returns
+                if self._values is None:
+                    self._make_buffer(len(arrays))
+                for i, array in enumerate(arrays):
+                    self._values[i] = 0 if array is None else array.pointer
+                check(
+                    driver.cuLaunchKernel(
+                        function, self.blocks, 1, 1, self.kernel.threads, 1, 1, self.shared_bytes,
+                        output.stream, ctypes.addressof(self._addresses), 0,
+                    )
+                )  # fmt: skip
+
+    def _load(self, device: int) -> Any:
+        function = loaded(self.kernel, device)
+        self._functions[device] = function
+        return function
+
+    def _make_buffer(self, pointers: int) -> None:
+        """One 8-byte slot per argument (a 4-byte one is read from its low half), and the slots' addresses."""
+        count = pointers + len(self.scalars)
+        self._values = (ctypes.c_uint64 * count)(*[0] * pointers, *self.scalars)
+        base = ctypes.addressof(self._values)
+        self._addresses = (ctypes.c_void_p * count)(*[base + 8 * i for i in range(count)])
+
+
+def check(result: tuple) -> Any:
+    """The value of a driver call, or a RuntimeError with CUDA's own name and text for what went wrong."""
+    error, *values = result
+    if error != driver.CUresult.CUDA_SUCCESS:
+        _, name = driver.cuGetErrorName(error)
+        _, text = driver.cuGetErrorString(error)
+        raise RuntimeError(f"CUDA: {(name or b'unknown').decode()}: {(text or b'').decode()}")
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+@functools.cache
+def start_driver() -> None:
+    """Start CUDA in this process; a clear error where it was forked from one that had started it."""
+    try:
+        check(driver.cuInit(0))
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"{error}. Is there a GPU and its driver? If this process was forked after CUDA had started in "
+            "its parent, use the 'spawn' start method: CUDA cannot be used in such a child"
+        ) from error
+
+
+def refuse_forked_child() -> None:
+    """Raise RuntimeError in a child forked after this module was loaded: CUDA does not survive it."""
+    if os.getpid() != LOADED_IN:
+        raise RuntimeError(
+            "this process was forked after CUDA had started, and CUDA cannot be used in such a child; "
+            "use the 'spawn' start method of multiprocessing, or NumPy arrays"
+        )
+
+
+def devices() -> list[Device]:
+    """The CUDA devices of this machine; none where there is no driver."""
+    try:
+        start_driver()
+    except RuntimeError:
+        return []
+    return [device(i) for i in range(check(driver.cuDeviceGetCount()))]
+
+
+@functools.cache
+def device(ordinal: int) -> Device:
+    """One device by its ordinal."""
+    start_driver()
+    handle = check(driver.cuDeviceGet(ordinal))
+    name = check(driver.cuDeviceGetName(256, handle)).split(b"\0")[0].decode()
+    attributes = driver.CUdevice_attribute
+    major = check(
+        driver.cuDeviceGetAttribute(attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, handle)
+    )
+    minor = check(
+        driver.cuDeviceGetAttribute(attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, handle)
+    )
+    return Device(ordinal, name, (major, minor))
+
+
+@functools.cache
+def primary_context(ordinal: int) -> Any:
+    """The context that CuPy, torch and Numba use on a device too."""
+    start_driver()
+    return check(driver.cuDevicePrimaryCtxRetain(check(driver.cuDeviceGet(ordinal))))
+
+
+@contextlib.contextmanager
+def current(ordinal: int) -> Iterator[None]:
+    """Make a device's primary context current, and restore what was current before."""
+    refuse_forked_child()
+    context = primary_context(ordinal)
+    if int(check(driver.cuCtxGetCurrent())) == int(context):
+        yield
+        return
+    check(driver.cuCtxPushCurrent(context))
+    try:
+        yield
+    finally:
+        check(driver.cuCtxPopCurrent())
+
+
+def loaded(kernel: Kernel, ordinal: int) -> Any:
+    """The kernel's function on a device, loaded into its (current) primary context."""
+    cubin = kernel.cubin(device(ordinal).arch)
+    library = _library(kernel, device(ordinal).arch)
+    handle = check(driver.cuLibraryGetKernel(library, cubin.entry.encode()))
+    return check(driver.cuKernelGetFunction(handle))
+
+
+@functools.cache
+def _library(kernel: Kernel, arch: str) -> Any:
+    return check(driver.cuLibraryLoadData(kernel.cubin(arch).code, [], [], 0, [], [], 0))
+
+
+def wait_for(producer: int, consumer: int) -> None:
+    """Let later work on the stream `consumer` wait for earlier work on `producer`, on the device."""
+    event = check(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING))
+    try:
+        check(driver.cuEventRecord(event, producer))
+        check(driver.cuStreamWaitEvent(consumer, event, 0))
+    finally:
+        check(driver.cuEventDestroy(event))
