@@ -202,7 +202,7 @@ def library_of(array: Any, name: str) -> Library:
     kind = type(array)
     if isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray):
         return NUMPY
-    if not isinstance(array, np.ndarray | np.generic):
+    if not isinstance(array, np.ndarray | np.generic | type):  # a class has the attributes of its arrays
         has_interface = hasattr(array, "__cuda_array_interface__")
         has_dlpack = hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__")
         if has_interface or has_dlpack:

@@ -8,10 +8,12 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.cpu import conv_direct, pool_direct
+from gpuconv.cpu.compiled import Kernel
 from gpuconv.spec import ConvSpec, PoolSpec
 
 CONVOLUTIONS: tuple[Algorithm, ...] = (conv_direct.ALGORITHM,)
 POOLS: tuple[Algorithm, ...] = (pool_direct.ALGORITHM,)
+KERNELS: tuple[Kernel, ...] = (conv_direct.convolve_rows, pool_direct.max_rows, pool_direct.avg_rows)
 
 
 def conv2d(

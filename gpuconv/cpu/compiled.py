@@ -25,6 +25,7 @@ class Kernel:
     """
 
     def __init__(self, function: Callable[..., None], signature: Callable[[Any], tuple]) -> None:
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         self.function = function
         self.signature = signature
         self.dispatchers: dict[str, Any] = {}

@@ -144,7 +144,7 @@ def compute_capability(arch: str) -> tuple[Any, ...]:
 
 @functools.cache
 def cache_folder() -> Path | None:
-    """Where cubins are kept: $GPUCONV_CACHE_DIR, else the user's cache folder; None if it cannot be made."""
+    """Where cubins are kept: $GPUCONV_CACHE_DIR, else the user's cache folder; None if there is none."""
     variable = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
     base = Path(os.environ.get(variable) or Path("~/.cache").expanduser())
     folder = Path(os.environ.get("GPUCONV_CACHE_DIR") or base / "gpuconv")
@@ -153,7 +153,7 @@ def cache_folder() -> Path | None:
     except OSError as error:
         log.info("no cubin cache at %s: %s", folder, error)
         return None
-    return folder if os.access(folder, os.R_OK) else None
+    return folder
 
 
 @functools.cache

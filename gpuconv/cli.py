@@ -1,0 +1,100 @@
+"""The command `gpuconv`: what may be written after it, and which module does the work.
+
+Only the parser lives here. A module is imported when its command is called, so `gpuconv --help` imports
+neither Numba nor a GPU library. What the user can mend, a missing package or an unreadable picture, is one
+line on stderr and exit code 2.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from gpuconv import __version__
+from gpuconv.commands.environment import CommandError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (without the program's name) and return its exit code.
+
+    Examples
+    --------
+    >>> from gpuconv.cli import main
+    >>> main(["compile", "--arch"])
+    Traceback (most recent call last):
+    SystemExit: 2
+    """
+    options = vars(_parser().parse_args(argv))
+    command = options.pop("command")
+    module, function = _COMMANDS[command]
+    try:
+        return getattr(import_module(module), function)(**options)
+    except CommandError as error:
+        print(f"gpuconv {command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"gpuconv {command}: interrupted", file=sys.stderr)
+        return 130
+
+
+_COMMANDS = {
+    "demo": ("gpuconv.commands.demo", "demo"),
+    "info": ("gpuconv.commands.info", "info"),
+    "verify": ("gpuconv.commands.verify", "verify"),
+    "compile": ("gpuconv.commands.compile", "compile_ahead"),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gpuconv",
+        description="2-D convolution and pooling on batches of images, on the CPU and the GPU.",
+    )
+    parser.add_argument("--version", action="version", version=f"gpuconv {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    commands.add_parser("info", help="versions, processor, threads, devices, caches, and what is missing")
+    _add_verify(commands)
+    _add_compile(commands)
+    return parser
+
+
+def _add_demo(commands) -> None:
+    text = "Filter and pool pictures as one batch: a contact sheet, and a table of times."
+    demo = commands.add_parser("demo", help=text, description=text)
+    demo.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="picture files (scikit-image's photographs if none is given)",
+    )
+    demo.add_argument(
+        "--out", default="gpuconv-demo.png", metavar="FILE", help="the contact sheet, a PNG (%(default)s)"
+    )
+    demo.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (%(default)s)"
+    )
+
+
+def _add_verify(commands) -> None:
+    text = "Check every algorithm against a plain reference, on integer data and for equality."
+    verify = commands.add_parser("verify", help=text, description=text)
+    verify.add_argument(
+        "--device",
+        choices=("cpu", "cuda", "all"),
+        default="all",
+        help="all is every one present (%(default)s)",
+    )
+
+
+def _add_compile(commands) -> None:
+    text = "Compile kernels ahead of their first call; no GPU is needed."
+    compilation = commands.add_parser("compile", help=text, description=text)
+    compilation.add_argument(
+        "--arch",
+        nargs="+",
+        metavar="ARCH",
+        dest="architectures",
+        help="GPU architectures such as sm_90a (all that are known, unless --cpu is given alone)",
+    )
+    compilation.add_argument("--cpu", action="store_true", help="the CPU kernels, for float32 and float64")

@@ -1,0 +1,1 @@
+"""What the command `gpuconv` does: one module per command, imported when it is called."""

@@ -1,0 +1,56 @@
+"""`gpuconv compile`: fill the caches ahead of the first call, for GPUs also on a machine that has none."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from gpuconv.commands.environment import CommandError, cuda_engine
+from gpuconv.spec import FLOAT_DTYPES
+
+
+def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False) -> int:
+    """Compile the GPU kernels for `architectures`, the CPU kernels, or both; returns exit code 0.
+
+    Parameters
+    ----------
+    architectures : sequence of str, optional
+        Such as "sm_90a"; all that are known unless given, but none if `cpu` is given alone.
+    cpu : bool
+        Compile the CPU kernels, for float32 and float64.
+
+    Raises
+    ------
+    CommandError
+        For an unknown architecture, a missing GPU engine, or a cache that cannot be written.
+    """
+    if architectures is not None or not cpu:
+        _compile_for_gpus(architectures)
+    if cpu:
+        for kernel in import_module("gpuconv.cpu").KERNELS:
+            for dtype in FLOAT_DTYPES:
+                _timed(f"{kernel.name} {dtype}", "cpu", partial(kernel.__getitem__, dtype))
+    return 0
+
+
+def _compile_for_gpus(architectures: Sequence[str] | None) -> None:
+    engine = cuda_engine()
+    known = engine.ARCHITECTURES
+    unknown = [arch for arch in architectures or () if arch not in known]
+    if unknown:
+        raise CommandError(f"unknown architecture {', '.join(unknown)}; known are {', '.join(known)}")
+    folder = import_module("gpuconv.cuda.compiled").cache_folder()
+    if folder is None:
+        raise CommandError("no folder can be written for the cache of GPU code (set GPUCONV_CACHE_DIR)")
+    for kernel in engine.KERNELS:
+        for arch in dict.fromkeys(architectures or known):
+            _timed(kernel.name, arch, partial(kernel.cubin, arch))
+    print(f"kept in {folder}")
+
+
+def _timed(name: str, target: str, compilation: Callable[[], Any]) -> None:
+    print(f"{name:<40} {target:<8}", end=" ", flush=True)
+    begin = time.perf_counter()
+    compilation()
+    print(f"{time.perf_counter() - begin:6.2f} s", flush=True)

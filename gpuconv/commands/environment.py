@@ -1,0 +1,92 @@
+"""What the machine offers to the command line: optional packages, and a device to compute on.
+
+A package or device that is missing becomes one line with the command that installs it.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from gpuconv.arrays import GPU_ENGINE_HINT
+
+DEMO_HINT = "pip install 'gpuconv[demo]'"
+DEMO_PACKAGES = {"matplotlib": "matplotlib", "rich": "rich", "skimage": "scikit-image"}
+GPU_PACKAGES = {"cupy": "CuPy", "numba_cuda": "numba-cuda"}
+
+
+class CommandError(Exception):
+    """What the user can mend: shown as one line, exit code 2."""
+
+
+def missing(packages: dict[str, str]) -> list[str]:
+    """The packages, given as {module: name}, that cannot be imported; nothing is imported to find out.
+
+    Examples
+    --------
+    >>> missing({"math": "the standard library", "no_such_module": "no such package"})
+    ['no such package']
+    """
+    return [name for module, name in packages.items() if find_spec(module) is None]
+
+
+def require(packages: dict[str, str], hint: str) -> None:
+    """Raise CommandError with `hint`, a pip command, if one of the packages is missing."""
+    absent = missing(packages)
+    if absent:
+        raise CommandError(f"{' and '.join(absent)} not installed: {hint}")
+
+
+def cuda_engine() -> ModuleType:
+    """`gpuconv.cuda`, or CommandError with the pip command that installs what it needs."""
+    try:
+        return import_module("gpuconv.cuda")
+    except ImportError as error:
+        raise CommandError(f"the GPU engine cannot be imported ({error}): {GPU_ENGINE_HINT}") from error
+
+
+class Cpu:
+    """NumPy arrays and `gpuconv.cpu`."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        self.engine = import_module("gpuconv.cpu")
+
+    def put(self, array: np.ndarray) -> Any:
+        """The array on this device."""
+        return array
+
+    def get(self, array: Any) -> np.ndarray:
+        """An array of this device as a NumPy array."""
+        return array
+
+    def wait(self) -> None:
+        """Return when all work is done; on the CPU it is when a call returns."""
+
+
+class Cuda(Cpu):
+    """CuPy arrays and `gpuconv.cuda`, on CuPy's current device; CommandError where there is none."""
+
+    name = "cuda"
+
+    def __init__(self) -> None:
+        require(GPU_PACKAGES, GPU_ENGINE_HINT)
+        self.engine = cuda_engine()
+        if not import_module("gpuconv.cuda.launch").devices():
+            raise CommandError("no CUDA device: this machine has no NVIDIA GPU, or its driver is not loaded")
+        self.cupy = import_module("cupy")
+
+    def put(self, array: np.ndarray) -> Any:
+        return self.cupy.asarray(array)
+
+    def get(self, array: Any) -> np.ndarray:
+        return self.cupy.asnumpy(array)
+
+    def wait(self) -> None:
+        self.cupy.cuda.get_current_stream().synchronize()
+
+
+DEVICES: dict[str, type[Cpu]] = {"cpu": Cpu, "cuda": Cuda}

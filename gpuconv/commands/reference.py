@@ -1,0 +1,119 @@
+"""The operators as their definitions read: NumPy, float64, one tap at a time. What `gpuconv verify` trusts.
+
+Nothing is shared with the kernels or with `spec`, which computes shapes and padding by formulas; here the
+windows are counted. Shapes: x (N, C, H, W) or (C, H, W), w (K, C / groups, R, S). Results have x's dtype.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+Pair = tuple[int, int]
+
+
+@np.errstate(invalid="ignore")  # inf - inf is NaN, as it should be
+def convolve(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1) -> list[np.ndarray]:
+    """[y] of `gpuconv.conv2d`."""
+    K, C_group = w.shape[:2]
+    grouped_w = w.astype(np.float64).reshape(groups, K // groups, C_group, *w.shape[2:])
+    y: Any = 0.0 if bias is None else bias.astype(np.float64)[:, None, None]
+    for r, s, values, inside, _ in _taps(x, w.shape[2:], stride, padding, dilation):
+        N, _, P, Q = values.shape
+        taken = np.where(inside, values, 0).reshape(N, groups, C_group, P, Q)
+        y = y + np.einsum("ngcpq,gkc->ngkpq", taken, grouped_w[..., r, s]).reshape(N, K, P, Q)
+    return [_like(x, y)]
+
+
+def max_pool(
+    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+) -> list[np.ndarray]:
+    """[y] or [y, indices] of `gpuconv.max_pool2d`."""
+    kernel = _pair(kernel_size)
+    taps = list(_taps(x, kernel, kernel if stride is None else stride, padding, dilation, ceil_mode))
+    values = np.stack([np.where(inside, values, -np.inf) for _, _, values, inside, _ in taps])
+    greatest = values.max(axis=0)  # of several values with a NaN among them, a NaN
+    inside = np.stack([np.broadcast_to(tap[3], greatest.shape) for tap in taps])
+    flat = np.stack([np.broadcast_to(tap[4], greatest.shape) for tap in taps])
+    hit = inside & ((values == greatest) | np.isnan(values))
+    first = np.take_along_axis(flat, hit.argmax(axis=0)[None], axis=0)[0]
+    y = [_like(x, greatest)]
+    if return_indices:
+        indices = np.where(hit.any(axis=0), first, -1)
+        y.append(indices if x.ndim == 4 else indices[0])
+    return y
+
+
+@np.errstate(invalid="ignore")
+def avg_pool(
+    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+) -> list[np.ndarray]:
+    """[y] of `gpuconv.avg_pool2d`."""
+    kernel = _pair(kernel_size)
+    stride = kernel if stride is None else stride
+    total: Any = 0.0
+    inside_count: Any = 0
+    for _, _, values, inside, _ in _taps(x, kernel, stride, padding, 1, ceil_mode):
+        total = total + np.where(inside, values, 0)
+        inside_count = inside_count + inside
+    divisor = np.maximum(inside_count, 1)
+    if divisor_override is not None:
+        divisor = divisor_override
+    elif count_include_pad:
+        rows, columns = _windows(x.shape[-2:], kernel, stride, padding, 1, ceil_mode)
+        divisor = np.outer(*(
+            np.minimum(starts + extent, size + end) - starts
+            for (starts, end), extent, size in zip((rows, columns), kernel, x.shape[-2:], strict=True)
+        ))  # fmt: skip
+    return [_like(x, total / divisor)]
+
+
+def _taps(x, kernel, stride, padding, dilation, ceil_mode=False) -> Iterator[tuple]:
+    """(r, s, values (N, C, P, Q), inside (P, Q), flat index (P, Q)) of each tap of the kernel."""
+    x = x.astype(np.float64)
+    x = x if x.ndim == 4 else x[None]
+    H, W = x.shape[2:]
+    (tops, _), (lefts, _) = _windows((H, W), kernel, stride, padding, dilation, ceil_mode)
+    step_h, step_w = _pair(dilation)
+    for r in range(kernel[0]):
+        for s in range(kernel[1]):
+            h, v = (tops + r * step_h)[:, None], lefts + s * step_w
+            inside = (h >= 0) & (h < H) & (v >= 0) & (v < W)
+            h, v = h.clip(0, H - 1), v.clip(0, W - 1)
+            yield r, s, x[:, :, h, v], inside, h * W + v
+
+
+def _windows(size, kernel, stride, padding, dilation, ceil_mode) -> list[tuple[np.ndarray, int]]:
+    """(first element of each window, padding at the end) along each axis; an element may lie outside."""
+    axes = []
+    for axis in (0, 1):
+        extent, step = size[axis], _pair(stride)[axis]
+        reach = _pair(dilation)[axis] * (kernel[axis] - 1) + 1
+        before, after = _pads(padding, axis, extent, reach, step)
+        starts = [-before]
+        while True:
+            start, covered = starts[-1] + step, starts[-1] + reach
+            if start + reach > extent + after and not (
+                ceil_mode and covered < extent + after and start < extent
+            ):
+                break
+            starts.append(start)
+        axes.append((np.array(starts), after))
+    return axes
+
+
+def _pads(padding, axis: int, extent: int, reach: int, step: int) -> Pair:
+    if padding == "full":
+        return reach - 1, reach - 1
+    if padding == "same":
+        total = max((-(-extent // step) - 1) * step + reach - extent, 0)
+        return total // 2, total - total // 2
+    return _pair(_pair(padding)[axis])
+
+
+def _pair(value) -> Pair:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _like(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return (y if x.ndim == 4 else y[0]).astype(x.dtype)

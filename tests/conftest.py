@@ -1,0 +1,95 @@
+"""What all tests share: poisoned results, fresh interpreters, and a visible skip where there is no GPU."""
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+from gpuconv import arrays
+
+ROOT = Path(__file__).parents[1]
+
+# A first call compiles, which takes seconds.
+hypothesis.settings.register_profile("gpuconv", deadline=None)
+hypothesis.settings.load_profile("gpuconv")
+
+
+@functools.cache
+def missing_gpu() -> str | None:
+    """Why nothing can run on a CUDA device here, or None."""
+    try:
+        import cupy
+
+        return None if cupy.cuda.runtime.getDeviceCount() else "CuPy sees no CUDA device"
+    except Exception as error:  # a missing package, library, driver or device: each is a reason to skip
+        return f"no CUDA device: {type(error).__name__}: {error}"
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and (reason := missing_gpu()):
+        pytest.skip(reason)
+
+
+def poison(array, view):
+    """Fill a fresh result with a value that no kernel leaves there by mistake."""
+    value = np.nan if view.dtype.kind in "fc" else -77
+    fill = getattr(array, "fill_", None) or getattr(array, "fill", None)
+    if fill is not None:  # Numba's device arrays have neither
+        fill(value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def poisoned_results():
+    """Every array that the package makes for a result holds NaN (or -77) until a kernel fills it."""
+    with pytest.MonkeyPatch.context() as patch:
+        kinds = [arrays.Library]
+        while kinds:
+            kind = kinds.pop()
+            kinds += kind.__subclasses__()
+            if "empty" in vars(kind):
+                patch.setattr(kind, "empty", _poisoning(kind.empty))
+        yield
+
+
+def _poisoning(empty):
+    @functools.wraps(empty)
+    def poisoned_empty(self, shape, dtype, like):
+        array = empty(self, shape, dtype, like)
+        poison(array, self.view(array))
+        return array
+
+    return poisoned_empty
+
+
+@pytest.fixture(scope="session")
+def fresh_python():
+    """`fresh_python(code, **environment)` runs code in a new interpreter and returns what it printed."""
+
+    def run(code: str, timeout: float = 100, **environment: str) -> str:
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        finished = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert finished.returncode == 0, f"exit status {finished.returncode}:\n{finished.stderr}"
+        return finished.stdout.strip()
+
+    return run
+
+
+@pytest.fixture
+def threads():
+    """`gpuconv.set_num_threads`, with the number put back after the test."""
+    import gpuconv
+
+    before = gpuconv.get_num_threads()
+    yield gpuconv.set_num_threads
+    gpuconv.set_num_threads(before)

@@ -1,0 +1,263 @@
+"""The command line: dispatch, exit codes, one-line errors, and what `info` and `compile` print."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import gpuconv
+from gpuconv.cli import main
+from gpuconv.commands import environment, info
+from gpuconv.commands.environment import CommandError
+
+
+def command(*arguments, **options):
+    """`python -m gpuconv ARGUMENTS` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "gpuconv", *arguments], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+@pytest.fixture
+def no_gpu_engine(monkeypatch):
+    """A machine without numba-cuda: the GPU engine cannot be imported."""
+    monkeypatch.setitem(sys.modules, "gpuconv.cuda", None)
+
+
+@pytest.fixture
+def fake_engine(monkeypatch, tmp_path):
+    """A GPU engine that records what is compiled; `.folder` is its cache, `.found` are its devices."""
+
+    class Kernel:
+        def __init__(self, name):
+            self.name = name
+
+        def cubin(self, arch):
+            engine.compiled.append((self.name, arch))
+
+    engine = types.ModuleType("gpuconv.cuda")
+    engine.ARCHITECTURES = ("sm_80", "sm_90a")
+    engine.KERNELS = (Kernel("conv float32"), Kernel("pool float32"))
+    engine.compiled, engine.folder, engine.found = [], tmp_path, []
+    compiled, launch = types.ModuleType("gpuconv.cuda.compiled"), types.ModuleType("gpuconv.cuda.launch")
+    compiled.cache_folder = lambda: engine.folder
+    launch.devices = lambda: engine.found
+    for module in (engine, compiled, launch):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return engine
+
+
+def test_python_m_gpuconv_prints_the_version():
+    finished = command("--version")
+    assert (finished.returncode, finished.stdout) == (0, f"gpuconv {gpuconv.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["verify", "--device", "tpu"], ["compile", "--arch"]])
+def test_wrong_usage_exits_with_2_and_says_how(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: gpuconv" in capsys.readouterr().err
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(f"\n    {name} " in printed for name in ("demo", "info", "verify", "compile"))
+
+
+def test_help_imports_no_engine(fresh_python):
+    code = """
+import sys
+from gpuconv.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    print(sorted({"numba", "numba_cuda", "cupy", "matplotlib", "skimage", "rich"} & set(sys.modules)))
+"""
+    assert fresh_python(code).splitlines()[-1] == "[]"
+
+
+def test_command_error_is_one_line_and_exit_code_2(monkeypatch, capsys):
+    def fail():
+        raise CommandError("something to mend")
+
+    monkeypatch.setattr(info, "info", fail)
+    assert main(["info"]) == 2
+    assert capsys.readouterr().err == "gpuconv info: something to mend\n"
+
+
+def test_interruption_is_quiet(monkeypatch, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(info, "info", interrupt)
+    assert main(["info"]) == 130
+    assert capsys.readouterr().err == "gpuconv info: interrupted\n"
+
+
+def test_a_fault_of_the_program_is_not_hidden(monkeypatch):
+    def fail():
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(info, "info", fail)
+    with pytest.raises(ZeroDivisionError):
+        main(["info"])
+
+
+# info
+
+
+def rows(printed):
+    """{label: text} of the report."""
+    return dict(line.split(None, 1) for line in printed.splitlines())
+
+
+def test_info_reports_versions_threads_and_caches(threads, capsys):
+    threads(3)
+    assert main(["info"]) == 0
+    printed = capsys.readouterr().out
+    report = rows(printed)
+    assert report["gpuconv"].startswith(gpuconv.__version__)
+    assert report["Python"].startswith(sys.version.split()[0])
+    assert report["threads"].startswith("own pool, 3 threads")
+    assert "CPU cache" in printed and "__pycache__" in printed
+    assert "float32" in report["processor"]
+
+
+def test_info_tells_what_is_missing_and_how_to_get_it(no_gpu_engine, monkeypatch, capsys):
+    for module in ("cupy", "numba_cuda", "rich", "matplotlib"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert main(["info"]) == 0
+    printed = capsys.readouterr().out
+    assert "CuPy, numba-cuda for computing on a GPU: pip install 'gpuconv[cuda13]'" in printed
+    assert "matplotlib, rich for gpuconv demo: pip install 'gpuconv[demo]'" in printed
+    assert "devices" in printed and "the GPU engine is not installed" in printed
+
+
+def test_info_lists_devices_and_the_cache_of_gpu_code(fake_engine, capsys):
+    fake_engine.found = [types.SimpleNamespace(ordinal=0, name="NVIDIA H200", arch="sm_90a")]
+    assert main(["info"]) == 0
+    printed = capsys.readouterr().out
+    assert "cpu; cuda:0 NVIDIA H200 (sm_90a)" in printed
+    assert "for sm_80, sm_90a" in printed
+    assert str(fake_engine.folder) in printed
+
+
+def test_info_says_so_where_nothing_can_be_cached(fake_engine, monkeypatch, capsys):
+    fake_engine.folder = None
+
+    def refuse(function):
+        raise RuntimeError("no locator")
+
+    monkeypatch.setattr("gpuconv.cpu.compiled.SurvivingCache", refuse)
+    assert main(["info"]) == 0
+    printed = capsys.readouterr().out
+    assert "set NUMBA_CACHE_DIR" in printed
+    assert "GPU cache" in printed and "none: no folder can be written" in printed
+
+
+def test_info_survives_a_processor_that_llvm_does_not_know(monkeypatch, capsys):
+    def unknown():
+        raise RuntimeError
+
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", unknown)
+    assert main(["info"]) == 0
+    assert "no vector features known" in capsys.readouterr().out
+
+
+def test_info_imports_no_gpu_library_of_others(fresh_python):
+    code = """
+import sys
+sys.modules["gpuconv.cuda"] = None
+from gpuconv.cli import main
+main(["info"])
+print(sorted({"numba_cuda", "cupy", "torch", "matplotlib", "skimage", "rich"} & set(sys.modules)))
+"""
+    assert fresh_python(code).splitlines()[-1] == "[]"
+
+
+# compile
+
+
+def test_compile_fills_the_cache_for_every_architecture(fake_engine, capsys):
+    assert main(["compile"]) == 0
+    names = ["conv float32", "pool float32"]
+    assert fake_engine.compiled == [(name, arch) for name in names for arch in ("sm_80", "sm_90a")]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[:-1]] == ["s"] * 4
+    assert lines[-1] == f"kept in {fake_engine.folder}"
+
+
+def test_compile_takes_architectures_once_each(fake_engine):
+    assert main(["compile", "--arch", "sm_90a", "sm_90a"]) == 0
+    assert fake_engine.compiled == [("conv float32", "sm_90a"), ("pool float32", "sm_90a")]
+
+
+def test_compile_refuses_an_unknown_architecture_before_it_compiles(fake_engine, capsys):
+    assert main(["compile", "--arch", "sm_80", "sm_70", "--cpu"]) == 2
+    assert fake_engine.compiled == []
+    assert capsys.readouterr().err == "gpuconv compile: unknown architecture sm_70; known are sm_80, sm_90a\n"
+
+
+def test_compile_refuses_a_cache_that_cannot_be_written(fake_engine, capsys):
+    fake_engine.folder = None
+    assert main(["compile"]) == 2
+    assert "GPUCONV_CACHE_DIR" in capsys.readouterr().err
+    assert fake_engine.compiled == []
+
+
+def test_compile_needs_the_gpu_engine_only_for_gpus(no_gpu_engine, capsys):
+    assert main(["compile"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "pip install 'gpuconv[cuda13]'" in error
+    assert main(["compile", "--cpu"]) == 0
+
+
+def test_compile_cpu_compiles_every_kernel_for_both_dtypes(capsys):
+    assert main(["compile", "--cpu"]) == 0
+    compiled = [tuple(line.split()[:3]) for line in capsys.readouterr().out.splitlines()]
+    for name in ("conv_direct.convolve_rows", "pool_direct.max_rows", "pool_direct.avg_rows"):
+        assert (name, "float32", "cpu") in compiled and (name, "float64", "cpu") in compiled
+
+
+def test_compiled_gpu_code_lands_in_the_folder_that_is_named(tmp_path):
+    """The real engine, one architecture: cubins are there afterwards, and a second run finds them."""
+    import os
+
+    environment = {**os.environ, "GPUCONV_CACHE_DIR": str(tmp_path)}
+    finished = command("compile", "--arch", "sm_80", env=environment)
+    assert finished.returncode == 0, finished.stderr
+    *lines, last = finished.stdout.splitlines()
+    assert last == f"kept in {tmp_path}"
+    assert len(list(tmp_path.iterdir())) == len(lines) > 0
+
+
+# missing packages and devices
+
+
+@pytest.mark.parametrize("arguments", [["demo", "--device", "cuda"], ["verify", "--device", "cuda"]])
+def test_missing_gpu_packages_are_named(arguments, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "CuPy" in error and "pip install 'gpuconv[cuda13]'" in error
+
+
+def test_missing_device_is_named(fake_engine, monkeypatch, capsys):
+    monkeypatch.setattr(environment, "GPU_PACKAGES", {})
+    assert main(["verify", "--device", "cuda"]) == 2
+    assert "no CUDA device" in capsys.readouterr().err
+
+
+def test_missing_demo_packages_are_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 2
+    assert capsys.readouterr().err == "gpuconv demo: rich not installed: pip install 'gpuconv[demo]'\n"
+    assert list(Path().iterdir()) == []
