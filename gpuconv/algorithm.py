@@ -52,9 +52,9 @@ def select(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None)
     return next((algorithm for algorithm in supported if algorithm.worth(spec)), supported[0])
 
 
-def explain(algorithms: Sequence[Algorithm], spec: Spec) -> list[tuple[str, str]]:
+def explain(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None) -> list[tuple[str, str]]:
     """(name, verdict) of each algorithm, the one that `select` takes first."""
-    chosen = select(algorithms, spec)
+    chosen = select(algorithms, spec, name)
     rest = [
         (algorithm.name, _verdict(algorithm, spec)) for algorithm in algorithms if algorithm is not chosen
     ]

@@ -4,6 +4,7 @@ Each has the parameters of its namesake in `torch.nn.functional`, in the same or
 type of the arrays decides the device: NumPy computes on the CPU, CuPy on the GPU.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -80,8 +81,8 @@ def conv2d(
     (1, 1, 2, 2)
     """
     operands, spec = _prepare_conv2d(
-        input, weight, bias, stride, padding, dilation, groups, padding_mode=padding_mode,
-        activation=activation, residual=residual, precision=precision, out=out,
+        input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision,
+        out,
     )  # fmt: skip
     backend = operands.backend
     y = operands.result(spec.out_shape, spec.dtype)
@@ -111,7 +112,7 @@ def max_pool2d(
     stride : int or (int, int), optional
         The kernel size unless given.
     padding
-        As in `conv2d`, at most half of the window on each side; it never wins.
+        As in `conv2d`; a number is at most half of the kernel on its side. Padding never wins.
     dilation : int or (int, int)
     ceil_mode : bool
         Round the number of windows up; one that would start beyond the image and its leading padding is left
@@ -143,7 +144,7 @@ def max_pool2d(
     array([[[[10]]]])
     """
     operands, spec = _prepare_max_pool2d(
-        input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, out=out
+        input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, out
     )
     backend = operands.backend
     y = operands.result(spec.out_shape, spec.dtype)
@@ -198,7 +199,7 @@ def avg_pool2d(
              [5., 6.]]]])
     """
     operands, spec = _prepare_avg_pool2d(
-        input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out=out
+        input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out
     )
     backend = operands.backend
     y = operands.result(spec.out_shape, spec.dtype)
@@ -207,7 +208,9 @@ def avg_pool2d(
 
 
 def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> list[tuple[str, str]]:
-    """The algorithms for a call, the one that would be selected first, each with its verdict.
+    """The algorithms for a call, the one that would run first, each with its verdict; nothing is computed.
+
+    Takes a public operator and its arguments; raises what the call would raise.
 
     Examples
     --------
@@ -215,17 +218,22 @@ def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> l
     >>> gpuconv.explain(gpuconv.max_pool2d, np.zeros((1, 3, 8, 8)), 2)
     [('pool_direct', 'selected')]
     """
-    if function not in _PREPARATIONS:
+    if not callable(function) or function not in _PREPARATIONS:
         names = ", ".join(known.__name__ for known in _PREPARATIONS)
         raise ValueError(f"function must be one of gpuconv's {names}; got {function!r}")
-    operands, spec = _PREPARATIONS[function](*arguments, **keywords)
+    call = inspect.signature(function).bind(*arguments, **keywords)
+    call.apply_defaults()
+    name = call.arguments.pop("algorithm")
+    operands, spec = _PREPARATIONS[function](**call.arguments)
+    if operands["out"] is not None:
+        operands.result(spec.out_shape, spec.dtype)
     backend = operands.backend
-    return algorithms.explain(backend.CONVOLUTIONS if isinstance(spec, ConvSpec) else backend.POOLS, spec)
+    listed = backend.CONVOLUTIONS if isinstance(spec, ConvSpec) else backend.POOLS
+    return algorithms.explain(listed, spec, name)
 
 
 def _prepare_conv2d(
-    input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros",
-    activation=None, residual=None, precision=None, algorithm=None, out=None,
+    input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision, out
 ) -> tuple[Operands, ConvSpec]:  # fmt: skip
     refuse_unbuilt(
         padding_mode=(padding_mode, "zeros"),
@@ -241,8 +249,7 @@ def _prepare_conv2d(
 
 
 def _prepare_max_pool2d(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False, *,
-    algorithm=None, out=None,
+    input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, out
 ) -> tuple[Operands, PoolSpec]:  # fmt: skip
     operands = Operands(input=input, out=out)
     spec = PoolSpec.from_arrays(
@@ -253,8 +260,7 @@ def _prepare_max_pool2d(
 
 
 def _prepare_avg_pool2d(
-    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
-    divisor_override=None, *, algorithm=None, out=None,
+    input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out
 ) -> tuple[Operands, PoolSpec]:  # fmt: skip
     operands = Operands(input=input, out=out)
     spec = PoolSpec.from_arrays(

@@ -47,11 +47,15 @@ View = np.ndarray | DeviceArray
 class Library:
     """NumPy, and the pattern for every other library.
 
-    `view` is the array as kernels see it, `empty` a fresh array on the same device as `like`, and `publish`
-    turns a filled array from `empty` into what the user gets, for libraries whose arrays are immutable.
+    `view` is the array as kernels see it, `kind` the library whose arrays may stand beside it in one call,
+    `empty` a fresh array on the same device as `like`, and `publish` turns a filled array from `empty` into
+    what the user gets, for libraries whose arrays are immutable.
     """
 
     name = "NumPy"
+
+    def kind(self, view: View) -> str:
+        return self.name
 
     def view(self, array: Any) -> View:
         return np.asarray(array)
@@ -80,9 +84,12 @@ class CuPyLibrary(Library):
 
 
 class InterfaceLibrary(CuPyLibrary):
-    """Any object with `__cuda_array_interface__`; results are CuPy's."""
+    """Any object with `__cuda_array_interface__`: it counts as CuPy's, and so do results."""
 
     name = "an object with __cuda_array_interface__"
+
+    def kind(self, view: View) -> str:
+        return CuPyLibrary.name
 
     def view(self, array: Any) -> View:
         if not isinstance(array.__cuda_array_interface__, dict):
@@ -110,6 +117,9 @@ class NumbaLibrary(InterfaceLibrary):
     """Numba's device arrays: without a stream of their own they are ordered on the default stream."""
 
     name = "Numba"
+
+    def kind(self, view: View) -> str:
+        return self.name
 
     def stream_without_producer(self, device: int) -> int:
         return 0
@@ -152,9 +162,12 @@ class TorchLibrary(Library):
 
 
 class DLPackLibrary(CuPyLibrary):
-    """Any object with `__dlpack__`: NumPy on the CPU, CuPy on the GPU."""
+    """Any object with `__dlpack__`: it counts as NumPy's on the CPU and as CuPy's on the GPU."""
 
     name = "an object with __dlpack__"
+
+    def kind(self, view: View) -> str:
+        return Library.name if isinstance(view, np.ndarray) else CuPyLibrary.name
 
     def view(self, array: Any) -> View:
         if isinstance(array, np.ndarray):  # a result of `empty`
@@ -178,6 +191,9 @@ class JaxLibrary(DLPackLibrary):
     """JAX arrays: viewed through DLPack; immutable, so a result is handed over when it is filled."""
 
     name = "JAX"
+
+    def kind(self, view: View) -> str:
+        return self.name
 
     def publish(self, array: Any) -> Any:
         return import_module("jax.numpy").from_dlpack(array)
@@ -203,9 +219,8 @@ def library_of(array: Any, name: str) -> Library:
     if isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray):
         return NUMPY
     if not isinstance(array, np.ndarray | np.generic | type):  # a class has the attributes of its arrays
-        has_interface = hasattr(array, "__cuda_array_interface__")
-        has_dlpack = hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__")
-        if has_interface or has_dlpack:
+        has_interface = _offers(array, "__cuda_array_interface__")
+        if has_interface or (_offers(array, "__dlpack__") and _offers(array, "__dlpack_device__")):
             modules = (base.__module__.partition(".")[0] for base in kind.__mro__)
             named = next((_BY_MODULE[module] for module in modules if module in _BY_MODULE), None)
             return named or (_INTERFACE if has_interface else _DLPACK)
@@ -213,6 +228,13 @@ def library_of(array: Any, name: str) -> Library:
         f"{name} must be an array of NumPy, CuPy, Numba, torch or JAX, or have __cuda_array_interface__ or "
         f"__dlpack__; got {kind.__module__}.{kind.__qualname__}"
     )
+
+
+def _offers(array: Any, attribute: str) -> bool:
+    try:
+        return hasattr(array, attribute)
+    except RuntimeError:  # torch's property for a tensor that requires grad; viewing it says what is wrong
+        return True
 
 
 def _is_cupy(array: Any) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from gpuconv.arrays import GPU_ENGINE_HINT, NUMPY, DeviceArray, Library, View, library_of
 from gpuconv.spec import check_out
 
+OPTIONAL = ("bias", "residual", "out")  # where None means that there is none
 MAX_OVERLAP_WORK: Any = 10_000  # steps of numpy.shares_memory, after which two arrays count as overlapping
 
 
@@ -28,16 +29,18 @@ class Operands:
     """
 
     def __init__(self, **arrays: Any) -> None:
-        self.arrays = {name: array for name, array in arrays.items() if array is not None}
-        libraries = {name: library_of(array, name) for name, array in self.arrays.items()}
+        given = {name: array for name, array in arrays.items() if array is not None or name not in OPTIONAL}
+        libraries = {name: library_of(array, name) for name, array in given.items()}
+        self.arrays = given
         self.library = libraries["input"]
+        self.views = {name: _view(libraries[name], array, name) for name, array in given.items()}
+        kind = self.library.kind(self.views["input"])
         for name, library in libraries.items():
-            if library.name != self.library.name:
+            if library is not self.library and library.kind(self.views[name]) != kind:
                 raise TypeError(
                     f"{name} is of {library.name} and input of {self.library.name}: the arrays of one call "
                     "must be of one library"
                 )
-        self.views = {name: _view(self.library, array, name) for name, array in self.arrays.items()}
         for name, view in self.views.items():
             if _place(view) != _place(self.views["input"]):
                 raise ValueError(
@@ -106,7 +109,7 @@ class Result:
 def _view(library: Library, array: Any, name: str) -> View:
     try:
         view = library.view(array)
-    except (TypeError, BufferError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError, BufferError, RuntimeError) as error:
         raise TypeError(f"{name} cannot be read: {error}") from error
     if isinstance(view, DeviceArray) and not view.is_aligned:
         raise ValueError(f"{name} has elements that do not lie on multiples of their size, which a GPU needs")

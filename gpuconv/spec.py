@@ -183,7 +183,7 @@ class PoolSpec:
         stride = (R, S) if stride is None else as_pair(stride, "stride", least=1)
         dilation = as_pair(dilation, "dilation", least=1)
         pads = as_pads(padding, (H, W), (R, S), stride, dilation)
-        _check_pool_pads(pads, padding, (R, S), dilation)
+        _check_pool_pads(pads, padding, (R, S))
         if divisor_override is not None:
             divisor_override = as_integer(divisor_override, "divisor_override", least=1 - LIMIT)
             if divisor_override == 0:
@@ -278,13 +278,14 @@ def _check_groups(C: int, K: int, C_group: int, groups: int) -> None:
         )
 
 
-def _check_pool_pads(pads: Pads, padding: Any, kernel: Pair, dilation: Pair) -> None:
-    for sides, extent, step in zip(pads, kernel, dilation, strict=True):
-        reach = step * (extent - 1) + 1
-        if max(sides) > reach // 2:
+def _check_pool_pads(pads: Pads, padding: Any, kernel: Pair) -> None:
+    if padding == "same":  # each of its windows meets the image, also where a dilated one needs more padding
+        return
+    for sides, extent in zip(pads, kernel, strict=True):
+        if max(sides) > extent // 2:
             raise ValueError(
-                f"padding of a pool may be at most half of its window on each side: {reach // 2} for "
-                f"kernel_size {extent} with dilation {step}, got padding={padding!r}"
+                f"padding of a pool may be at most half of its kernel on each side, {extent // 2} for "
+                f"kernel_size {extent}; got padding={padding!r}"
             )
 
 
@@ -319,8 +320,6 @@ def output_extent(
     15
     """
     span = size + sum(pads) - dilation * (kernel - 1) - 1
-    if span < 0:
-        return 0
     if not ceil_mode:
         return span // stride + 1
     count = -(-span // stride) + 1

@@ -10,8 +10,11 @@ pools among them, can share the pool without a deadlock.
 import itertools
 import os
 import threading
+import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from gpuconv.parameters import as_integer
 
 RANGES_PER_THREAD = 4  # so that threads of unequal speed finish together
 MIN_WORK = 200_000  # multiply-adds below which waking another thread (about 35 us) costs more than it brings
@@ -19,9 +22,11 @@ MIN_WORK = 200_000  # multiply-adds below which waking another thread (about 35 
 
 def _default_threads() -> int:
     for variable in ("GPUCONV_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(variable, "")
+        value = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP lists one number per level
         if value.isdecimal() and int(value) > 0:
             return int(value)
+        if value:
+            warnings.warn(f"{variable}={value!r} is no number of threads and is ignored", stacklevel=2)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -35,10 +40,7 @@ _lock = threading.Lock()
 def set_num_threads(n: int) -> None:
     """Let each call use at most `n` threads, the calling one included."""
     global _num_threads, _pool
-    if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"n must be an integer, got {n!r}")
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
+    n = as_integer(n, "n", least=1)
     with _lock:
         if n != _num_threads:
             _num_threads, _pool = n, None  # a call in flight keeps the old pool, which ends after it
@@ -72,13 +74,20 @@ def share(compute: Callable[[int, int], None], tasks: int, work: int) -> None:
         while (begin := next(begins)) < tasks:
             compute(begin, min(begin + size, tasks))
 
-    helpers = [_executor().submit(take_ranges) for _ in range(threads - 1)]
+    helpers = _submit(take_ranges, threads - 1)
     try:
         take_ranges()
     finally:
         unfinished = [helper for helper in helpers if not helper.cancel()]
         for helper in unfinished:
             helper.result()
+
+
+def _submit(work: Callable[[], None], count: int) -> list[Future]:
+    try:
+        return [_executor().submit(work) for _ in range(count)]
+    except RuntimeError:  # the interpreter is ending, and its pools take no work any more
+        return []
 
 
 def _executor() -> ThreadPoolExecutor:

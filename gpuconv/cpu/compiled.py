@@ -5,14 +5,17 @@ it sees its inputs as read-only.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 
 log = logging.getLogger("gpuconv")
+_compiling = threading.RLock()
 
 
 class Kernel:
@@ -29,13 +32,12 @@ class Kernel:
         self.function = function
         self.signature = signature
         self.dispatchers: dict[str, Any] = {}
-        self.lock = threading.Lock()
         self.__doc__ = function.__doc__
 
     def __getitem__(self, dtype: str) -> Callable[..., None]:
         dispatcher = self.dispatchers.get(dtype)
         if dispatcher is None:
-            with self.lock:
+            with _compiling:
                 dispatcher = self.dispatchers.get(dtype) or self._compile(dtype)
                 self.dispatchers[dtype] = dispatcher
         return dispatcher
@@ -69,7 +71,7 @@ class SurvivingCache(FunctionCache):
     def _try(self, write: Callable[[], None]) -> None:
         try:
             write()
-        except OSError as error:
+        except Exception as error:  # saving reads the index first, which may be damaged too
             log.info("Numba's cache at %s cannot be written: %s", self.cache_path, error)
 
 
@@ -86,3 +88,18 @@ def source(scalar: Any, ndim: int) -> Any:
 def target(scalar: Any, ndim: int) -> Any:
     """The type of an output array: any strides, any alignment."""
     return numba.types.Array(scalar, ndim, "A", aligned=False)
+
+
+def _acquire() -> None:
+    _compiling.acquire()
+    global_compiler_lock.acquire()
+
+
+def _release() -> None:
+    global_compiler_lock.release()
+    _compiling.release()
+
+
+# A child forked while another thread compiles would wait for ever for that thread's locks.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)

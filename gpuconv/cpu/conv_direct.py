@@ -4,14 +4,17 @@
                     w[k, c, r, s] * x[n, g C/G + c, p stride + r dilation - top, q stride + s dilation - left]
 
 with zero where x is read outside of its image, and g the group of k. A task is one output row p of up to
-BLOCK_K channels of one image:
+BLOCK_K channels of one image, computed in tiles of up to BLOCK_Q columns:
 
-    row  [span]        one input row, padded with zeros on both sides, so that nothing below asks for borders
-    acc  [BLOCK_K, Q]  its products with the taps (r, s) of each output channel, summed over BLOCK_C channels
-    y    [.., Q]       receives acc after each block of channels, which keeps the rounding error small
+    row  [BLOCK_Q + ..]      what the taps (c, r) read of x for these columns, zeros included, so that nothing
+                             below asks for borders; at a stride, what one tap (c, r, s) reads, so that
+                             nothing below asks for strides
+    acc  [BLOCK_K, BLOCK_Q]  its products with the weights of each output channel, summed over BLOCK_C
+                             input channels
+    y    [.., Q]             receives acc after each block of channels, which keeps the rounding error small
 
-Everything that the inner loop touches lies in the first-level cache. Zero padding is multiplied like any
-value, so a NaN or infinite weight shows at the borders too.
+Everything that the inner loop touches lies in the first-level cache, whatever the problem. Zero padding is
+multiplied like any value, so a NaN or infinite weight shows at the borders too.
 """
 
 import numba
@@ -23,6 +26,7 @@ from gpuconv.spec import ConvSpec
 from gpuconv.threads import share
 
 BLOCK_K = 16  # output channels that share one copied row
+BLOCK_Q = 512
 BLOCK_C = 16  # input channels summed before the sum is added to y
 
 
@@ -35,14 +39,15 @@ def _signature(scalar):
 def convolve_rows(
     x, w, bias, y, groups, top, left, stride_h, stride_w, dilation_h, dilation_w, begin, end
 ):  # fmt: skip
-    H, W = x.shape[2:]
     K, C_group, R, S = w.shape
     P, Q = y.shape[2:]
     K_group = K // groups
     blocks = -(-K_group // BLOCK_K)  # of output channels in one group
-    row = np.zeros((Q - 1) * stride_w + (S - 1) * dilation_w + 1, x.dtype)
-    first, last = min(left, row.size), min(left + W, row.size)  # the part of `row` that x fills
-    acc = np.empty((BLOCK_K, Q), x.dtype)
+    reach = (S - 1) * dilation_w
+    one_copy = stride_w == 1 and reach <= BLOCK_Q  # of a row serves all of its taps
+    tile_q = min(Q, BLOCK_Q)
+    row = np.empty(tile_q + (reach if one_copy else 0), x.dtype)
+    acc = np.empty((BLOCK_K, tile_q), x.dtype)
 
     for task in range(begin, end):  # task = ((n * groups + g) * blocks + block) * P + p
         p, rest = task % P, task // P
@@ -53,32 +58,48 @@ def convolve_rows(
         for k in range(k_begin, k_end):
             y[n, k, p, :] = bias[k]
 
-        for c_begin in range(0, C_group, BLOCK_C):
-            acc[:] = 0
-            for c in range(c_begin, min(c_begin + BLOCK_C, C_group)):
-                for r in range(R):
-                    h = p * stride_h + r * dilation_h - top
-                    if 0 <= h < H:
-                        row[first:last] = x[n, g * C_group + c, h, : last - first]
-                    else:
-                        row[first:last] = 0
-                    for k in range(k_begin, k_end):
+        for q_begin in range(0, Q, BLOCK_Q):
+            q_end = min(q_begin + BLOCK_Q, Q)
+            for c_begin in range(0, C_group, BLOCK_C):
+                acc[:] = 0
+                for c in range(c_begin, min(c_begin + BLOCK_C, C_group)):
+                    image = x[n, g * C_group + c]
+                    for r in range(R):
+                        h = p * stride_h + r * dilation_h - top
+                        v = q_begin * stride_w - left  # the first column
+                        if one_copy:
+                            load_row(row, image, h, v, 1)
                         for s in range(S):
-                            add_product(acc[k - k_begin], w[k, c, r, s], row[s * dilation_w :], stride_w)
-            for k in range(k_begin, k_end):
-                for q in range(Q):
-                    y[n, k, p, q] += acc[k - k_begin, q]
+                            tap = row[s * dilation_w :] if one_copy else row
+                            tap = tap[: q_end - q_begin]
+                            if not one_copy:
+                                load_row(tap, image, h, v + s * dilation_w, stride_w)
+                            for k in range(k_begin, k_end):
+                                add_product(acc[k - k_begin], w[k, c, r, s], tap)
+                for k in range(k_begin, k_end):
+                    for q in range(q_begin, q_end):
+                        y[n, k, p, q] += acc[k - k_begin, q - q_begin]
 
 
 @numba.njit(inline="always")
-def add_product(acc, weight, row, stride):
-    """acc[q] += weight * row[q * stride]; the branch lets LLVM vectorise the contiguous case."""
-    if stride == 1:
-        for q in range(acc.size):
-            acc[q] += weight * row[q]
-    else:
-        for q in range(acc.size):
-            acc[q] += weight * row[q * stride]
+def load_row(row, image, h, first, stride):
+    """row[i] = image[h, first + i stride], zero outside of the image."""
+    H, W = image.shape
+    begin, end = 0, 0
+    if 0 <= h < H:
+        begin = min(max(-(first // stride), 0), row.size)  # rounded up: division rounds down
+        end = min(max(-((first - W) // stride), begin), row.size)
+    row[:begin] = 0
+    for i in range(begin, end):
+        row[i] = image[h, first + i * stride]
+    row[end:] = 0
+
+
+@numba.njit(inline="always")
+def add_product(acc, weight, row):
+    """acc[q] += weight * row[q]: one-dimensional arrays, so that LLVM vectorises it."""
+    for q in range(row.size):
+        acc[q] += weight * row[q]
 
 
 def unsupported(spec: ConvSpec) -> str | None:

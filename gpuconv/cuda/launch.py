@@ -22,7 +22,10 @@ from gpuconv.cuda.compiled import ARCHITECTURES, Kernel, compute_capability
 
 OLDEST = (7, 5)
 MAX_BLOCKS = 2**31 - 1  # of a grid's first axis
-LOADED_IN = os.getpid()
+FORK_HINT = (
+    "A process that was forked after CUDA had started in its parent cannot use it: start it with the 'spawn' "
+    "method of multiprocessing, or compute on NumPy arrays"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +111,19 @@ def check(result: tuple) -> Any:
 
 
 @functools.cache
-def start_driver() -> None:
-    """Start CUDA in this process; a clear error where it was forked from one that had started it."""
+def start_driver() -> int:
+    """Start CUDA, and return the process that it was started in."""
     try:
         check(driver.cuInit(0))
     except RuntimeError as error:
-        raise RuntimeError(
-            f"{error}. Is there a GPU and its driver? If this process was forked after CUDA had started in "
-            "its parent, use the 'spawn' start method: CUDA cannot be used in such a child"
-        ) from error
+        raise RuntimeError(f"{error}. Is there a GPU and its driver? {FORK_HINT}") from error
+    return os.getpid()
 
 
 def refuse_forked_child() -> None:
-    """Raise RuntimeError in a child forked after this module was loaded: CUDA does not survive it."""
-    if os.getpid() != LOADED_IN:
-        raise RuntimeError(
-            "this process was forked after CUDA had started, and CUDA cannot be used in such a child; "
-            "use the 'spawn' start method of multiprocessing, or NumPy arrays"
-        )
+    """Raise RuntimeError in a child that was forked after CUDA had started, where CUDA does not work."""
+    if start_driver() != os.getpid():
+        raise RuntimeError(f"CUDA cannot be used in this process. {FORK_HINT}")
 
 
 def devices() -> list[Device]:

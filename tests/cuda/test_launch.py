@@ -242,13 +242,21 @@ def child(queue):
         queue.put("accepted")
 
 
-@pytest.mark.parametrize(
-    ("method", "answer"), [("fork", "use the 'spawn' start method"), ("spawn", "accepted")]
-)
-def test_a_forked_child_gets_a_clear_error(method, answer):
-    context = multiprocessing.get_context(method)
+@pytest.mark.parametrize("started", [False, True])
+def test_a_child_forked_after_cuda_had_started_gets_a_clear_error(driver, started):
+    if started:
+        engine.refuse_forked_child()
+    context = multiprocessing.get_context("fork")
     queue = context.Queue()
     process = context.Process(target=child, args=(queue,))
     process.start()
-    assert answer in queue.get(timeout=60)
+    answer = queue.get(timeout=60)
     process.join()
+    assert answer == "accepted" if not started else "start it with the 'spawn' method" in answer
+
+
+def test_a_driver_that_does_not_start_is_a_clear_error(driver):
+    driver.cuInit = lambda flags: (Status.CUDA_ERROR_LAUNCH_FAILED,)
+    with pytest.raises(RuntimeError, match=r"CUDA_ERROR_LAUNCH_FAILED.*Is there a GPU and its driver"):
+        engine.refuse_forked_child()
+    assert launching.devices() == []

@@ -1,0 +1,264 @@
+"""The problems that every algorithm of every backend is tried on, as readable lists, and the data for them.
+
+Integer-valued data makes every sum exact, in any order and with or without fused multiply-add, so results
+are compared for equality; random data and data of strong dynamic range are compared within
+`reference.error_bound`. A case marked `large` has more outputs than an executor of GPU code on the CPU gets
+through quickly.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuconv.spec import ConvSpec, PoolSpec
+from tests import reference
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """One call of conv2d: shapes and parameters. `x` is (N, C, H, W), `w` is (K, C / groups, R, S)."""
+
+    name: str
+    x: tuple[int, int, int, int]
+    w: tuple[int, int, int, int]
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    groups: int = 1
+    bias: bool = False
+    large: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
+
+    def spec(self, dtype: str = "float32") -> ConvSpec:
+        return ConvSpec.from_arrays(*self.arrays(dtype, zeros), **self.parameters)
+
+    def arrays(self, dtype: str, make) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """(x, w, bias) from one of the makers below."""
+        bias = make(self.w[:1], dtype, 3) if self.bias else None
+        return make(self.x, dtype, 1), make(self.w, dtype, 2), bias
+
+    def expected(self, x, w, bias) -> np.ndarray:
+        return reference.conv2d(x, w, bias, **self.parameters)
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """One call of max_pool2d or avg_pool2d; the last two parameters mean something to "avg" alone."""
+
+    name: str
+    op: str
+    x: tuple[int, int, int, int]
+    kernel_size: Any
+    stride: Any = None
+    padding: Any = 0
+    dilation: Any = 1
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor_override: int | None = None
+    large: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.op}, {self.name}"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        own = ("dilation",) if self.op == "max" else ("count_include_pad", "divisor_override")
+        return {name: getattr(self, name) for name in ("kernel_size", "stride", "padding", "ceil_mode", *own)}
+
+    def spec(self, dtype: str = "float32", return_indices: bool = False) -> PoolSpec:
+        arguments = {**self.parameters, "return_indices": return_indices}
+        return PoolSpec.from_arrays(self.op, zeros(self.x, dtype), **arguments)
+
+    def expected(self, x) -> np.ndarray:
+        """The values; the indices of "max" are `reference.max_pool2d(x, **case.parameters)[1]`."""
+        if self.op == "max":
+            return reference.max_pool2d(x, **self.parameters)[0]
+        return reference.avg_pool2d(x, **self.parameters)
+
+
+def zeros(shape, dtype, seed=0) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+def integers(shape, dtype, seed=0) -> np.ndarray:
+    """Whole numbers from -4 to 4: a sum of fewer than 2^20 products of two of them is exact in float32."""
+    return np.random.default_rng(seed).integers(-4, 5, shape).astype(dtype)
+
+
+def normal(shape, dtype, seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def dynamic_range(shape, dtype, seed=0) -> np.ndarray:
+    """Both signs, and magnitudes e^{3 N(0,1)}: ten orders of magnitude side by side."""
+    values = np.random.default_rng(seed).standard_normal((2, *shape))
+    return (np.sign(values[0]) * np.exp(3 * values[1])).astype(dtype)
+
+
+CONV_CASES = (
+    ConvCase("odd", (2, 3, 7, 9), (5, 3, 3, 3), padding=1, bias=True),
+    ConvCase("even", (2, 4, 8, 6), (6, 4, 2, 4), padding=1),
+    ConvCase("one pixel", (1, 1, 1, 1), (1, 1, 1, 1), bias=True),
+    ConvCase("one output", (2, 3, 4, 5), (3, 3, 4, 5), bias=True),
+    ConvCase("padding alone but for one pixel", (1, 2, 1, 1), (3, 2, 3, 3), padding=2),
+    ConvCase("no images", (0, 3, 5, 5), (2, 3, 3, 3), bias=True),
+    ConvCase("no input channels", (2, 0, 5, 5), (3, 0, 3, 3), bias=True),
+    ConvCase("no output channels", (2, 3, 5, 5), (0, 3, 3, 3), bias=True),
+    ConvCase("no rows but padding", (1, 2, 0, 4), (3, 2, 2, 3), padding=(2, 1), bias=True),
+    ConvCase("no columns but padding", (1, 2, 4, 0), (3, 2, 3, 2), padding=(0, 1)),
+    ConvCase("stride 2", (2, 3, 9, 8), (4, 3, 3, 3), stride=2, padding=1, bias=True),
+    ConvCase("stride (3, 2)", (1, 2, 11, 7), (3, 2, 3, 2), stride=(3, 2)),
+    ConvCase("stride beyond the kernel", (1, 2, 13, 14), (3, 2, 2, 2), stride=(5, 4)),
+    ConvCase("dilation 2", (2, 3, 9, 10), (4, 3, 3, 3), dilation=2, padding=2),
+    ConvCase("dilation (3, 1)", (1, 2, 10, 6), (2, 2, 3, 4), dilation=(3, 1), bias=True),
+    ConvCase("stride and dilation", (1, 3, 12, 13), (2, 3, 3, 2), stride=(2, 3), dilation=(2, 3), padding=3),
+    ConvCase("groups", (2, 6, 6, 7), (4, 3, 3, 3), groups=2, padding=1, bias=True),
+    ConvCase("groups of one output", (1, 9, 5, 5), (3, 3, 2, 2), groups=3),
+    ConvCase("depthwise", (2, 5, 8, 7), (5, 1, 3, 3), groups=5, padding=1, bias=True),
+    ConvCase("depthwise, stride 2", (1, 4, 9, 9), (4, 1, 5, 5), groups=4, stride=2, padding=2),
+    ConvCase("depthwise, multiplier 3", (2, 3, 6, 6), (9, 1, 3, 3), groups=3, padding=1, bias=True),
+    ConvCase("depthwise, dilated", (1, 3, 9, 8), (6, 1, 3, 3), groups=3, dilation=2, padding=(2, 1)),
+    ConvCase("four sides", (2, 2, 5, 6), (3, 2, 3, 3), padding=((2, 0), (1, 3)), bias=True),
+    ConvCase("four sides, stride 2", (1, 2, 6, 5), (3, 2, 4, 3), padding=((0, 3), (2, 1)), stride=2),
+    ConvCase("padding on one side beyond the kernel", (1, 1, 3, 4), (2, 1, 2, 2), padding=((5, 0), (0, 4))),
+    ConvCase("same, even kernel", (1, 2, 5, 6), (3, 2, 2, 4), padding="same"),
+    ConvCase("same, stride 2", (1, 2, 7, 8), (3, 2, 3, 3), padding="same", stride=2, bias=True),
+    ConvCase(
+        "same, stride (3, 2), dilated", (1, 2, 8, 9), (3, 2, 4, 3), padding="same", stride=(3, 2), dilation=2
+    ),
+    ConvCase("same, stride beyond the kernel", (1, 2, 7, 7), (2, 2, 1, 2), padding="same", stride=3),
+    ConvCase("full", (1, 2, 4, 5), (3, 2, 3, 2), padding="full"),
+    ConvCase("full, dilated", (1, 1, 3, 4), (2, 1, 2, 3), padding="full", dilation=(2, 1), bias=True),
+    ConvCase("valid", (1, 2, 4, 5), (3, 2, 3, 2), padding="valid"),
+    ConvCase("kernel 7x7, stride 2", (1, 3, 15, 16), (4, 3, 7, 7), stride=2, padding=3, bias=True),
+    ConvCase("kernel 11x5", (1, 2, 14, 9), (2, 2, 11, 5), padding=(5, 2)),
+    ConvCase("1x1", (2, 5, 6, 7), (7, 5, 1, 1), bias=True),
+    ConvCase("1x1, stride 2", (2, 5, 7, 6), (7, 5, 1, 1), stride=2),
+    ConvCase("1x1, padded", (1, 3, 3, 4), (4, 3, 1, 1), padding=((1, 2), (0, 1)), bias=True),
+    ConvCase("1xS", (1, 3, 4, 9), (2, 3, 1, 5), padding=(0, 2)),
+    ConvCase("Rx1", (1, 3, 9, 4), (2, 3, 5, 1), padding=(2, 0)),
+    ConvCase("wide", (1, 2, 2, 150), (3, 2, 2, 3), padding=(0, 1)),
+    ConvCase("tall", (1, 2, 150, 2), (3, 2, 3, 2), padding=(1, 0), bias=True),
+    ConvCase("17 of 19 channels", (1, 19, 5, 6), (17, 19, 3, 3), padding=1, bias=True),
+    ConvCase("33 of 35 channels, 1x1", (2, 35, 4, 5), (33, 35, 1, 1), bias=True),
+    ConvCase("37 channels in 2 groups", (1, 38, 5, 5), (74, 19, 2, 3), groups=2, large=True),
+    ConvCase("130 of 70 channels", (1, 70, 6, 5), (130, 70, 3, 3), padding=1, bias=True, large=True),
+    ConvCase("more than one tile each way", (2, 5, 41, 67), (9, 5, 3, 3), padding=1, bias=True, large=True),
+    ConvCase("more than one tile, stride 2", (1, 4, 67, 70), (18, 4, 3, 3), stride=2, padding=1, large=True),
+)
+
+POOL_CASES = (
+    *(
+        PoolCase(name, op, x, **parameters)
+        for op in ("max", "avg")
+        for name, x, parameters in (
+            ("2x2", (2, 3, 6, 8), {"kernel_size": 2}),
+            ("2x2, ragged", (2, 3, 7, 9), {"kernel_size": 2}),
+            ("2x2, ceil", (2, 3, 7, 9), {"kernel_size": 2, "ceil_mode": True}),
+            ("3x3, stride 2, padded", (2, 3, 9, 8), {"kernel_size": 3, "stride": 2, "padding": 1}),
+            ("3x3, stride 1", (1, 2, 5, 6), {"kernel_size": 3, "stride": 1}),
+            (
+                "3x2, stride (1, 2)",
+                (1, 2, 6, 7),
+                {"kernel_size": (3, 2), "stride": (1, 2), "padding": (1, 0)},
+            ),
+            ("ceil, padded", (1, 2, 6, 7), {"kernel_size": 3, "stride": 3, "padding": 1, "ceil_mode": True}),
+            (
+                "ceil, last window left out",
+                (1, 1, 4, 5),
+                {"kernel_size": 2, "stride": 4, "padding": 1, "ceil_mode": True},
+            ),
+            ("stride beyond the window", (1, 2, 11, 12), {"kernel_size": 2, "stride": (5, 4)}),
+            ("four sides", (2, 2, 5, 6), {"kernel_size": 4, "stride": 2, "padding": ((2, 0), (1, 2))}),
+            ("same, stride 2", (1, 2, 7, 8), {"kernel_size": 3, "stride": 2, "padding": "same"}),
+            ("valid", (1, 2, 7, 8), {"kernel_size": 3, "padding": "valid"}),
+            ("one pixel", (1, 1, 1, 1), {"kernel_size": 1}),
+            ("1x1 window", (2, 2, 3, 4), {"kernel_size": 1, "stride": 2}),
+            ("whole image", (2, 5, 7, 7), {"kernel_size": 7}),
+            ("no images", (0, 3, 5, 5), {"kernel_size": 2}),
+            ("no channels", (2, 0, 5, 5), {"kernel_size": 2}),
+            ("no rows but padding", (1, 2, 0, 4), {"kernel_size": 2, "padding": 1}),
+            ("one pixel, padded all around", (1, 1, 1, 1), {"kernel_size": 2, "stride": 1, "padding": 1}),
+            ("wide", (1, 2, 3, 150), {"kernel_size": 3, "stride": 2, "padding": 1}),
+            ("tall", (1, 2, 150, 3), {"kernel_size": (5, 3), "stride": 1, "padding": (2, 1)}),
+            (
+                "more than one tile",
+                (3, 5, 37, 70),
+                {"kernel_size": 3, "stride": 2, "padding": 1, "large": True},
+            ),
+        )
+    ),
+    PoolCase("dilation 2", "max", (2, 2, 9, 10), 3, stride=1, dilation=2, padding=1),
+    PoolCase("dilation (2, 3), stride 2", "max", (1, 2, 9, 12), (2, 3), stride=2, dilation=(2, 3), padding=1),
+    PoolCase("dilation, ceil", "max", (1, 2, 8, 9), 2, stride=3, dilation=3, ceil_mode=True),
+    PoolCase("a window whose taps all miss", "max", (1, 1, 1, 1), 2, stride=1, dilation=2, padding=1),
+    PoolCase("pads not counted", "avg", (2, 2, 6, 7), 3, stride=2, padding=1, count_include_pad=False),
+    PoolCase("pads not counted, ceil", "avg", (1, 2, 6, 7), 3, 2, 1, ceil_mode=True, count_include_pad=False),
+    PoolCase("four sides not counted", "avg", (1, 2, 5, 5), 4, 2, ((0, 2), (2, 1)), count_include_pad=False),
+    PoolCase("divisor 5", "avg", (1, 2, 6, 7), 2, padding=1, divisor_override=5),
+    PoolCase("divisor -3", "avg", (1, 2, 6, 7), 3, stride=1, divisor_override=-3),
+)
+
+
+def matrix(rows) -> np.ndarray:
+    """One image of one channel."""
+    return np.array(rows, np.float64)[None, None]
+
+
+def channels(*matrices) -> np.ndarray:
+    """One image with one channel for each matrix."""
+    return np.array(matrices, np.float64)[None]
+
+
+ZERO_TO_8 = np.arange(9).reshape(3, 3)
+ZERO_TO_15 = np.arange(16).reshape(4, 4)
+EDGES = np.ones((6, 8))
+EDGES[:, 2:6] = 0
+EDGE_RESPONSE = np.zeros((6, 7))
+EDGE_RESPONSE[:, 1], EDGE_RESPONSE[:, 5] = 1, -1
+
+# (x, w, y) of textbook cross-correlations, computed by hand
+CONV_NUMBERS = {
+    "one channel": (matrix(ZERO_TO_8), matrix([[0, 1], [2, 3]]), matrix([[19, 25], [37, 43]])),
+    "two channels": (
+        channels(ZERO_TO_8, ZERO_TO_8 + 1),
+        channels([[0, 1], [2, 3]], [[1, 2], [3, 4]]),
+        matrix([[56, 72], [104, 120]]),
+    ),
+    "edges": (matrix(EDGES), matrix([[1, -1]]), matrix(EDGE_RESPONSE)),
+}
+
+# (operator, x, parameters, y)
+POOL_NUMBERS = {
+    "max 2x2": ("max", matrix(ZERO_TO_8), {"kernel_size": 2, "stride": 1}, matrix([[4, 5], [7, 8]])),
+    "average 2x2": ("avg", matrix(ZERO_TO_8), {"kernel_size": 2, "stride": 1}, matrix([[2, 3], [5, 6]])),
+    "max 3": ("max", matrix(ZERO_TO_15), {"kernel_size": 3}, matrix([[10]])),
+    "max 3, padding 1, stride 2, two channels": (
+        "max",
+        channels(ZERO_TO_15, ZERO_TO_15 + 1),
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        channels([[5, 7], [13, 15]], [[6, 8], [14, 16]]),
+    ),
+}
+
+# (shape of x, shape of w, parameters, shape of y)
+CONV_SHAPES = (
+    ((1, 1, 8, 8), (1, 1, 3, 3), {"padding": 1}, (1, 1, 8, 8)),
+    ((1, 1, 8, 8), (1, 1, 5, 3), {"padding": (2, 1)}, (1, 1, 8, 8)),
+    ((1, 1, 8, 8), (1, 1, 3, 3), {"padding": 1, "stride": 2}, (1, 1, 4, 4)),
+    ((1, 1, 8, 8), (1, 1, 3, 5), {"padding": (0, 1), "stride": (3, 4)}, (1, 1, 2, 2)),
+    ((1, 1, 28, 28), (1, 1, 3, 3), {}, (1, 1, 26, 26)),
+    ((1, 1, 28, 28), (1, 1, 3, 3), {"padding": 2}, (1, 1, 30, 30)),
+    ((1, 1, 28, 28), (1, 1, 3, 3), {"padding": 2, "stride": 2}, (1, 1, 15, 15)),
+    ((64, 1, 28, 28), (4, 1, 3, 3), {}, (64, 4, 26, 26)),
+    ((1, 1, 5, 5), (1, 1, 3, 3), {"padding": "full"}, (1, 1, 7, 7)),
+)

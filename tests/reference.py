@@ -1,0 +1,149 @@
+"""What the operators mean, in plain NumPy and float64: the truth that every algorithm is compared with.
+
+Nothing here is shared with the package, its arithmetic of sizes and padding included. Each function loops
+over the taps of the kernel, or over the outputs, in the order of the definition, and leaves the rest to
+NumPy. Sums of integers below 2^53 are exact.
+"""
+
+import math
+
+import numpy as np
+
+# Rounding errors of one output, in units of eps * (the sum of the magnitudes of its terms). Of float64
+# results the reference, which rounds as they do, uses up half.
+BOUND = 16
+
+
+def as_pair(value):
+    """(vertical, horizontal) from one number or two."""
+    return (value, value) if np.ndim(value) == 0 else tuple(value)
+
+
+def padding_sides(padding, size, kernel, stride, dilation):
+    """((top, bottom), (left, right)) from every form of padding."""
+    if not isinstance(padding, str):
+        vertical, horizontal = as_pair(padding)
+        return as_pair(vertical), as_pair(horizontal)
+    sides = []
+    for extent, taps, step, spread in zip(size, kernel, stride, dilation, strict=True):
+        last_tap = (taps - 1) * spread
+        if padding == "valid":
+            sides.append((0, 0))
+        elif padding == "full":
+            sides.append((last_tap, last_tap))
+        elif padding == "same":
+            windows = math.ceil(extent / step)
+            missing = max(0, (windows - 1) * step + last_tap + 1 - extent)
+            sides.append((missing // 2, missing - missing // 2))
+    return tuple(sides)
+
+
+def output_size(extent, taps, sides, step, spread, ceil_mode=False):
+    """How many windows start inside; counted one by one, from the definition."""
+    before, after = sides
+    reach = (taps - 1) * spread + 1
+    windows = 0
+    while windows * step + reach <= before + extent + after:
+        windows += 1
+    start = windows * step  # of the first window that does not fit
+    overhangs = start < before + extent + after + step - reach
+    if ceil_mode and overhangs and start < before + extent:
+        windows += 1
+    return windows
+
+
+def output_shape(size, kernel, stride, padding, dilation, ceil_mode=False):
+    """(P, Q) of a window of `kernel` taps over an image of `size`."""
+    stride, dilation = as_pair(stride), as_pair(dilation)
+    sides = padding_sides(padding, size, kernel, stride, dilation)
+    axes = zip(size, kernel, sides, stride, dilation, strict=True)
+    return tuple(output_size(*axis, ceil_mode) for axis in axes)
+
+
+def conv2d(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """Cross-correlation of x (N, C, H, W) with w (K, C / groups, R, S); zero padding is multiplied too."""
+    (N, C, H, W), (K, _, R, S) = x.shape, w.shape
+    stride, dilation = as_pair(stride), as_pair(dilation)
+    (top, bottom), (left, right) = padding_sides(padding, (H, W), (R, S), stride, dilation)
+    P, Q = output_shape((H, W), (R, S), stride, ((top, bottom), (left, right)), dilation)
+    padded = np.zeros((N, C, top + H + bottom, left + W + right))
+    padded[:, :, top : top + H, left : left + W] = x
+    w = w.astype(np.float64)
+    y = np.zeros((N, K, P, Q))
+    with np.errstate(all="ignore"):
+        for group in range(groups):
+            inputs = slice(group * (C // groups), (group + 1) * (C // groups))
+            outputs = slice(group * (K // groups), (group + 1) * (K // groups))
+            for r in range(R):
+                rows = slice(r * dilation[0], r * dilation[0] + (P - 1) * stride[0] + 1, stride[0])
+                for s in range(S):
+                    columns = slice(s * dilation[1], s * dilation[1] + (Q - 1) * stride[1] + 1, stride[1])
+                    seen = padded[:, inputs, rows, columns]
+                    y[:, outputs] += np.einsum("ncpq,kc->nkpq", seen, w[outputs, :, r, s])
+        if bias is not None:
+            y += bias.astype(np.float64).reshape(1, K, 1, 1)
+    return y
+
+
+def error_bound(x, w, bias=None, dtype="float32", **parameters):
+    """How far arithmetic in `dtype` may be from `conv2d`: the magnitudes of its terms times a few eps."""
+    magnitudes = conv2d(np.abs(x), np.abs(w), None if bias is None else np.abs(bias), **parameters)
+    return BOUND * np.finfo(dtype).eps * magnitudes
+
+
+def windows_of(x, kernel_size, stride, padding, dilation, ceil_mode):
+    """((p, q), taps) of each output; taps are the places (h, w) of its window that lie inside the image."""
+    H, W = x.shape[2:]
+    R, S = as_pair(kernel_size)
+    stride = (R, S) if stride is None else as_pair(stride)
+    dilation = as_pair(dilation)
+    sides = padding_sides(padding, (H, W), (R, S), stride, dilation)
+    P, Q = output_shape((H, W), (R, S), stride, sides, dilation, ceil_mode)
+    for p in range(P):
+        rows = [p * stride[0] + r * dilation[0] - sides[0][0] for r in range(R)]
+        for q in range(Q):
+            columns = [q * stride[1] + s * dilation[1] - sides[1][0] for s in range(S)]
+            yield (p, q), [(h, w) for h in rows for w in columns if 0 <= h < H and 0 <= w < W]
+
+
+def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """(values, indices): the greatest of each window, first among equals, and where it lies in H*W."""
+    windows = list(windows_of(x, kernel_size, stride, padding, dilation, ceil_mode))
+    P, Q = (1 + max(place[axis] for place, _ in windows) for axis in (0, 1))
+    values = np.full((*x.shape[:2], P, Q), -np.inf)
+    indices = np.full(values.shape, -1, np.int64)
+    for (p, q), taps in windows:
+        best, index = values[:, :, p, q], indices[:, :, p, q]
+        for h, w in taps:
+            value = x[:, :, h, w]
+            wins = (index < 0) | (value > best) | (np.isnan(value) & ~np.isnan(best))
+            best[wins], index[wins] = value[wins], h * x.shape[3] + w
+    return values, indices
+
+
+def min_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """(values, indices): the least of each window, a NaN counting as the least."""
+    values, indices = max_pool2d(-x.astype(np.float64), kernel_size, stride, padding, dilation, ceil_mode)
+    return -values, indices
+
+
+def avg_pool2d(
+    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
+    """The mean of each window; what lies beyond the padding is never counted."""
+    H, W = x.shape[2:]
+    R, S = as_pair(kernel_size)
+    stride = (R, S) if stride is None else as_pair(stride)
+    (top, bottom), (left, right) = padding_sides(padding, (H, W), (R, S), stride, (1, 1))
+    windows = list(windows_of(x, kernel_size, stride, padding, 1, ceil_mode))
+    P, Q = (1 + max(place[axis] for place, _ in windows) for axis in (0, 1))
+    y = np.zeros((*x.shape[:2], P, Q))
+    for (p, q), taps in windows:
+        first_row, first_column = p * stride[0] - top, q * stride[1] - left
+        rows = min(first_row + R, H + bottom) - first_row  # of the window inside the padded image
+        columns = min(first_column + S, W + right) - first_column
+        divisor = divisor_override or (rows * columns if count_include_pad else len(taps))
+        if taps:
+            with np.errstate(invalid="ignore"):
+                y[:, :, p, q] = sum(x[:, :, h, w].astype(np.float64) for h, w in taps) / divisor
+    return y

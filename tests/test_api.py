@@ -1,0 +1,172 @@
+"""The public names, their signatures beside PyTorch's, their documentation, and what is not offered yet."""
+
+import ast
+import inspect
+import re
+
+import numpy as np
+import pytest
+
+import gpuconv
+
+X, W = np.ones((1, 2, 6, 6), np.float32), np.ones((3, 2, 3, 3), np.float32)
+REQUIRED = inspect.Parameter.empty
+
+# torch.nn.functional's parameters and defaults, in order
+POSITIONAL = {
+    "conv2d": {
+        "input": REQUIRED, "weight": REQUIRED, "bias": None, "stride": 1, "padding": 0, "dilation": 1,
+        "groups": 1,
+    },
+    "max_pool2d": {
+        "input": REQUIRED, "kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1,
+        "ceil_mode": False, "return_indices": False,
+    },
+    "avg_pool2d": {
+        "input": REQUIRED, "kernel_size": REQUIRED, "stride": None, "padding": 0, "ceil_mode": False,
+        "count_include_pad": True, "divisor_override": None,
+    },
+}  # fmt: skip
+KEYWORDS = {
+    "conv2d": {
+        "padding_mode": "zeros", "activation": None, "residual": None, "precision": None, "algorithm": None,
+        "out": None,
+    },
+    "max_pool2d": {"algorithm": None, "out": None},
+    "avg_pool2d": {"algorithm": None, "out": None},
+}  # fmt: skip
+CALLS = {"conv2d": (X, W), "max_pool2d": (X, 2), "avg_pool2d": (X, 2)}
+
+over_operators = pytest.mark.parametrize("name", POSITIONAL)
+
+
+def parameters(name, kind):
+    signature = inspect.signature(getattr(gpuconv, name))
+    return {p.name: p.default for p in signature.parameters.values() if p.kind == kind}
+
+
+@over_operators
+def test_signatures(name):
+    positional = parameters(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    assert list(positional.items()) == list(POSITIONAL[name].items())
+    assert parameters(name, inspect.Parameter.KEYWORD_ONLY) == KEYWORDS[name]
+
+
+@over_operators
+def test_the_positional_parameters_are_those_of_torch(name):
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    if name == "max_pool2d":
+        theirs = inspect.signature(functional.max_pool2d_with_indices).parameters
+        theirs = {p.name: p.default for p in theirs.values()}
+    else:  # a built-in function: its signature is the first line of its documentation
+        line = re.match(r"\w+\(.*\)", getattr(functional, name).__doc__.strip())[0]
+        arguments = ast.parse(f"def {line}: pass").body[0].args
+        defaults = [ast.literal_eval(default) for default in arguments.defaults]
+        names = [argument.arg for argument in arguments.args]
+        theirs = dict(zip(names, [REQUIRED] * (len(names) - len(defaults)) + defaults, strict=True))
+    assert list(POSITIONAL[name].items()) == list(theirs.items())
+
+
+@over_operators
+def test_positional_and_keyword_arguments_mean_the_same(name):
+    function, arguments = getattr(gpuconv, name), CALLS[name]
+    values = {**POSITIONAL[name], **dict(zip(POSITIONAL[name], arguments, strict=False))}
+    np.testing.assert_array_equal(function(*values.values()), function(*arguments), strict=True)
+    np.testing.assert_array_equal(function(**values, **KEYWORDS[name]), function(*arguments), strict=True)
+    with pytest.raises(TypeError, match="positional argument"):
+        function(*values.values(), None)
+
+
+@over_operators
+def test_documentation(name):
+    function = getattr(gpuconv, name)
+    lines = inspect.getdoc(function).splitlines()
+    assert lines[0].endswith(".")
+    assert lines[1] == ""
+    sections = [lines[i - 1] for i, line in enumerate(lines) if line and set(line) == {"-"}]
+    assert sections == ["Parameters", "Returns", "Raises", "Examples"]
+    text = "\n".join(lines[lines.index("Parameters") : lines.index("Returns")])
+    for parameter in inspect.signature(function).parameters:
+        assert re.search(rf"\b{parameter}\b", text), f"{parameter} is not documented"
+    assert ">>> " in lines[-2] or ">>> " in "\n".join(lines[lines.index("Examples") :])
+
+
+def test_every_public_name_exists_and_is_documented():
+    assert sorted(gpuconv.__all__) == gpuconv.__all__
+    for name in gpuconv.__all__:
+        assert inspect.getdoc(getattr(gpuconv, name))
+    assert re.fullmatch(r"\d+\.\d+\.\d+\w*", gpuconv.__version__)
+
+
+@over_operators
+@pytest.mark.parametrize("algorithm", ["winograd_of_tomorrow", "", 5])
+def test_an_unknown_algorithm(name, algorithm):
+    with pytest.raises(ValueError, match=rf"algorithm must be None or one of .*; got {algorithm!r}"):
+        getattr(gpuconv, name)(*CALLS[name], algorithm=algorithm)
+
+
+UNBUILT = [
+    ("padding_mode", "reflect"),
+    ("padding_mode", None),
+    ("activation", "relu"),
+    ("activation", ("leaky_relu", 0.1)),
+    ("residual", np.float32(1)),
+    ("precision", "tf32"),
+    ("precision", "zeros"),
+]
+
+
+@pytest.mark.parametrize(("option", "value"), UNBUILT)
+def test_options_that_are_not_offered_yet(option, value):
+    out = np.full((1, 3, 4, 4), 7, np.float32)
+    with pytest.raises(ValueError) as caught:
+        gpuconv.conv2d(X, W, out=out, **{option: value})
+    neutral = KEYWORDS["conv2d"][option]
+    assert str(caught.value) == (
+        f"{option}={value!r} is not offered by this version of gpuconv; leave it {neutral!r}"
+    )
+    assert (out == 7).all()
+
+
+def test_a_residual_array_is_refused_too():
+    with pytest.raises(ValueError, match="residual=array"):
+        gpuconv.conv2d(X, W, residual=np.ones((1, 3, 4, 4), np.float32))
+
+
+def test_wrong_input_is_refused_before_out_is_touched():
+    out = np.full((1, 3, 4, 4), 7, np.float32)
+    for wrong in ({"stride": 0}, {"padding": "mirror"}, {"groups": 5}, {"algorithm": "none"}, {"bias": X}):
+        with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
+            gpuconv.conv2d(X, W, **wrong, out=out)
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("function", [np.sum, gpuconv.set_num_threads, None, "conv2d"])
+def test_explain_knows_the_operators_alone(function):
+    with pytest.raises(ValueError, match=r"function must be one of gpuconv's conv2d, .*; got"):
+        gpuconv.explain(function, X, W)
+
+
+@over_operators
+def test_explain_refuses_what_the_call_would_refuse(name):
+    with pytest.raises(ValueError, match=r"padding must be from 0 .*got -1"):
+        gpuconv.explain(getattr(gpuconv, name), *CALLS[name], padding=-1)
+    with pytest.raises(TypeError, match="input must be an array"):
+        gpuconv.explain(getattr(gpuconv, name), [[1.0]], *CALLS[name][1:])
+
+
+@pytest.mark.parametrize("wrong", [{"algorithm": "none"}, {"out": np.zeros(3, np.float32)}])
+@over_operators
+def test_explain_looks_at_algorithm_and_out(name, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        gpuconv.explain(getattr(gpuconv, name), *CALLS[name], **wrong)
+
+
+@over_operators
+def test_explain_computes_nothing(name):
+    verdicts = gpuconv.explain(getattr(gpuconv, name), *CALLS[name])
+    assert all(isinstance(text, str) for pair in verdicts for text in pair)
+    out = np.full((1, 3, 4, 4) if name == "conv2d" else (1, 2, 3, 3), 7, np.float32)
+    assert gpuconv.explain(getattr(gpuconv, name), *CALLS[name], out=out) == verdicts
+    assert (out == 7).all()

@@ -1,0 +1,132 @@
+"""Arrays of torch and JAX on the CPU, where they are installed; neither is needed to run the other tests."""
+
+import numpy as np
+import pytest
+
+import gpuconv
+from tests.cases import integers
+
+X, W, BIAS = (integers(shape, "float32", i) for i, shape in enumerate([(2, 3, 5, 6), (4, 3, 2, 2), (4,)]))
+EXPECTED = gpuconv.conv2d(X, W, BIAS, padding=1)
+
+
+class TestTorch:
+    torch = None
+
+    @pytest.fixture(autouse=True)
+    def installed(self):
+        type(self).torch = pytest.importorskip("torch")
+
+    def tensors(self):
+        return [self.torch.from_numpy(array.copy()) for array in (X, W, BIAS)]
+
+    def test_tensors_give_tensors(self):
+        y = gpuconv.conv2d(*self.tensors(), padding=1)
+        assert type(y) is self.torch.Tensor
+        assert y.dtype == self.torch.float32
+        np.testing.assert_array_equal(y.numpy(), EXPECTED)
+
+    def test_they_agree_with_torch(self):
+        x, w, bias = self.tensors()
+        nn = self.torch.nn.functional
+        assert self.torch.equal(gpuconv.conv2d(x, w, bias, 2, 1, 1), nn.conv2d(x, w, bias, 2, 1, 1))
+        assert self.torch.equal(gpuconv.avg_pool2d(x, 3, 2, 1, True), nn.avg_pool2d(x, 3, 2, 1, True))
+        for ours, theirs in zip(
+            gpuconv.max_pool2d(x, 3, 2, 1, 1, True, True),
+            nn.max_pool2d(x, 3, 2, 1, 1, True, True),
+            strict=True,
+        ):
+            assert ours.dtype == theirs.dtype
+            assert self.torch.equal(ours, theirs)
+
+    def test_memory_formats_and_expanded_tensors(self):
+        x, w, bias = self.tensors()
+        x = x.to(memory_format=self.torch.channels_last)
+        np.testing.assert_array_equal(gpuconv.conv2d(x, w, bias, padding=1).numpy(), EXPECTED)
+        one = self.torch.ones(1).expand(1, 1, 4, 4)
+        assert gpuconv.avg_pool2d(one, 2).tolist() == [[[[1, 1], [1, 1]]]]
+
+    def test_out(self):
+        out = self.torch.full(EXPECTED.shape, float("nan"))
+        assert gpuconv.conv2d(*self.tensors(), padding=1, out=out) is out
+        np.testing.assert_array_equal(out.numpy(), EXPECTED)
+        expanded = self.torch.zeros(1).expand(EXPECTED.shape)
+        with pytest.raises(ValueError, match="out has elements that share memory"):
+            gpuconv.conv2d(*self.tensors(), padding=1, out=expanded)
+
+    def test_a_lazily_negated_tensor(self):
+        pairs = self.torch.complex(*[self.torch.from_numpy(X.copy())] * 2)
+        x = pairs.conj().imag  # minus X, by a flag
+        assert x.is_neg()
+        np.testing.assert_array_equal(gpuconv.avg_pool2d(x, 2).numpy(), gpuconv.avg_pool2d(-X, 2))
+
+    def test_gradients_are_not_dropped_silently(self):
+        x, w, _ = self.tensors()
+        w.requires_grad_()
+        with pytest.raises(TypeError, match=r"weight cannot be read: it requires grad.*detach\(\)"):
+            gpuconv.conv2d(x, w)
+        with self.torch.no_grad():
+            y = gpuconv.conv2d(x, w)
+        assert not y.requires_grad
+        assert self.torch.equal(y, gpuconv.conv2d(x, w.detach()))
+        assert self.torch.equal(y, gpuconv.conv2d(x, self.torch.nn.Parameter(w.data, requires_grad=False)))
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda x: x.to_sparse(), "layout is torch.sparse_coo"),
+            (lambda x: x.to("meta"), "device is meta"),
+            (lambda x: x.bfloat16(), "BFloat16"),
+            (lambda x: x.half(), "float16"),
+        ],
+        ids=["sparse", "meta", "bfloat16", "float16"],
+    )
+    def test_tensors_that_are_refused(self, change, message):
+        with pytest.raises(TypeError, match=f"input .*{message}"):
+            gpuconv.max_pool2d(change(self.tensors()[0]), 2)
+
+    def test_tensors_and_numpy_arrays_do_not_mix(self):
+        with pytest.raises(TypeError, match="weight is of NumPy and input of torch"):
+            gpuconv.conv2d(self.tensors()[0], W)
+        with pytest.raises(TypeError, match="out is of torch and input of NumPy"):
+            gpuconv.conv2d(X, W, out=self.tensors()[0])
+
+
+class TestJax:
+    jax = None
+
+    @pytest.fixture(autouse=True)
+    def installed(self):
+        type(self).jax = pytest.importorskip("jax")
+
+    def arrays(self):
+        return [self.jax.numpy.asarray(array) for array in (X, W, BIAS)]
+
+    def test_arrays_give_arrays(self):
+        y = gpuconv.conv2d(*self.arrays(), padding=1)
+        assert isinstance(y, self.jax.Array)
+        np.testing.assert_array_equal(np.asarray(y), EXPECTED, strict=True)
+        assert float(self.jax.numpy.sum(y)) == EXPECTED.sum()  # JAX can compute with it
+
+    def test_pools(self):
+        values, indices = gpuconv.max_pool2d(self.arrays()[0], 2, return_indices=True)
+        expected, places = gpuconv.max_pool2d(X, 2, return_indices=True)
+        np.testing.assert_array_equal(np.asarray(values), expected, strict=True)
+        np.testing.assert_array_equal(np.asarray(indices), places)  # int32, unless jax_enable_x64 is set
+
+    def test_a_computation_in_flight_is_waited_for(self):
+        x = self.jax.jit(lambda a: a @ a)(self.jax.numpy.ones((1, 1, 900, 900)))
+        assert gpuconv.max_pool2d(x, 900).tolist() == [[[[900]]]]
+
+    def test_immutable_arrays_are_no_out(self):
+        out = self.jax.numpy.zeros(EXPECTED.shape)
+        with pytest.raises(ValueError, match="out is read-only"):
+            gpuconv.conv2d(*self.arrays(), padding=1, out=out)
+
+    def test_a_traced_array_is_refused(self):
+        with pytest.raises(TypeError, match="input must be an array"):
+            self.jax.jit(gpuconv.conv2d)(*self.arrays()[:2])
+
+    def test_dtypes_that_numpy_has_not_are_refused_by_name(self):
+        with pytest.raises(TypeError, match="input"):
+            gpuconv.max_pool2d(self.arrays()[0].astype(self.jax.numpy.bfloat16), 2)

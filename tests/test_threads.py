@@ -1,0 +1,327 @@
+"""Many Python threads at once, forked and spawned children, and the number of threads.
+
+What could abort or hang a process runs in a fresh one, with a time limit.
+"""
+
+import threading
+
+import numpy as np
+import pytest
+
+import gpuconv
+from gpuconv import threads as sharing
+from gpuconv.spec import ConvSpec, PoolSpec
+
+# A convolution and a pool that are each worth several threads, with their results from one thread.
+PROBLEM = """
+import os, sys, threading, numpy as np, gpuconv
+from concurrent.futures import ThreadPoolExecutor
+rng = np.random.default_rng(0)
+x = rng.integers(-4, 5, (4, 8, 40, 41)).astype(np.float32)
+w = rng.integers(-4, 5, (12, 8, 3, 3)).astype(np.float32)
+def convolve(): return gpuconv.conv2d(x, w, padding=1)
+def pool(): return gpuconv.max_pool2d(x, 9, stride=1)
+gpuconv.set_num_threads(1)
+expected = convolve(), pool()
+gpuconv.set_num_threads(4)
+def right():
+    return all((f() == e).all() for f, e in zip((convolve, pool), expected))
+"""
+
+
+def test_the_problem_is_worth_several_threads():
+    x, w = np.ones((4, 8, 40, 41), np.float32), np.ones((12, 8, 3, 3), np.float32)
+    convolution = ConvSpec.from_arrays(x, w, padding=1)
+    pool = PoolSpec.from_arrays("max", x, 9, stride=1)
+    assert min(convolution.flops // 2, pool.flops) // sharing.MIN_WORK >= 4
+
+
+def test_eight_threads_at_once_with_pools_of_their_own(fresh_python):
+    code = """
+def nested(_):
+    with ThreadPoolExecutor(3) as inner:
+        return all(inner.map(lambda _: right(), range(6)))
+with ThreadPoolExecutor(8) as outer:
+    print(all(outer.map(nested, range(16))))
+"""
+    assert fresh_python(PROBLEM + code) == "True"
+
+
+def test_eight_threads_making_the_first_call_at_once(fresh_python):
+    code = """
+import threading, numpy as np, gpuconv
+from numba.core import caching, event
+def refuse(self): raise OSError("without a cache, each of them might compile")
+caching._CacheLocator.ensure_cache_path = refuse
+start, results, compiled = threading.Barrier(8), [], []
+class Listener(event.Listener):
+    def on_start(self, e): compiled.append(e.data["dispatcher"].py_func.__name__)
+    def on_end(self, e): pass
+event.register("numba:compile", Listener())
+def first():
+    start.wait()
+    results.append(gpuconv.avg_pool2d(np.ones((1, 1, 4, 4)), 2).tolist())
+workers = [threading.Thread(target=first) for _ in range(8)]
+for worker in workers: worker.start()
+for worker in workers: worker.join()
+print(results == [[[[[1, 1], [1, 1]]]]] * 8, compiled)
+"""
+    assert fresh_python(code) == "True ['avg_rows']"
+
+
+def test_the_number_of_threads_may_change_while_calls_are_in_flight(fresh_python):
+    code = """
+import itertools
+stop, wrong, calls = threading.Event(), [], itertools.count()
+def work():
+    while not stop.is_set():
+        next(calls)
+        try:
+            if not right(): wrong.append("result")
+        except BaseException as error:
+            wrong.append(error)
+workers = [threading.Thread(target=work) for _ in range(4)]
+for worker in workers: worker.start()
+for i in range(300):
+    gpuconv.set_num_threads(1 + i % 5)
+    threading.Event().wait(0.002)
+stop.set()
+for worker in workers: worker.join()
+print(wrong, next(calls) > 10, gpuconv.get_num_threads())
+"""
+    assert fresh_python(PROBLEM + code) == "[] True 5"
+
+
+def test_helpers_of_a_pool_that_was_given_up_end(fresh_python):
+    code = """
+for n in (2, 3, 4, 5, 6, 2):
+    gpuconv.set_num_threads(n)
+    assert right()
+import time
+deadline = time.monotonic() + 20
+while threading.active_count() > 2 and time.monotonic() < deadline: time.sleep(0.01)
+print(threading.active_count())
+"""
+    assert fresh_python(PROBLEM + code) == "2"  # this thread, and the one that set_num_threads(2) adds
+
+
+FORKS = {
+    "os.fork": """
+child = os.fork()
+if child == 0:
+    os._exit(0 if right() else 3)
+status = os.waitpid(child, 0)[1]
+print(right(), os.waitstatus_to_exitcode(status))
+""",
+    "os.fork while other threads compute": """
+stop = threading.Event()
+def work():
+    while not stop.is_set(): right()
+workers = [threading.Thread(target=work) for _ in range(2)]
+for worker in workers: worker.start()
+codes = set()
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if right() else 3)
+    codes.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+stop.set()
+for worker in workers: worker.join()
+print(right(), codes.pop() if len(codes) == 1 else codes)
+""",
+    "multiprocessing, fork": """
+import multiprocessing
+child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(0 if right() else 3))
+child.start()
+child.join()
+print(right(), child.exitcode)
+""",
+    "a child that needs threads of its own": """
+from gpuconv.threads import share
+child = os.fork()
+if child == 0:
+    gathered = threading.Barrier(4)  # is passed only if four threads compute at once
+    share(lambda begin, end: gathered.wait(20), 4, 10**9)
+    os._exit(0)
+print(right(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+    "a fork in a fork": """
+child = os.fork()
+if child == 0:
+    first = right()
+    grandchild = os.fork()
+    if grandchild == 0:
+        os._exit(0 if right() else 3)
+    code = os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1])
+    os._exit(code if first else 4)
+print(right(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+}
+
+
+@pytest.mark.parametrize("kind", FORKS)
+def test_a_forked_child_computes(kind, fresh_python):
+    pytest.importorskip("fcntl", reason="this system does not fork")
+    assert fresh_python(f"{PROBLEM}assert right()\n{FORKS[kind]}") == "True 0"
+
+
+def test_a_child_forked_while_another_thread_compiles_computes(tmp_path, fresh_python):
+    pytest.importorskip("fcntl", reason="this system does not fork")
+    code = """
+import os, signal, threading, numpy as np, gpuconv
+from numba.core import event
+compiling, forked = threading.Event(), threading.Event()
+class Listener(event.Listener):
+    def on_start(self, e):
+        compiling.set()
+        forked.wait(2)
+    def on_end(self, e): pass
+event.register("numba:compile", Listener())
+def pool(): return gpuconv.avg_pool2d(np.ones((1, 1, 4, 4)), 2)
+thread = threading.Thread(target=pool)
+thread.start()
+compiling.wait()
+child = os.fork()
+if child == 0:
+    forked.set()
+    signal.alarm(10)
+    os._exit(0 if (pool() == 1).all() else 3)
+forked.set()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread.join()
+"""
+    assert fresh_python(code, NUMBA_CACHE_DIR=str(tmp_path)) == "0"
+
+
+def test_a_spawned_child_computes(fresh_python):
+    code = """
+import multiprocessing
+import numpy as np
+import gpuconv
+x = np.ones((1, 1, 3, 3))
+gpuconv.max_pool2d(x, 2)
+child = multiprocessing.get_context("spawn").Pool(1)
+with child:
+    print(child.apply(gpuconv.max_pool2d, (x, 2)).tolist(), child.apply(gpuconv.get_num_threads) > 0)
+"""
+    assert fresh_python(code) == "[[[[1.0]]]] True"
+
+
+AT_THE_END = {
+    "atexit": "import atexit; atexit.register(lambda: print(right()))",
+    "thread": """
+def late():
+    threading.main_thread().join()
+    print(right())
+threading.Thread(target=late).start()
+""",
+}
+
+
+@pytest.mark.parametrize("kind", AT_THE_END)
+def test_a_call_while_the_interpreter_ends(kind, fresh_python):
+    assert fresh_python(f"{PROBLEM}assert right()\n{AT_THE_END[kind]}") == "True"
+
+
+def test_set_and_get(threads):
+    for n in (3, 1, 64):
+        threads(n)
+        assert gpuconv.get_num_threads() == n
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        (0, ValueError, "n must be from 1 to 2147483647, got 0"),
+        (-2, ValueError, "n must be from 1 to 2147483647, got -2"),
+        (True, TypeError, "n must be an integer, got True"),
+        (2.0, TypeError, "n must be an integer, got 2.0"),
+        ("2", TypeError, "n must be an integer, got '2'"),
+        (None, TypeError, "n must be an integer, got None"),
+    ],
+)
+def test_a_wrong_number_of_threads_changes_nothing(n, error, message, threads):
+    threads(3)
+    with pytest.raises(error, match=f"^{message}$"):
+        gpuconv.set_num_threads(n)
+    assert gpuconv.get_num_threads() == 3
+
+
+def test_an_integer_of_numpy(threads):
+    threads(np.int64(3))
+    assert gpuconv.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(
+    ("environment", "number"),
+    [
+        ({"GPUCONV_NUM_THREADS": "3"}, "3"),
+        ({"OMP_NUM_THREADS": "5"}, "5"),
+        ({"GPUCONV_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, "3"),
+        ({"GPUCONV_NUM_THREADS": "0", "OMP_NUM_THREADS": "5"}, "5"),
+        ({"GPUCONV_NUM_THREADS": "many", "OMP_NUM_THREADS": "5"}, "5"),
+    ],
+)
+def test_the_environment_sets_the_number(environment, number, fresh_python):
+    assert fresh_python("import gpuconv; print(gpuconv.get_num_threads())", **environment) == number
+
+
+def test_without_the_environment_every_usable_processor_counts(fresh_python):
+    code = """
+import os
+usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+import gpuconv
+print(gpuconv.get_num_threads() == usable)
+"""
+    assert fresh_python(code, GPUCONV_NUM_THREADS="", OMP_NUM_THREADS="") == "True"
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 2, 5, 17, 1000])
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_every_task_is_computed_once(n, tasks, threads):
+    threads(n)
+    done = []
+    sharing.share(lambda begin, end: done.extend(range(begin, end)), tasks, work=10**9)
+    assert sorted(done) == list(range(tasks))
+
+
+def test_little_work_stays_in_the_calling_thread(threads):
+    threads(8)
+    workers = set()
+    sharing.share(lambda begin, end: workers.add(threading.get_ident()), 1000, sharing.MIN_WORK - 1)
+    assert workers == {threading.get_ident()}
+
+
+def test_much_work_wakes_as_many_threads_as_were_set(threads):
+    for n in (2, 5, 3):
+        threads(n)
+        gathered = threading.Barrier(n)  # is passed only if n threads compute at once
+        sharing.share(lambda begin, end, gathered=gathered: gathered.wait(20), n, work=10**9)
+
+
+@pytest.mark.parametrize("failing", ["the caller", "a helper"])
+def test_an_error_reaches_the_caller_and_no_range_is_left_running(failing, threads):
+    threads(2)
+    both, running = threading.Barrier(2), []
+
+    def compute(begin, end):
+        running.append(begin)
+        both.wait(20)
+        helping = threading.current_thread() is not caller
+        if helping == (failing == "a helper"):
+            raise MemoryError("no room")
+        running.remove(begin)
+
+    caller = threading.current_thread()
+    with pytest.raises(MemoryError, match="no room"):
+        sharing.share(compute, 2, work=10**9)
+    assert len(running) == 1  # the range that failed
+
+
+def test_nested_sharing_does_not_deadlock(threads):
+    threads(2)
+    done = []
+    sharing.share(
+        lambda begin, end: sharing.share(lambda b, e: done.append((begin, b)), 4, work=10**9), 4, work=10**9
+    )
+    assert len(set(done)) == len(done) == 16
