@@ -3,6 +3,8 @@
 numba-cuda compiles to PTX, nvJitLink links it for one architecture. The launch is ours (`launch.py`), so
 neither needs a driver. A cubin file begins with its SHA-256 and is written beside its name and then renamed:
 concurrent writers, a truncated file and a folder that cannot be written cost a compilation and not the call.
+A cubin of other compilers is built anew where there is a compiler, and taken where there is none, so that a
+cache can be brought to a machine without one.
 """
 
 import contextlib
@@ -28,6 +30,7 @@ log = logging.getLogger("gpuconv")
 
 # Each is the lowest of its generation, and runs on the later cards of it: sm_80 on sm_86 and sm_89.
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100", "sm_120")
+ABSENT = "absent"
 COMPILERS = ("numba", "numba-cuda", "cuda-core", "nvidia-nvvm", "nvidia-nvjitlink")
 
 
@@ -115,14 +118,17 @@ class Kernel:
             return None
         if hashlib.sha256(data[32:]).digest() != data[:32]:
             return None
-        entry, text, code = data[32:].split(b"\0", 2)
+        compilers, entry, text, code = data[32:].split(b"\0", 3)
+        if compilers.decode() != _compilers() and _version("nvidia-nvvm") != ABSENT:
+            return None
         return Cubin(code, entry.decode(), text.decode())
 
     def _save(self, arch: str, cubin: Cubin) -> None:
         path = self._path(arch)
         if path is None:
             return
-        data = b"\0".join([cubin.entry.encode(), cubin.log.encode(), cubin.code])
+        text = (_compilers(), cubin.entry, cubin.log)
+        data = b"\0".join([*[part.encode() for part in text], cubin.code])
         temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         try:
             temporary.write_bytes(hashlib.sha256(data).digest() + data)
@@ -158,13 +164,18 @@ def cache_folder() -> Path | None:
 
 @functools.cache
 def _sources(function: Callable[..., None]) -> tuple[str, ...]:
-    """What machine code depends on: the source files of the kernel and the intrinsics, and the compilers."""
+    """The source files that machine code depends on: the kernel's and the intrinsics'."""
     files = [Path(inspect.getfile(function)), *sorted(Path(ptx.__file__).parent.glob("*.py"))]
-    return (*[file.read_text() for file in files], *map(_version, COMPILERS))
+    return tuple(file.read_text() for file in files)
+
+
+@functools.cache
+def _compilers() -> str:
+    return " ".join(f"{package}={_version(package)}" for package in COMPILERS)
 
 
 def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "absent"
+        return ABSENT

@@ -26,7 +26,7 @@ Coordinates are unsigned and wrap, so that one comparison checks both borders. Z
 any value, so a NaN or infinite weight shows at the borders too.
 
 It cannot use tensor cores or overlap loads with arithmetic, and wastes lanes where a group has few channels
-or an image few pixels. Not yet run on a GPU: it compiles without a spill, speed is not measured.
+or an image few pixels. Not yet run on a GPU: the tests execute its compiled PTX; speed is not measured.
 """
 
 import functools
@@ -34,7 +34,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from numba import cuda, float32, float64, int64, types, uint32
+from numba import cuda, float32, float64, int64, types, uint32, uint64
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
@@ -144,14 +144,14 @@ def make_kernel(dtype: str, tile: Tile) -> Kernel:
             # accumulate
             for i in range(THREAD_OUTPUTS):
                 partial[i] = scalar(0)
-            weights = uint32(w_tile + warp_k * uint32(THREAD_K))
+            weights = uint64(w_tile + warp_k * uint32(THREAD_K))  # 64 bits, so that i becomes an offset
             for t in range(taps):
                 place = table[uint32(x_table + t)]
                 for i in range(THREAD_K):
-                    weight = shared[uint32(weights + uint32(i))]
+                    weight = shared[weights + uint64(i)]
                     for j in range(THREAD_PIXELS):
                         partial[i * THREAD_PIXELS + j] += weight * shared[uint32(place + place_of_pixel[j])]
-                weights = uint32(weights + uint32(PITCH_K))
+                weights += uint64(PITCH_K)
             for i in range(THREAD_OUTPUTS):
                 total[i] += partial[i]
 

@@ -10,7 +10,7 @@ lie along q: at stride 1 and 2 their loads share cache lines, and the stores of 
 that windows share are read again from the first-level cache. Coordinates are unsigned and wrap, so that one
 comparison checks both borders. No shared memory.
 
-Not yet run on a GPU: it compiles without a spill, speed is not measured.
+Not yet run on a GPU: the tests execute its compiled PTX; speed is not measured.
 """
 
 import functools

@@ -105,7 +105,24 @@ def refuse(*_):
     raise PermissionError("read-only")
 
 
-def test_the_key_depends_on_source_and_compilers(folder, monkeypatch):
+def test_the_key_depends_on_the_source(folder, monkeypatch):
     before = make_kernel()._path("sm_80")
     monkeypatch.setattr(compiled, "_sources", lambda function: ("another source",))
     assert make_kernel()._path("sm_80") != before
+
+
+def test_a_cubin_of_other_compilers_is_replaced_where_there_is_one(folder, compilations, monkeypatch):
+    make_kernel().cubin("sm_80")
+    monkeypatch.setattr(compiled, "_compilers", lambda: "nvidia-nvvm=1")
+    make_kernel().cubin("sm_80")
+    make_kernel().cubin("sm_80")
+    assert compilations == ["sm_80", "sm_80"]
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_cubin_brought_to_a_machine_without_a_compiler_is_taken(folder, compilations, monkeypatch):
+    brought = make_kernel().cubin("sm_80")
+    monkeypatch.setattr(compiled, "_compilers", lambda: "nvidia-nvvm=absent")
+    monkeypatch.setattr(compiled, "_version", lambda package: compiled.ABSENT)
+    assert make_kernel().cubin("sm_80") == brought
+    assert compilations == ["sm_80"]
