@@ -69,6 +69,8 @@ def _verdict(algorithm: Algorithm, spec: Spec) -> str:
 
 
 def _named(algorithms: Sequence[Algorithm], spec: Spec, name: str) -> Algorithm:
+    if not isinstance(name, str):
+        raise TypeError(f"algorithm must be None or a name; got {name!r}")
     for algorithm in algorithms:
         if algorithm.name == name:
             reason = algorithm.unsupported(spec)

@@ -109,9 +109,10 @@ def max_pool2d(
     input : array, shape (N, C, H, W) or (C, H, W)
         float32 or float64.
     kernel_size : int or (int, int)
+        Height and width of a window.
     stride : int or (int, int), optional
         The kernel size unless given.
-    padding
+    padding : int, (int, int), ((top, bottom), (left, right)) or str
         As in `conv2d`; a number is at most half of the kernel on its side. Padding never wins.
     dilation : int or (int, int)
     ceil_mode : bool
@@ -125,8 +126,8 @@ def max_pool2d(
     Returns
     -------
     array, shape (N, C, P, Q) or (C, P, Q); with `return_indices` a pair, the second of int64
-        An index is flat in H*W of the input plane, of the first among equals. A window of padding alone gives
-        -inf and -1.
+        An index is flat in H*W of the input plane, of the first among equals, NaN included (PyTorch takes the
+        last NaN). A window of padding alone gives -inf and -1.
 
     Raises
     ------
@@ -210,7 +211,22 @@ def avg_pool2d(
 def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> list[tuple[str, str]]:
     """The algorithms for a call, the one that would run first, each with its verdict; nothing is computed.
 
-    Takes a public operator and its arguments; raises what the call would raise.
+    Parameters
+    ----------
+    function : callable
+        A public operator, such as `conv2d`.
+    *arguments, **keywords
+        As the operator takes them.
+
+    Returns
+    -------
+    list of (str, str)
+        Name and verdict of each algorithm of the engine that the arrays belong to.
+
+    Raises
+    ------
+    TypeError, ValueError
+        What the call would raise.
 
     Examples
     --------
@@ -220,7 +236,8 @@ def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> l
     """
     if not callable(function) or function not in _PREPARATIONS:
         names = ", ".join(known.__name__ for known in _PREPARATIONS)
-        raise ValueError(f"function must be one of gpuconv's {names}; got {function!r}")
+        got = getattr(function, "__name__", f"<{type(function).__name__}>")
+        raise TypeError(f"function must be one of gpuconv's {names}; got {got}")
     call = inspect.signature(function).bind(*arguments, **keywords)
     call.apply_defaults()
     name = call.arguments.pop("algorithm")

@@ -224,9 +224,11 @@ def library_of(array: Any, name: str) -> Library:
             modules = (base.__module__.partition(".")[0] for base in kind.__mro__)
             named = next((_BY_MODULE[module] for module in modules if module in _BY_MODULE), None)
             return named or (_INTERFACE if has_interface else _DLPACK)
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: fill it first, {name}.filled(0)")
     raise TypeError(
         f"{name} must be an array of NumPy, CuPy, Numba, torch or JAX, or have __cuda_array_interface__ or "
-        f"__dlpack__; got {kind.__module__}.{kind.__qualname__}"
+        f"__dlpack__; got {kind.__module__}.{kind.__qualname__} (numpy.asarray makes an array of a sequence)"
     )
 
 

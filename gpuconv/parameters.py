@@ -12,6 +12,8 @@ import numpy as np
 
 LIMIT = 2**31  # every parameter lies below; array extents and offsets may exceed it
 
+_PADDING_FORMS = "an integer, (height, width), ((top, bottom), (left, right)), 'valid', 'same' or 'full'"
+
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 
@@ -58,16 +60,23 @@ def as_pads(padding: Any, size: Pair, kernel: Pair, stride: Pair, dilation: Pair
     if isinstance(padding, str):
         rule = _NAMED_PADDING.get(padding)
         if rule is None:
-            raise ValueError(f"padding must be one of {sorted(_NAMED_PADDING)} or integers, got {padding!r}")
+            raise ValueError(f"padding must be {_PADDING_FORMS}; got {padding!r}")
         rows, columns = map(rule, size, kernel, stride, dilation)
         return rows, columns
-    if _is_sequence(padding) and any(_is_sequence(side) for side in padding):
-        if len(padding) != 2 or not all(_is_sequence(side) and len(side) == 2 for side in padding):
-            raise ValueError(f"padding must be ((top, bottom), (left, right)), got {padding!r}")
-        rows, columns = (as_pair(side, "padding", least=0) for side in padding)
-        return rows, columns
-    high, wide = as_pair(padding, "padding", least=0)
-    return (high, high), (wide, wide)
+    try:
+        return _sides(padding)
+    except TypeError:
+        raise TypeError(f"padding must be {_PADDING_FORMS}; got {padding!r}") from None
+
+
+def _sides(padding: Any) -> Pads:
+    if not (_is_sequence(padding) and any(_is_sequence(side) for side in padding)):
+        high, wide = as_pair(padding, "padding", least=0)
+        return (high, high), (wide, wide)
+    if len(padding) != 2 or not all(_is_sequence(side) and len(side) == 2 for side in padding):
+        raise ValueError(f"padding must be {_PADDING_FORMS}; got {padding!r}")
+    rows, columns = (as_pair(side, "padding", least=0) for side in padding)
+    return rows, columns
 
 
 def _same(size: int, kernel: int, stride: int, dilation: int) -> Pair:

@@ -241,8 +241,9 @@ def refuse_unbuilt(**options: tuple[Any, Any]) -> None:
     """Refuse the options, given as name=(value, neutral value), that this version does not offer yet."""
     for name, (value, neutral) in options.items():
         if value is not neutral and not (isinstance(value, str) and value == neutral):
+            shown = f"<{type(value).__name__}>" if getattr(value, "ndim", 0) else repr(value)
             raise ValueError(
-                f"{name}={value!r} is not offered by this version of gpuconv; leave it {neutral!r}"
+                f"{name}={shown} is not offered by this version of gpuconv; leave it {neutral!r}"
             )
 
 
@@ -270,7 +271,9 @@ def _same_dtype(array: Any, name: str, dtype: str) -> None:
 
 def _check_groups(C: int, K: int, C_group: int, groups: int) -> None:
     if C % groups or K % groups:
-        raise ValueError(f"groups={groups} must divide the {C} channels of input and the {K} of weight")
+        raise ValueError(
+            f"groups={groups} must divide the {C} channels of input and the {K} output channels of weight"
+        )
     if C_group != C // groups:
         raise ValueError(
             f"weight must have C / groups = {C} / {groups} = {C // groups} channels (its dimension 1), "
@@ -279,7 +282,8 @@ def _check_groups(C: int, K: int, C_group: int, groups: int) -> None:
 
 
 def _check_pool_pads(pads: Pads, padding: Any, kernel: Pair) -> None:
-    if padding == "same":  # each of its windows meets the image, also where a dilated one needs more padding
+    # each window of "same" meets the image, also where a dilated one needs more padding
+    if isinstance(padding, str) and padding == "same":
         return
     for sides, extent in zip(pads, kernel, strict=True):
         if max(sides) > extent // 2:

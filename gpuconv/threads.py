@@ -7,12 +7,13 @@ none is left. The caller never waits for a range that nobody has begun, so any n
 pools among them, can share the pool without a deadlock.
 """
 
+import contextlib
 import itertools
 import os
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from gpuconv.parameters import as_integer
 
@@ -38,7 +39,27 @@ _lock = threading.Lock()
 
 
 def set_num_threads(n: int) -> None:
-    """Let each call use at most `n` threads, the calling one included."""
+    """Let each call on the CPU use at most `n` threads, the calling one included.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. At first it is $GPUCONV_NUM_THREADS or $OMP_NUM_THREADS, else the processors of this
+        process.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is no such number.
+
+    Examples
+    --------
+    >>> before = get_num_threads()
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(before)
+    """
     global _num_threads, _pool
     n = as_integer(n, "n", least=1)
     with _lock:
@@ -47,7 +68,12 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads that a call may use."""
+    """The number of threads that a call on the CPU may use (see `set_num_threads`).
+
+    Returns
+    -------
+    int
+    """
     return _num_threads
 
 
@@ -74,20 +100,50 @@ def share(compute: Callable[[int, int], None], tasks: int, work: int) -> None:
         while (begin := next(begins)) < tasks:
             compute(begin, min(begin + size, tasks))
 
-    helpers = _submit(take_ranges, threads - 1)
+    crew = _Crew(take_ranges)
     try:
+        _submit(crew.help, threads - 1)
         take_ranges()
     finally:
-        unfinished = [helper for helper in helpers if not helper.cancel()]
-        for helper in unfinished:
-            helper.result()
+        crew.dismiss()
+    if crew.error is not None:
+        raise crew.error
 
 
-def _submit(work: Callable[[], None], count: int) -> list[Future]:
-    try:
-        return [_executor().submit(work) for _ in range(count)]
-    except RuntimeError:  # the interpreter is ending, and its pools take no work any more
-        return []
+class _Crew:
+    """Those that work for one call: after `dismiss` nobody does, whoever still has `help` in a queue."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.at_work, self.open = 0, True
+        self.error: BaseException | None = None
+        self.changed = threading.Condition()
+
+    def help(self) -> None:
+        with self.changed:
+            if not self.open:
+                return
+            self.at_work += 1
+        try:
+            self.work()
+        except BaseException as error:  # it is the caller's, who raises it
+            self.error = error
+        finally:
+            with self.changed:
+                self.at_work -= 1
+                self.changed.notify()
+
+    def dismiss(self) -> None:
+        with self.changed:
+            self.open = False
+            self.changed.wait_for(lambda: self.at_work == 0)
+
+
+def _submit(work: Callable[[], None], count: int) -> None:
+    """Ask for `count` helpers; there are fewer where no more threads can start or the interpreter ends."""
+    with contextlib.suppress(RuntimeError):
+        for _ in range(count):
+            _executor().submit(work)
 
 
 def _executor() -> ThreadPoolExecutor:

@@ -47,7 +47,7 @@ def test_one_by_name_that_cannot():
         select((FAST, BROKEN), SPEC, "broken")
 
 
-@pytest.mark.parametrize("name", ["winograd", "", "FAST", 5])
+@pytest.mark.parametrize("name", ["winograd", "", "FAST"])
 def test_an_unknown_name(name):
     with pytest.raises(ValueError) as caught:
         select((FAST, SLOW), SPEC, name)

@@ -221,13 +221,15 @@ def test_pictures_of_one_small_size_stay_as_they_are():
         ([(100, 100), (100, 200), (100, 300)], (256, 512)),
         ([(1, 1000)], (128, 512)),
         ([(300, 1), (1, 1), (300, 1)], (512, 128)),
-        ([(1, 1)], (1, 1)),
+        ([(1, 1)], (512, 512)),
+        ([(7, 9)], (398, 512)),
+        ([(8, 9)], (8, 9)),
     ],
 )
 def test_the_common_size(sizes, shape):
     batch, note = pictures.as_batch([picture(*size) for size in sizes])
     assert batch.shape == (len(sizes), 3, *shape)
-    assert (note is None) == (sizes == [(1, 1)])
+    assert (note is None) == (sizes == [(8, 9)])
 
 
 def test_nothing_is_stretched():

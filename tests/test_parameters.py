@@ -108,12 +108,15 @@ def test_padding(value, sides):
     assert pads(value) == sides
 
 
+FORMS = "an integer, (height, width), ((top, bottom), (left, right)), 'valid', 'same' or 'full'"
+
+
 @pytest.mark.parametrize("value", ["SAME", "", "reflect", "1"])
 def test_unknown_names_of_padding(value):
     with pytest.raises(ValueError) as caught:
         pads(value)
     message = str(caught.value)
-    assert message == f"padding must be one of ['full', 'same', 'valid'] or integers, got {value!r}"
+    assert message == f"padding must be {FORMS}; got {value!r}"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_unknown_names_of_padding(value):
 def test_four_sides_of_the_wrong_shape(value):
     with pytest.raises(ValueError) as caught:
         pads(value)
-    assert str(caught.value) == f"padding must be ((top, bottom), (left, right)), got {value!r}"
+    assert str(caught.value) == f"padding must be {FORMS}; got {value!r}"
 
 
 def test_four_numbers_in_a_row_are_no_padding():
@@ -149,13 +152,12 @@ def test_padding_out_of_range(value, wrong):
 
 
 @pytest.mark.parametrize(
-    ("value", "wrong"),
-    [(0.5, "0.5"), (None, "None"), ((1, "2"), "'2'"), (((0, 1), (2, 1.5)), "1.5"), (b"same", "b'same'")],
+    "value", [0.5, None, (1, "2"), ((0, 1), (2, 1.5)), b"same", np.array([0.5, 1])], ids=repr
 )
-def test_padding_of_the_wrong_type(value, wrong):
+def test_padding_of_the_wrong_type(value):
     with pytest.raises(TypeError) as caught:
         pads(value)
-    assert str(caught.value) == f"padding must be an integer, got {wrong}"
+    assert str(caught.value) == f"padding must be {FORMS}; got {value!r}"
 
 
 extents = st.tuples(*[st.integers(0, 40)] * 2)

@@ -277,3 +277,13 @@ def test_offsets_beyond_2_to_the_31(op, algorithm, tmp_path):
     x[...], y[...] = values, np.nan
     pool(case, x, algorithm, out=y)
     np.testing.assert_array_equal(y, case.expected(values))
+
+
+@pytest.mark.parametrize(
+    "padding", [np.array([1, 1]), np.array([[1, 1], [1, 1]]), [np.int64(1), 1]], ids=repr
+)
+def test_padding_as_an_array(padding):
+    x = integers((1, 2, 6, 7), "float32")
+    np.testing.assert_array_equal(
+        gpuconv.max_pool2d(x, 3, padding=padding), gpuconv.max_pool2d(x, 3, padding=1)
+    )

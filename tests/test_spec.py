@@ -133,8 +133,16 @@ WRONG_CONVOLUTIONS = [
     ({"bias": np.zeros((1, 6), np.float32)}, ValueError, r"bias must have shape \(6,\).*got \(1, 6\)"),
     ({"bias": np.zeros((), np.float32)}, ValueError, r"bias must have shape \(6,\).*got \(\)"),
     ({"bias": np.zeros(6)}, TypeError, "bias must have the input's dtype float32, got float64"),
-    ({"groups": 3}, ValueError, "groups=3 must divide the 4 channels of input and the 6 of weight"),
-    ({"groups": 4}, ValueError, "groups=4 must divide the 4 channels of input and the 6 of weight"),
+    (
+        {"groups": 3},
+        ValueError,
+        "groups=3 must divide the 4 channels of input and the 6 output",
+    ),
+    (
+        {"groups": 4},
+        ValueError,
+        "groups=4 must divide the 4 channels of input and the 6 output",
+    ),
     ({"groups": 2}, ValueError, r"weight must have C / groups = 4 / 2 = 2 channels .*got 4"),
     ({"groups": 0}, ValueError, "groups must be from 1 .*got 0"),
     ({"groups": (1, 1)}, TypeError, r"groups must be an integer, got \(1, 1\)"),
@@ -145,7 +153,7 @@ WRONG_CONVOLUTIONS = [
     ({"dilation": 1.5}, TypeError, "dilation must be an integer, got 1.5"),
     ({"dilation": 9}, ValueError, r"input is too small: its 8x9 .*19x19 .*3x3 with dilation \(9, 9\)"),
     ({"padding": -1}, ValueError, "padding must be from 0 .*got -1"),
-    ({"padding": "mirror"}, ValueError, "padding must be one of .*got 'mirror'"),
+    ({"padding": "mirror"}, ValueError, "padding must be an integer, .*got 'mirror'"),
     ({"padding": "valid", "dilation": (1, 5)}, ValueError, "input is too small: its 8x9 .*3x11"),
 ]
 
@@ -174,7 +182,7 @@ WRONG_POOLS = [
     ({"padding": (0, 2)}, ValueError, r"padding of a pool .*got padding=\(0, 2\)"),
     ({"padding": ((0, 2), (0, 0))}, ValueError, r"padding of a pool .*got padding=\(\(0, 2\), \(0, 0\)\)"),
     ({"padding": "full"}, ValueError, "padding of a pool .*got padding='full'"),
-    ({"padding": 1.0}, TypeError, "padding must be an integer, got 1.0"),
+    ({"padding": 1.0}, TypeError, "padding must be an integer, .*got 1.0"),
     ({"ceil_mode": 1}, TypeError, "ceil_mode must be True or False, got 1"),
     ({"count_include_pad": None}, TypeError, "count_include_pad must be True or False, got None"),
     ({"return_indices": "yes"}, TypeError, "return_indices must be True or False, got 'yes'"),

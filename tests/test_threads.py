@@ -4,6 +4,7 @@ What could abort or hang a process runs in a fresh one, with a time limit.
 """
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import gpuconv
 from gpuconv import threads as sharing
 from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.threads import share
+from tests.cases import integers
 
 # A convolution and a pool that are each worth several threads, with their results from one thread.
 PROBLEM = """
@@ -325,3 +328,40 @@ def test_nested_sharing_does_not_deadlock(threads):
         lambda begin, end: sharing.share(lambda b, e: done.append((begin, b)), 4, work=10**9), 4, work=10**9
     )
     assert len(set(done)) == len(done) == 16
+
+
+def test_a_thread_that_cannot_start_costs_speed_and_no_result(threads, monkeypatch):
+    x, w = integers((4, 16, 64, 64), "float32"), integers((16, 16, 3, 3), "float32", 1)
+    threads(1)
+    expected = gpuconv.conv2d(x, w)
+    start, started = threading.Thread.start, []
+
+    def start_three(thread):
+        if len(started) == 3:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_three)
+    for n in range(8, 14):
+        started.clear()
+        threads(n)
+        y = gpuconv.conv2d(x, w)
+        np.testing.assert_array_equal(y, expected)
+        y[:] = -1  # nobody who is late may write to it
+        time.sleep(0.05)
+        assert (y == -1).all()
+
+
+def test_an_error_in_a_helper_reaches_the_caller(threads):
+    threads(3)
+    barrier = threading.Barrier(3, timeout=30)
+
+    def compute(begin, end):
+        if begin < 3:
+            barrier.wait()
+        if threading.current_thread() is not threading.main_thread():
+            raise OSError("of a helper")
+
+    with pytest.raises(OSError, match="of a helper"):
+        share(compute, 3, 10**9)

@@ -1,5 +1,6 @@
 """`gpuconv compile`: fill the caches ahead of the first call, for GPUs also on a machine that has none."""
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -42,7 +43,11 @@ def _compile_for_gpus(architectures: Sequence[str] | None) -> None:
         raise CommandError(f"unknown architecture {', '.join(unknown)}; known are {', '.join(known)}")
     folder = import_module("gpuconv.cuda.compiled").cache_folder()
     if folder is None:
-        raise CommandError("no folder can be written for the cache of GPU code (set GPUCONV_CACHE_DIR)")
+        raise CommandError("there is no folder for the cache of GPU code (set GPUCONV_CACHE_DIR)")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be written ({error.strerror}): set GPUCONV_CACHE_DIR") from error
     for kernel in engine.KERNELS:
         for arch in dict.fromkeys(architectures or known):
             _timed(kernel.name, arch, partial(kernel.cubin, arch))

@@ -93,7 +93,7 @@ def demo(images: Sequence[str] = (), out: str = "gpuconv-demo.png", device: str 
         For a missing package or device, an unreadable picture or a file that cannot be written.
     """
     require(DEMO_PACKAGES, DEMO_HINT)
-    target = _target(out)
+    target = _target(out, images)
     opened = DEVICES[device]()
     pictures_module = import_module("gpuconv.commands.pictures")
     pictures = pictures_module.load(images) if images else pictures_module.shipped()
@@ -112,8 +112,10 @@ def demo(images: Sequence[str] = (), out: str = "gpuconv-demo.png", device: str 
     return 0
 
 
-def _target(out: str) -> Path:
+def _target(out: str, images: Sequence[str]) -> Path:
     path = Path(out)
+    if path.resolve() in [Path(image).resolve() for image in images]:
+        raise CommandError(f"--out {out} is one of the pictures")
     if path.suffix.lower() != ".png":
         raise CommandError(f"--out must end in .png, got {out}")
     if not path.parent.is_dir():

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from gpuconv.commands.environment import CommandError
 
 LONGEST = 512  # pixels of the longer side of the batch
+SHORTEST = 8  # pixels of the shorter side: a pooling window of the demonstration
 WIDEST = 4  # as the ratio of the sides; beyond it a contact sheet shows nothing
 CENTRE = (0.5, 0.25)  # where a crop is taken: heads are in the upper part of most pictures
 SHIPPED = ("astronaut", "coffee", "chelsea", "rocket", "camera")  # in scikit-image's wheel: no download
@@ -64,7 +65,8 @@ def as_batch(pictures: Sequence[Picture]) -> tuple[np.ndarray, str | None]:
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """(W, H): the one size that all have, else the middle aspect ratio with LONGEST as the longer side."""
     W, H = sizes[0]
-    if len(set(sizes)) == 1 and max(W, H) <= LONGEST and max(W, H) <= WIDEST * min(W, H):
+    fits = min(W, H) >= SHORTEST and max(W, H) <= min(LONGEST, WIDEST * min(W, H))
+    if len(set(sizes)) == 1 and fits:
         return W, H
     ratios = sorted(width / height for width, height in sizes)
     ratio = min(max(ratios[len(ratios) // 2], 1 / WIDEST), WIDEST)

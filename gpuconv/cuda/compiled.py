@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cuda.core import Linker, LinkerOptions, ObjectCode
 from numba import cuda, types
 
@@ -28,19 +29,26 @@ from gpuconv.cuda import ptx
 
 log = logging.getLogger("gpuconv")
 
+if version("numba-cuda").startswith("0.30.") and not hasattr(np, "row_stack"):
+    raise ImportError(f"numba-cuda 0.30 needs NumPy below 2.5, not {np.__version__}: pip install 'numpy<2.5'")
+
 # Each is the lowest of its generation, and runs on the later cards of it: sm_80 on sm_86 and sm_89.
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100", "sm_120")
-ABSENT = "absent"
-COMPILERS = ("numba", "numba-cuda", "cuda-core", "nvidia-nvvm", "nvidia-nvjitlink")
+COMPILERS = (
+    "numba", "numba-cuda", "cuda-core",
+    "nvidia-nvvm", "nvidia-nvjitlink",  # of CUDA 13
+    "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Cubin:
-    """Machine code for one architecture, the name of its entry, and what the linker said of it."""
+    """Machine code for one architecture, the name of its entry, the linker's log, and who made it."""
 
     code: bytes
     entry: str
     log: str
+    compilers: str
 
 
 class Kernel:
@@ -90,8 +98,21 @@ class Kernel:
         """The machine code for an architecture: from memory, from disk, or compiled now."""
         with self._lock:
             if arch not in self._cubins:
-                self._cubins[arch] = self._load(arch) or self._build(arch)
+                self._cubins[arch] = self._obtain(arch)
             return self._cubins[arch]
+
+    def _obtain(self, arch: str) -> Cubin:
+        """The cubin on disk if this machine's compilers made it, else one built now, else the one on disk."""
+        stored = self._load(arch)
+        if stored is not None and stored.compilers == compilers():
+            return stored
+        try:
+            return self._build(arch)
+        except Exception as error:  # each of the compilers misses its libraries in its own way
+            if stored is None:
+                raise
+            log.warning("%s for %s was built by %s: %s", self.name, arch, stored.compilers, error)
+            return stored
 
     def _build(self, arch: str) -> Cubin:
         text = self.ptx(arch)
@@ -100,7 +121,7 @@ class Kernel:
         )
         code = linker.link("cubin").code
         (entry,) = re.findall(r"\.entry\s+(\w+)", text)
-        cubin = Cubin(code, entry, linker.get_info_log().rstrip("\0"))
+        cubin = Cubin(code, entry, linker.get_info_log().rstrip("\0"), compilers())
         self._save(arch, cubin)
         return cubin
 
@@ -118,16 +139,14 @@ class Kernel:
             return None
         if hashlib.sha256(data[32:]).digest() != data[:32]:
             return None
-        compilers, entry, text, code = data[32:].split(b"\0", 3)
-        if compilers.decode() != _compilers() and _version("nvidia-nvvm") != ABSENT:
-            return None
-        return Cubin(code, entry.decode(), text.decode())
+        made_by, entry, text, code = data[32:].split(b"\0", 3)
+        return Cubin(code, entry.decode(), text.decode(), made_by.decode())
 
     def _save(self, arch: str, cubin: Cubin) -> None:
         path = self._path(arch)
         if path is None:
             return
-        text = (_compilers(), cubin.entry, cubin.log)
+        text = (cubin.compilers, cubin.entry, cubin.log)
         data = b"\0".join([*[part.encode() for part in text], cubin.code])
         temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         try:
@@ -170,12 +189,13 @@ def _sources(function: Callable[..., None]) -> tuple[str, ...]:
 
 
 @functools.cache
-def _compilers() -> str:
-    return " ".join(f"{package}={_version(package)}" for package in COMPILERS)
+def compilers() -> str:
+    """The packages that turn a kernel into machine code here, with their versions."""
+    return " ".join(filter(None, map(_named_version, COMPILERS)))
 
 
-def _version(package: str) -> str:
+def _named_version(package: str) -> str:
     try:
-        return version(package)
+        return f"{package}={version(package)}"
     except PackageNotFoundError:
-        return ABSENT
+        return ""

@@ -122,6 +122,8 @@ def unsupported(spec: PoolSpec) -> str | None:
     strides = zip((spec.P, spec.Q), spec.stride, strict=True)
     if max(*padded, *[count * stride for count, stride in strides]) + max(spec.R, spec.S) >= 2**31:
         return "the padded image has a side of 2^31 or more"
+    if max(spec.N, spec.C) >= 2**32:
+        return "there are 2^32 images or channels or more"
     if spec.P * spec.Q >= 2**31:
         return "an output plane has 2^31 elements or more"
     if -(-math.prod(spec.out_shape) // THREADS) > MAX_BLOCKS:

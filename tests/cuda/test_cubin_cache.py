@@ -113,16 +113,29 @@ def test_the_key_depends_on_the_source(folder, monkeypatch):
 
 def test_a_cubin_of_other_compilers_is_replaced_where_there_is_one(folder, compilations, monkeypatch):
     make_kernel().cubin("sm_80")
-    monkeypatch.setattr(compiled, "_compilers", lambda: "nvidia-nvvm=1")
+    monkeypatch.setattr(compiled, "compilers", lambda: "nvidia-nvvm=1")
     make_kernel().cubin("sm_80")
     make_kernel().cubin("sm_80")
     assert compilations == ["sm_80", "sm_80"]
     assert len(list(folder.iterdir())) == 1
 
 
-def test_a_cubin_brought_to_a_machine_without_a_compiler_is_taken(folder, compilations, monkeypatch):
+def test_a_cubin_brought_to_a_machine_without_a_compiler_is_taken(folder, monkeypatch):
     brought = make_kernel().cubin("sm_80")
-    monkeypatch.setattr(compiled, "_compilers", lambda: "nvidia-nvvm=absent")
-    monkeypatch.setattr(compiled, "_version", lambda package: compiled.ABSENT)
+    monkeypatch.setattr(compiled, "compilers", lambda: "")
+    monkeypatch.setattr(Kernel, "ptx", no_compiler)
     assert make_kernel().cubin("sm_80") == brought
-    assert compilations == ["sm_80"]
+    with pytest.raises(FileNotFoundError, match="libnvvm"):
+        make_kernel().cubin("sm_90a")
+
+
+def no_compiler(self, arch):
+    raise FileNotFoundError("libnvvm.so")
+
+
+def test_the_compilers_of_both_toolkits_are_told_apart(monkeypatch):
+    compiled.compilers.cache_clear()
+    monkeypatch.setattr(compiled, "version", {"numba": "1", "nvidia-cuda-nvcc-cu12": "12.9"}.__getitem__)
+    monkeypatch.setattr(compiled, "PackageNotFoundError", KeyError)
+    assert compiled.compilers() == "numba=1 nvidia-cuda-nvcc-cu12=12.9"
+    compiled.compilers.cache_clear()

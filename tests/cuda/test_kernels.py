@@ -6,10 +6,8 @@ import pytest
 
 from gpuconv.cuda import ARCHITECTURES, KERNELS
 
-GATED = ("sm_80", "sm_90a", "sm_100", "sm_120")
 
-
-@pytest.mark.parametrize("arch", GATED)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 def test_no_spill_no_local_memory_and_the_promised_occupancy(kernel, arch):
     log = kernel.cubin(arch).log
@@ -19,8 +17,8 @@ def test_no_spill_no_local_memory_and_the_promised_occupancy(kernel, arch):
     assert registers * kernel.threads * kernel.blocks_per_sm <= 65536
 
 
-def test_the_gates_cover_the_architectures_that_are_built():
-    assert set(GATED) < set(ARCHITECTURES)
+def test_the_promised_architectures_are_built():
+    assert {"sm_80", "sm_90a", "sm_100", "sm_120"} < set(ARCHITECTURES)
 
 
 def test_names_are_unique():
