@@ -1,0 +1,1 @@
+"""The executor's own tests: hand-written PTX, kernels of Numba, and faults planted in them."""
