@@ -70,7 +70,8 @@ def test_the_extras_hold_what_the_command_line_asks_for():
 
 
 def test_the_test_extra_runs_the_demo_and_the_dev_extra_the_tests():
-    assert "gpuconv[demo]" in EXTRAS["test"] and "gpuconv[test]" in EXTRAS["dev"]
+    assert "gpuconv[demo]" in EXTRAS["test-tools"]
+    assert "gpuconv[test-tools]" in EXTRAS["test"] and "gpuconv[test]" in EXTRAS["dev"]
 
 
 def test_the_cuda_13_requirements_do_not_depend_on_the_extra():
@@ -104,6 +105,19 @@ def test_the_conda_environment_agrees_with_pyproject():
     extras = re.fullmatch(r"\.\[([a-z0-9,]+)\]", pip[0])[1].split(",")
     assert set(extras) <= set(EXTRAS) and "cuda13" in extras
     assert described["channels"] == ["conda-forge"]
+
+
+# Documents
+
+
+@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md"])
+def test_a_document_names_files_and_modules_that_exist(document):
+    text = (ROOT / document).read_text()
+    files = re.findall(r"[\w.]*\b(?:tests|profiling|gpuconv|cuda|cpu|commands)/[\w./]*\w", text)
+    modules = re.findall(r"(?:python -m |`)(profiling\.\w+)", text)
+    assert files or document == "CHANGELOG.md"
+    for path in files + [module.replace(".", "/") + ".py" for module in modules]:
+        assert (ROOT / path).exists() or (ROOT / "gpuconv" / path).exists(), path
 
 
 # README

@@ -1,0 +1,151 @@
+"""What the compiled kernels do on representative problems, counted without a GPU by the PTX executor.
+
+Each algorithm of the engine plans each problem that it supports; the launches are carried out by the executor
+of `tests/ptx` instead of the driver, and the report of a kernel's first launch on each problem is kept. So a
+new algorithm needs no change here, at most a problem that reaches all of its kernels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from unittest.mock import patch
+
+import numpy as np
+
+from gpuconv import cuda as engine
+from gpuconv.algorithm import Algorithm
+from gpuconv.cuda.launch import Launch
+from gpuconv.spec import FLOAT_DTYPES, ConvSpec
+from profiling.loops import Step, main_loop
+from profiling.reference import operands
+from profiling.workloads import Spec, convolution, pool
+from tests.cuda import execution
+from tests.ptx import Report
+from tests.ptx.report import Line, class_of
+from tests.ptx.syntax import Instruction
+
+# Small, and aligned: whole tiles, rows that begin with a sector.
+PROBLEMS: tuple[Spec, ...] = (
+    convolution(1, 8, (16, 64), 32, 3),
+    convolution(1, 4, 16, 32, 3),  # a warp spans two rows
+    convolution(1, 4, (16, 128), 32, 3, stride=2),
+    convolution(1, 8, (16, 64), 4, 3),
+    convolution(1, 4, (16, 64), 4, 3, groups=4),
+    pool("max", 1, 4, 64, 3, stride=1, pad=1),
+    pool("max", 1, 4, 64, 2),
+    pool("avg", 1, 4, 64, 3, stride=1, pad=1),
+    pool("avg", 1, 4, 64, 2),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A kernel's launch on a problem, what the executor counted, and the lines of its main loop."""
+
+    spec: Spec
+    launch: Launch
+    report: Report
+    loop_lines: frozenset[int]
+
+    @cached_property
+    def counts(self) -> dict[str, float | int | None]:
+        """Numbers for a row; sectors and banks are None where there is no access of that kind.
+
+        A request is a warp's load or store. Its ideal is the sectors of 32 bytes that the bytes asked for
+        fill. The bank conflict degree is passes through the banks over the least possible: 1 is free.
+        """
+        traffic = [line for line in self.report.lines if line.traffic is not None]
+        accesses = [line for line in traffic if line.traffic.space == "global"]
+        loads = [line for line in accesses if line.opcode.split(".")[0] in ("ld", "ldu", "cp")]
+        stores = [line for line in accesses if line not in loads]
+        shared = [line for line in traffic if line.traffic.space == "shared"]
+        in_loop = [line for line in shared if line.line in self.loop_lines]
+        return {
+            "sectors_per_request": _per_request(accesses),
+            "load_sectors": _per_request(loads), "load_sectors_ideal": _ideal(loads),
+            "store_sectors": _per_request(stores), "store_sectors_ideal": _ideal(stores),
+            "bank_conflict_degree": _conflicts(shared),
+            "loop_bank_conflict_degree": _conflicts(in_loop),
+            "divergent_branches": self.report.divergent_branches, "barriers": self.report.barriers,
+        }  # fmt: skip
+
+
+def _per_request(lines: Iterable[Line]) -> float | None:
+    return _ratio((line.traffic.sectors, line.traffic.requests) for line in lines)
+
+
+def _ideal(lines: Iterable[Line]) -> float | None:
+    return _ratio((line.traffic.bytes / 32, line.traffic.requests) for line in lines)
+
+
+def _conflicts(lines: Iterable[Line]) -> float | None:
+    return _ratio((line.traffic.wavefronts, line.traffic.phases) for line in lines)
+
+
+def _ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
+    above, below = np.sum([(0, 0), *pairs], axis=0)
+    return round(float(above / below), 4) if below else None
+
+
+def measure(arch: str, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Measured]:
+    """Each kernel whose name is `wanted`, on each problem of each dtype that an algorithm takes it for."""
+    for problem, dtype in product(PROBLEMS, FLOAT_DTYPES):
+        for spec in variants(replace(problem, dtype=dtype)):
+            algorithms = engine.CONVOLUTIONS if isinstance(spec, ConvSpec) else engine.POOLS
+            for algorithm in algorithms:
+                if algorithm.unsupported(spec) is None:
+                    yield from _measure(arch, spec, algorithm, wanted)
+
+
+def variants(spec: Spec) -> list[Spec]:
+    """The spec, and a maximum with indices too."""
+    if isinstance(spec, ConvSpec) or spec.op != "max":
+        return [spec]
+    return [spec, replace(spec, return_indices=True)]
+
+
+def _measure(
+    arch: str, spec: Spec, algorithm: Algorithm, wanted: Callable[[str], bool]
+) -> Iterator[Measured]:
+    launches: list[Launch] = []
+    _call(spec, algorithm, lambda self, output, *arrays: launches.append(self))
+    if not any(wanted(launch.kernel.name) for launch in launches):
+        return
+    reports: list[Report] = []
+
+    def start(self: Launch, output: object, *arrays: object) -> None:
+        reports.append(execution.execute(self, *arrays, arch=arch, count_memory=True))
+
+    _call(spec, algorithm, start)
+    seen = set()
+    for launch, report in zip(launches, reports, strict=True):
+        if wanted(launch.kernel.name) and launch.kernel.name not in seen:
+            seen.add(launch.kernel.name)
+            yield Measured(spec, launch, report, _loop_lines(launch, arch))
+
+
+def _call(spec: Spec, algorithm: Algorithm, start: Callable[..., None]) -> None:
+    """One call of the engine in which each launch is handed to `start`."""
+    inputs = [execution.on_device(array) for array in operands(spec)]
+    y = execution.on_device(execution.poisoned(spec.out_shape, spec.dtype), output=True)
+    with patch.object(Launch, "start", start):
+        if isinstance(spec, ConvSpec):
+            engine.conv2d(spec, *inputs, None, y, algorithm.name)
+        else:
+            places = execution.poisoned(spec.out_shape, "int64") if spec.return_indices else None
+            engine.pool2d(spec, *inputs, y, execution.on_device(places, output=True), algorithm.name)
+
+
+def _loop_lines(launch: Launch, arch: str) -> frozenset[int]:
+    instructions = execution.executable(launch.kernel, arch).program.entry.instructions
+    return frozenset(instructions[index].line for index in main_loop([*map(_step, instructions)]))
+
+
+def _step(instruction: Instruction) -> Step:
+    opcode = instruction.parts[0]
+    ends = opcode in ("bra", "brx", "ret", "exit", "trap") and instruction.guard is None
+    kind = class_of(instruction)
+    if kind == "compare" and instruction.parts[-1].startswith(("f", "bf")):
+        kind = "math"
+    return Step(instruction.targets, not ends, kind)

@@ -1,0 +1,197 @@
+"""What every CUDA kernel costs, on a machine without a GPU: registers, occupancy, main loop, memory accesses.
+
+    python -m profiling.kernels
+    python -m profiling.kernels --arch sm_90a --kernel conv_tiled --out kernels.json
+
+The linker's log gives registers and memory, the disassembly the main loop (`loops.py` says which that is),
+and the PTX executor of `tests/ptx` the accesses on small aligned problems. A row of the JSON file:
+
+    kernel, arch, threads      the kernel, what it is compiled for, threads of a block
+    registers                  of a thread
+    spill_bytes, local_bytes   stored and loaded again for want of registers; stack of a thread
+    shared_bytes               of a block, static and dynamic, on this problem
+    blocks_per_sm              resident at once: the least that registers, shared memory and threads allow
+    loop_instructions          of the main loop in the machine code; loop_mix: by opcode
+    loop_math_pct              share of matrix instructions and floating-point arithmetic among them
+    problem                    as in the benchmark's tables; null if no problem reaches the kernel
+    sectors_per_request        32-byte sectors for a warp's global load or store, and for each kind alone
+                               (load_sectors, store_sectors) beside what the bytes would fill (..._ideal)
+    bank_conflict_degree       passes through the banks over the least possible, 1 being free;
+                               loop_bank_conflict_degree: in the main loop; null without shared memory
+    divergent_branches         how often the threads of a warp took both ways
+    barriers                   warps that arrived at one
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gpuconv.cuda import ARCHITECTURES, KERNELS
+from gpuconv.cuda.compiled import COMPILERS, Cubin, Kernel
+from profiling import environment
+from profiling.disassembly import analyse, disassemble, parse
+from profiling.execution import Measured, measure
+from profiling.occupancy import blocks_per_sm
+from profiling.workloads import label
+
+Row = dict[str, Any]
+
+DEFAULT = ("sm_80", "sm_90a")
+RESOURCES = re.compile(
+    r"(?P<local>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads"
+)
+# Heading and key of each column.
+CODE = {
+    "kernel": "kernel", "arch": "arch", "registers": "registers", "spill": "spill_bytes",
+    "local": "local_bytes", "shared": "shared_bytes", "blocks/SM": "blocks_per_sm",
+    "loop": "loop_instructions", "math %": "loop_math_pct", "mix": "loop_mix",
+}  # fmt: skip
+ACCESSES = {
+    "kernel": "kernel", "arch": "arch", "problem": "problem", "load sectors": "load_sectors",
+    "ideal": "load_sectors_ideal", "store sectors": "store_sectors", "ideal ": "store_sectors_ideal",
+    "banks": "bank_conflict_degree", "in loop": "loop_bank_conflict_degree",
+    "divergent": "divergent_branches", "barriers": "barriers",
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables and, with --out, write the file; returns exit code 0."""
+    parser = argparse.ArgumentParser("python -m profiling.kernels", description=__doc__.splitlines()[0])
+    parser.add_argument("--arch", nargs="+", choices=ARCHITECTURES, default=DEFAULT, help="%(default)s")
+    parser.add_argument("--kernel", default="", metavar="NAME", help="only kernels with NAME in their name")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON, one row a kernel, arch and problem")
+    options = parser.parse_args(arguments)
+    kernels = [kernel for kernel in KERNELS if options.kernel in kernel.name]
+    if not kernels:
+        parser.error(f"no kernel {options.kernel!r}; there are {', '.join(each.name for each in KERNELS)}")
+    try:
+        found = [row for arch in options.arch for row in rows(kernels, arch)]
+    except FileNotFoundError as error:  # nvdisasm
+        parser.error(str(error))
+    print_tables(found)
+    if options.out:
+        write(options.out, found)
+        print(f"wrote {options.out}")
+    return 0
+
+
+def rows(kernels: Sequence[Kernel], arch: str) -> Iterator[Row]:
+    """One row for each kernel and problem that it runs on; one without accesses if no problem reaches it."""
+    names = {kernel.name for kernel in kernels}
+    measured: dict[str, list[Measured]] = {}
+    for each in measure(arch, names.__contains__):
+        measured.setdefault(each.launch.kernel.name, []).append(each)
+    for kernel in kernels:
+        fixed = code(kernel, arch)
+        static = fixed.pop("static_shared_bytes")
+        for each in measured.get(kernel.name, [None]):
+            shared = static + (each.launch.shared_bytes if each else 0)
+            resident = blocks_per_sm(arch, kernel.threads, fixed["registers"], shared)
+            row = {**fixed, "shared_bytes": shared, "blocks_per_sm": resident}
+            yield row | ({"problem": label(each.spec), **each.counts} if each else {"problem": None})
+
+
+def code(kernel: Kernel, arch: str) -> Row:
+    """What the compiler and the disassembly say of a kernel."""
+    cubin = kernel.cubin(arch)
+    loop = analyse(parse(disassemble(cubin.code), cubin.entry))
+    return {
+        "kernel": kernel.name, "arch": arch, "threads": kernel.threads, **resources(cubin),
+        "loop_instructions": loop.instructions, "loop_math_pct": loop.math_pct, "loop_mix": loop.mix,
+    }  # fmt: skip
+
+
+def resources(cubin: Cubin) -> Row:
+    """Registers of a thread, bytes spilled and on the stack, and static shared bytes, from the linker's log.
+
+    Raises
+    ------
+    ValueError
+        If the log does not tell.
+    """
+    memory = RESOURCES.search(cubin.log)
+    registers = re.search(r"Used (\d+) registers", cubin.log)
+    if memory is None or registers is None:
+        raise ValueError(f"the linker's log does not name registers and spills: {cubin.log!r}")
+    shared = re.search(r"(\d+) bytes smem", cubin.log)
+    return {
+        "registers": int(registers[1]),
+        "spill_bytes": int(memory["stores"]) + int(memory["loads"]),
+        "local_bytes": int(memory["local"]),
+        "static_shared_bytes": int(shared[1]) if shared else 0,
+    }
+
+
+def write(path: Path, found: Sequence[Row]) -> None:
+    """The rows with what they depend on, one a line."""
+    head = {
+        "date": datetime.now(UTC).date().isoformat(), "commit": environment.commit(),
+        "packages": dict(map(installed, (*COMPILERS, "nvidia-cuda-nvdisasm"))),
+    }  # fmt: skip
+    parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+    lines = ",\n".join(map(json.dumps, found))
+    path.write_text("{\n" + ",\n".join(parts) + f',\n"rows": [\n{lines}\n]\n}}\n', encoding="utf-8")
+
+
+def installed(package: str) -> tuple[str, str | None]:
+    """A package and its version, None where another package manager brought it."""
+    try:
+        return package, version(package)
+    except PackageNotFoundError:
+        return package, None
+
+
+def print_tables(found: Sequence[Row]) -> None:
+    """The code of each kernel once, then its accesses on each problem: with rich if it is installed."""
+    largest = {
+        (row["kernel"], row["arch"]): row for row in sorted(found, key=lambda row: row["shared_bytes"])
+    }
+    first = [largest[key] for key in dict.fromkeys((row["kernel"], row["arch"]) for row in found)]
+    show = _show_rich if find_spec("rich") else _show_plain
+    show("Code; shared memory and occupancy on the problem that takes most", CODE, first)
+    executed = [row for row in found if row["problem"]]
+    show("Accesses; sectors of 32 bytes for a warp's request, passes through the banks", ACCESSES, executed)
+
+
+def _cells(columns: Iterable[str], row: Row) -> list[str]:
+    return [_cell(row.get(key)) for key in columns]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{count} {name}" for name, count in list(value.items())[:5])
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def _show_rich(title: str, columns: dict[str, str], found: Sequence[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    for name in columns:
+        text = name in ("kernel", "arch", "problem", "mix")
+        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+    for row in found:
+        table.add_row(*_cells(columns.values(), row))
+    Console(width=None if sys.stdout.isatty() else 170).print(table)
+
+
+def _show_plain(title: str, columns: dict[str, str], found: Sequence[Row]) -> None:
+    lines = [[*columns], *(_cells(columns.values(), row) for row in found)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    print(f"\n{title}")
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

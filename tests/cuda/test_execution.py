@@ -1,0 +1,168 @@
+"""Every CUDA algorithm, its really compiled PTX executed on the CPU, on every case that it supports.
+
+The executor reports races, accesses out of bounds or misaligned, reads of what nothing wrote, and barriers
+that not all threads reach; each is an error here.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gpuconv import cuda as engine
+from gpuconv.spec import ConvSpec, PoolSpec
+from tests import reference
+from tests.cases import CONV_CASES, DTYPES, POOL_CASES, integers, normal
+from tests.cuda import execution
+from tests.cuda.execution import on_device, poisoned
+
+ARCHITECTURES = ("sm_80", "sm_90a")
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def arch(request, monkeypatch):
+    execution.installed(monkeypatch, request.param)
+    return request.param
+
+
+@pytest.fixture
+def hopper(monkeypatch):
+    return execution.installed(monkeypatch, "sm_90a")
+
+
+def supported(algorithms, cases):
+    """(algorithm, case) of each case that an algorithm takes."""
+    return [
+        pytest.param(algorithm, case, id=f"{algorithm.name}, {case}")
+        for algorithm in algorithms
+        for case in cases
+        if algorithm.unsupported(case.spec()) is None
+    ]
+
+
+def convolve(spec, x, w, bias, algorithm, y=None):
+    y = poisoned(spec.out_shape, spec.dtype) if y is None else y
+    engine.conv2d(spec, on_device(x), on_device(w), on_device(bias), on_device(y, True), algorithm)
+    return y
+
+
+def pool(spec, x, algorithm, y=None):
+    y = poisoned(spec.out_shape, spec.dtype) if y is None else y
+    indices = poisoned(spec.out_shape, "int64") if spec.return_indices else None
+    places = None if indices is None else on_device(indices, True)
+    engine.pool2d(spec, on_device(x), on_device(y, True), places, algorithm)
+    return y, indices
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("algorithm", "case"), supported(engine.CONVOLUTIONS, CONV_CASES))
+def test_convolutions_are_exact_on_integers(arch, algorithm, case, dtype):
+    host = case.arrays(dtype, integers)
+    got = convolve(case.spec(dtype), *host, algorithm.name)
+    np.testing.assert_array_equal(got, case.expected(*host).astype(dtype))
+
+
+@pytest.mark.parametrize(("algorithm", "case"), supported(engine.CONVOLUTIONS, CONV_CASES[::4]))
+def test_convolutions_stay_within_the_error_bound(hopper, algorithm, case):
+    host = case.arrays("float32", normal)
+    got = convolve(case.spec(), *host, algorithm.name)
+    assert (abs(got - case.expected(*host)) <= reference.error_bound(*host, **case.parameters)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("algorithm", "case"), supported(engine.POOLS, POOL_CASES))
+def test_pools_are_exact_on_integers(arch, algorithm, case, dtype):
+    x = integers(case.x, dtype)
+    if case.op == "avg":
+        got, _ = pool(case.spec(dtype), x, algorithm.name)
+        np.testing.assert_array_equal(got, case.expected(x).astype(dtype))
+        return
+    values, indices = reference.max_pool2d(x, **case.parameters)
+    for return_indices in (False, True):
+        got = pool(case.spec(dtype, return_indices), x, algorithm.name)
+        np.testing.assert_array_equal(got[0], values.astype(dtype))
+    np.testing.assert_array_equal(got[1], indices)
+
+
+@pytest.mark.parametrize("algorithm", engine.CONVOLUTIONS, ids=lambda algorithm: algorithm.name)
+def test_any_strides_of_every_array(hopper, algorithm):
+    x = integers((2, 7, 9, 16), "float32")[:, ::-2, :, 1::3]
+    w = integers((3, 3, 4, 5), "float32", 1).transpose(3, 2, 0, 1)[:4, :, ::-1]
+    bias = integers((8,), "float32", 2)[::-2]
+    spec = ConvSpec.from_arrays(x, w, bias, padding=1)
+    buffer = poisoned((2, spec.Q, 5, spec.P), "float32")
+    y = buffer.transpose(0, 2, 3, 1)[:, 1:]
+    convolve(spec, x, w, bias, algorithm.name, y)
+    np.testing.assert_array_equal(y, reference.conv2d(x, w, bias, padding=1).astype("float32"))
+    assert np.isnan(buffer[:, :, 0]).all()
+
+
+@pytest.mark.parametrize("algorithm", engine.POOLS, ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("op", ["max", "avg"])
+def test_pools_take_any_strides(hopper, algorithm, op):
+    x = integers((2, 7, 9, 16), "float64")[:, ::-2, :, 1::3]
+    spec = PoolSpec.from_arrays(op, x, 3, 2, 1)
+    y = poisoned((2, spec.Q, 4, spec.P), "float64").transpose(0, 2, 3, 1)
+    pool(spec, x, algorithm.name, y)
+    expected = {
+        "max": lambda: reference.max_pool2d(x, 3, 2, 1)[0],
+        "avg": lambda: reference.avg_pool2d(x, 3, 2, 1),
+    }
+    np.testing.assert_array_equal(y, expected[op]())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("algorithm", engine.CONVOLUTIONS, ids=lambda algorithm: algorithm.name)
+def test_a_non_finite_input_reaches_exactly_the_outputs_that_see_it(hopper, algorithm, value):
+    x, w = integers((1, 2, 9, 40), "float32"), np.ones((3, 2, 3, 3), "float32")
+    clean = reference.conv2d(x, w, padding=1)
+    x[0, 1, 4, 33] = value
+    got = convolve(ConvSpec.from_arrays(x, w, padding=1), x, w, None, algorithm.name)
+    touched = np.zeros(got.shape, bool)
+    touched[:, :, 3:6, 32:35] = True
+    np.testing.assert_array_equal(got[~touched], clean[~touched])
+    assert not np.isfinite(got[touched]).any()
+
+
+@pytest.mark.parametrize("algorithm", engine.CONVOLUTIONS, ids=lambda algorithm: algorithm.name)
+def test_zero_padding_is_multiplied_like_any_value(hopper, algorithm):
+    x, w = np.ones((1, 1, 5, 5), "float32"), np.ones((2, 1, 3, 3), "float32")
+    w[1, 0, 0, 0] = np.inf
+    got = convolve(ConvSpec.from_arrays(x, w, padding=1), x, w, None, algorithm.name)
+    assert np.isnan(got[0, 1, 0, :]).all() and np.isnan(got[0, 1, :, 0]).all()
+    assert (got[0, 1, 1:, 1:] == np.inf).all() and np.isfinite(got[0, 0]).all()
+
+
+@pytest.mark.parametrize("algorithm", engine.POOLS, ids=lambda algorithm: algorithm.name)
+def test_a_nan_is_the_greatest_and_the_first_of_them_counts(hopper, algorithm):
+    x = np.array([[[[1, np.nan, np.nan, -np.inf], [5, 2, -np.inf, -np.inf]]]], "float32")
+    got, indices = pool(PoolSpec.from_arrays("max", x, 2, return_indices=True), x, algorithm.name)
+    np.testing.assert_array_equal(got, np.array([[[[np.nan, np.nan]]]]))
+    np.testing.assert_array_equal(indices, [[[[1, 2]]]])
+    got, indices = pool(
+        PoolSpec.from_arrays("max", x[..., 3:], (2, 1), return_indices=True), x[..., 3:], algorithm.name
+    )
+    assert got.item() == -np.inf and indices.item() == 0
+
+
+extents = st.tuples(st.integers(1, 12), st.integers(1, 40))
+small = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data(), extents, st.tuples(st.integers(1, 4), st.integers(1, 5)), small, small, st.integers(1, 3))
+def test_convolutions_of_any_geometry(hopper, data, size, kernel, stride, dilation, groups):
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    pads = tuple(
+        tuple(data.draw(st.tuples(st.integers(0, r), st.integers(max(0, r - extent), r + 1))))
+        for extent, r in zip(size, reach, strict=True)
+    )
+    C, K = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 12))
+    x = integers((2, groups * C, *size), "float32", 3)
+    w = integers((groups * K, C, *kernel), "float32", 4)
+    parameters = {"stride": stride, "padding": pads, "dilation": dilation, "groups": groups}
+    spec = ConvSpec.from_arrays(x, w, **parameters)
+    expected = reference.conv2d(x, w, **parameters).astype("float32")
+    for algorithm in engine.CONVOLUTIONS:
+        if algorithm.unsupported(spec) is None:
+            np.testing.assert_array_equal(convolve(spec, x, w, None, algorithm.name), expected)

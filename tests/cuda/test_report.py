@@ -1,0 +1,207 @@
+"""The report of `profiling.kernels`: what it says of our kernels, and that it reads it correctly."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from gpuconv.cuda import KERNELS
+from gpuconv.cuda.compiled import Cubin
+from gpuconv.spec import ConvSpec
+from profiling import disassembly, execution, kernels
+from profiling.occupancy import blocks_per_sm
+from tests import ptx
+
+NAMES = [kernel.name for kernel in KERNELS]
+BY_NAME = {kernel.name: kernel for kernel in KERNELS}
+
+
+# Our kernels
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """What the executor counts for each kernel, on every problem that reaches it."""
+    found = {}
+    for each in execution.measure("sm_90a"):
+        found.setdefault(each.launch.kernel.name, []).append(each)
+    return found
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("kernel", KERNELS, ids=NAMES)
+def test_the_main_loop_computes_in_registers(kernel, arch):
+    row = kernels.code(kernel, arch)
+    assert (row["spill_bytes"], row["local_bytes"]) == (0, 0)
+    roots = {name.split(".")[0] for name in row["loop_mix"]}
+    assert not roots & {"LDL", "STL"}
+    if kernel.name.startswith("conv"):
+        assert roots & {"FFMA", "FFMA2", "DFMA", "HMMA", "HGMMA", "DMMA", "IMMA", "IGMMA"}
+    else:
+        assert roots & {"FADD", "DADD", "FSETP", "DSETP", "FMNMX", "DMNMX"}
+    assert row["loop_instructions"] == sum(row["loop_mix"].values()) > 0
+    assert 0 < row["loop_math_pct"] < 100
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kernel_is_reached_by_a_problem(measured, name):
+    assert name in measured
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_main_loops_have_no_bank_conflicts(measured, name):
+    for each in measured[name]:
+        uses_shared = each.report.traffic("shared").requests > 0
+        assert each.counts["loop_bank_conflict_degree"] == (1.0 if uses_shared else None)
+        # Outside of it, conv_tiled puts down weights and the columns of strided inputs with some.
+        assert (each.counts["bank_conflict_degree"] or 1) < 1.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stores_are_coalesced(measured, name):
+    for each in measured[name]:
+        assert each.counts["store_sectors"] == each.counts["store_sectors_ideal"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loads_are_coalesced(measured, name):
+    """A row that begins within a sector costs one more; what a stride leaves out is fetched all the same."""
+    for each in measured[name]:
+        counts, step = each.counts, each.spec.stride[1]
+        assert 0 < counts["load_sectors"] <= step * counts["load_sectors_ideal"] + 1
+
+
+def test_conv_tiled_stores_its_weights_with_conflicts(measured):
+    """The one exception, measured: a pitch of 36 words leaves 8 banks for the 32 lanes of a store."""
+    each = measured["conv_tiled float32 32x256"][0]
+    lines = [
+        line for line in each.report.lines
+        if line.traffic and line.traffic.space == "shared" and line.traffic.wavefronts > line.traffic.phases
+    ]  # fmt: skip
+    assert lines and all(line.opcode.startswith("st.shared") for line in lines)
+    assert max(line.traffic.wavefronts / line.traffic.phases for line in lines) == 4
+    assert not each.loop_lines & {line.line for line in lines}
+
+
+def test_the_blocks_that_the_kernels_were_bounded_for_fit(measured):
+    for name, group in measured.items():
+        row = kernels.resources(BY_NAME[name].cubin("sm_90a"))
+        for each in group:
+            shared = row["static_shared_bytes"] + each.launch.shared_bytes
+            resident = blocks_per_sm("sm_90a", BY_NAME[name].threads, row["registers"], shared)
+            assert resident >= BY_NAME[name].blocks_per_sm
+
+
+def test_the_loop_of_the_ptx_is_the_loop_of_the_machine_code(measured):
+    each = measured["conv_tiled float32 32x256"][0]
+    opcodes = [line.opcode for line in each.report.lines if line.line in each.loop_lines]
+    mix = kernels.code(BY_NAME["conv_tiled float32 32x256"], "sm_90a")["loop_mix"]
+    assert opcodes.count("fma.rn.f32") == mix["FFMA"] == 32
+
+
+# The command
+
+
+def test_the_command_writes_one_row_a_problem(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(kernels, "find_spec", lambda name: None)
+    out = tmp_path / "kernels.json"
+    wanted = "pool_window float32 avg"
+    assert kernels.main(["--arch", "sm_80", "--kernel", wanted, "--out", str(out)]) == 0
+    written = json.loads(out.read_text())
+    assert [(row["kernel"], row["arch"]) for row in written["rows"]] == [(wanted, "sm_80")] * 2
+    assert {
+        "registers", "spill_bytes", "local_bytes", "shared_bytes", "blocks_per_sm", "loop_instructions",
+        "loop_math_pct", "sectors_per_request", "bank_conflict_degree",
+    } < set(written["rows"][0])  # fmt: skip
+    assert {"date", "commit"} < set(written)
+    assert written["packages"]["nvidia-nvjitlink"] and kernels.installed("no-such") == ("no-such", None)
+    printed = capsys.readouterr().out
+    assert wanted in printed and "avg 2x2 4 @64 /2" in printed
+
+
+def test_tables_with_and_without_rich_hold_the_same_cells(monkeypatch, capsys):
+    pytest.importorskip("rich")
+    columns = {"kernel": "kernel", "math %": "loop_math_pct", "mix": "loop_mix"}
+    found = [{"kernel": "a kernel", "loop_math_pct": 86.63, "loop_mix": {"FFMA": 64, "LDS.128": 8}}]
+    for show in (kernels._show_plain, kernels._show_rich):
+        show("title", columns, found)
+        printed = capsys.readouterr().out
+        assert all(cell in printed for cell in ("title", "a kernel", "86.63", "64 FFMA 8 LDS.128"))
+
+
+def test_a_kernel_that_no_problem_reaches_has_a_row_too(monkeypatch):
+    monkeypatch.setattr(execution, "PROBLEMS", ())
+    (row,) = kernels.rows([BY_NAME["pool_window float32 max"]], "sm_80")
+    assert row["problem"] is None and row["registers"] > 0 and row["blocks_per_sm"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kernel", "winograd"], "no kernel 'winograd'; there are conv_tiled"),
+        (["--arch", "sm_60"], "sm_60"),
+    ],
+)
+def test_what_is_not_there_is_named(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        kernels.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_disassembler_is_named_with_its_pip_command(monkeypatch, capsys):
+    disassembly.nvdisasm.cache_clear()
+    monkeypatch.setattr(disassembly, "find_nvidia_binary_utility", lambda name: None)
+    with pytest.raises(FileNotFoundError, match="pip install nvidia-cuda-nvdisasm=="):
+        disassembly.nvdisasm()
+    monkeypatch.setattr(execution, "PROBLEMS", ())
+    with pytest.raises(SystemExit):
+        kernels.main(["--arch", "sm_80", "--kernel", "argmax"])
+    assert "pip install nvidia-cuda-nvdisasm==" in capsys.readouterr().err
+
+
+def test_resources_are_read_from_the_linkers_log():
+    log = """ptxas         .     32 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads
+ptxas info    : Used 40 registers, used 1 barriers, 1024 bytes smem"""
+    assert kernels.resources(Cubin(b"", "", log, "")) == {
+        "registers": 40, "spill_bytes": 20, "local_bytes": 32, "static_shared_bytes": 1024,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="does not name registers"):
+        kernels.resources(Cubin(b"", "", "Compile time = 3 ms", ""))
+
+
+# The problems
+
+
+def test_the_problems_are_aligned_and_reach_both_kinds():
+    for spec in execution.PROBLEMS:
+        assert spec.W % 16 == 0 and spec.Q % 16 == 0
+    assert {type(spec) is ConvSpec for spec in execution.PROBLEMS} == {True, False}
+
+
+def test_counts_of_a_kernel_that_is_known():
+    """Each thread reads 4 bytes 8 bytes apart, puts them in shared memory 8 bytes apart, and writes 4."""
+    text = """
+    .version 8.0 .target sm_90 .address_size 64
+    .visible .entry copy(.param .u64 x, .param .u64 y) {
+      .reg .b32 %r<4>; .reg .b64 %d<6>; .reg .f32 %f<2>; .shared .align 4 .b8 tile[256];
+      ld.param.u64 %d0, [x]; ld.param.u64 %d1, [y];
+      mov.u32 %r0, %tid.x; mul.wide.u32 %d2, %r0, 8; add.u64 %d3, %d0, %d2;
+      ld.global.f32 %f0, [%d3];
+      mov.u32 %r1, tile; shl.b32 %r2, %r0, 3; add.u32 %r3, %r1, %r2;
+      st.shared.f32 [%r3], %f0;
+      mul.wide.u32 %d4, %r0, 4; add.u64 %d5, %d1, %d4;
+      st.global.f32 [%d5], %f0;
+      ret; }"""
+    x, y = (np.zeros(size, "float32") for size in (64, 32))
+    report = ptx.Kernel(text).launch(1, 32, x, y, count_memory=True)
+    counts = execution.Measured(execution.PROBLEMS[0], None, report, frozenset()).counts
+    assert (counts["load_sectors"], counts["load_sectors_ideal"]) == (8, 4)
+    assert (counts["store_sectors"], counts["store_sectors_ideal"]) == (4, 4)
+    assert counts["sectors_per_request"] == 6
+    assert counts["bank_conflict_degree"] == 2 and counts["loop_bank_conflict_degree"] is None
+
+
+def test_ratios_of_nothing_are_none():
+    assert execution._ratio([]) is None
+    assert math.isclose(execution._ratio([(1, 2), (3, 2)]), 1.0)
