@@ -21,7 +21,7 @@ divergent branches, memory sectors and bank conflicts.
 
 Examples
 --------
-Compile a kernel with Numba, which needs no GPU for this, and run it:
+Compile a kernel with Numba, which needs no GPU for this (`compile_numba`), and run it:
 
 >>> import numpy as np
 >>> from numba import cuda, float32, void
@@ -30,8 +30,7 @@ Compile a kernel with Numba, which needs no GPU for this, and run it:
 ...     i = cuda.grid(1)
 ...     if i < y.size:
 ...         y[i] = factor * x[i]
->>> signature = void(float32[::1], float32[::1], float32)
->>> text, _ = cuda.compile(scale, signature, device=False, abi="numba", cc=(9, 0, "a"))
+>>> text = ptx.compile_numba(scale, void(float32[::1], float32[::1], float32), "sm_90a")
 >>> x, y = np.arange(1000, dtype=np.float32), np.empty(1000, np.float32)
 >>> report = ptx.Kernel(text).launch(8, 128, ptx.numba_array(x), ptx.numba_array(ptx.out(y)), 2.0)
 >>> bool((y == 2 * x).all())
@@ -110,6 +109,7 @@ from .faults import (
     UnknownInstructionError,
 )
 from .kernel import Kernel
+from .numba_compile import compile_numba
 from .report import Report
 from .tensor_maps import im2col_map, tensor_map
 
@@ -130,6 +130,7 @@ __all__ = [
     "TrapError",
     "UninitialisedError",
     "UnknownInstructionError",
+    "compile_numba",
     "im2col_map",
     "numba_array",
     "out",
