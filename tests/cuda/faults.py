@@ -11,6 +11,12 @@ WRONG, BEYOND, RACE, UNSET = "wrong result", "OutOfBoundsError", "RaceError", "U
 # (what, old source, new source, the verdicts that may come first)
 CONV_FAULTS = [
     (
+        "more weights than the tile holds",
+        "for k in range(warp, uint32(TILE_K), uint32(WARPS)):",
+        "for k in range(warp, K, uint32(WARPS)):",
+        f"{RACE} {BEYOND}",
+    ),
+    (
         "the barrier before a stage is loaded",
         "cuda.syncthreads()  # the stage before has been read",
         "pass",
@@ -155,14 +161,16 @@ POOL_FAULTS = [
         "                        v = uint32(w_origin + q * stride_w + uint32(s) * dilation_w)",
         f"{BEYOND} {WRONG}",
     ),
+    ("a window of -inf alone", "if greater or index < int64(0):", "if greater:", WRONG),
+    ("a single tap inside", "if inside > uint32(0):", "if inside > uint32(1):", WRONG),
     ("the first of equals", "greater = value > best or", "greater = value >= best or", WRONG),
     ("a NaN", "or (value != value and best == best)", "", WRONG),
     ("the first of several NaN", "(value != value and best == best)", "value != value", WRONG),
     (
-        "a window of padding alone",
+        "the index of no tap yet",
         "best, index = scalar(lowest), int64(-1)",
         "best, index = scalar(lowest), int64(0)",
-        HARMLESS,
+        WRONG,
     ),
     ("the plane of the index", "int64(h) * int64(W) + int64(v)", "int64(h) * int64(H) + int64(v)", WRONG),
     (
@@ -225,6 +233,5 @@ PTX_FAULTS = [
 ]
 
 HARMLESS_REASONS = {
-    "a window of padding alone": "each window of the cases meets the image, which sets the index",
     "another barrier for all": "all threads of the block meet at barrier 1 as they did at 0",
 }

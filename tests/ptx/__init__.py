@@ -5,7 +5,8 @@ on NumPy arrays. Many blocks execute at once, each instruction being a few NumPy
 their threads. While a kernel runs, the following raise an exception that names the line of PTX,
 the block, the thread and the address:
 
-- `RaceError`: two threads meet at one place in shared or global memory, one of them writing, and
+- `RaceError`: two threads meet at one place in shared or global memory, one of them writing (even
+  an equal value: use an atomic), and
   no barrier, mbarrier, fence with atomics or warp synchronisation orders them;
 - `OutOfBoundsError`, `MisalignedError`, `ReadOnlyError`: an access outside of an array (arrays lie
   gigabytes apart, so no stray index meets another one), not aligned, or to what is only read;

@@ -220,10 +220,12 @@ def _byte_offsets(array: np.ndarray) -> np.ndarray:
 
 
 def _scalar(value: Any, dtype: np.dtype, index: int) -> bytes:
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.itemsize == dtype.itemsize:
-        return np.asarray(value).tobytes()
     if dtype.kind == "f":
         return dtype.type(value).tobytes()
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fV":  # the bits of a small float
+        if value.dtype.itemsize != dtype.itemsize:
+            raise LaunchError(f"argument {index}: {value!r} for a parameter of {8 * dtype.itemsize} bits")
+        return np.asarray(value).tobytes()
     number = int(value)
     bits = 8 * dtype.itemsize
     if number != value or not -(1 << (bits - 1)) <= number < 1 << bits:

@@ -93,15 +93,18 @@ class Barriers:
     def arrive_in_grid(self, instruction: Instruction, active: Active, following: int) -> None:
         """Let the active lanes wait for all threads of the grid, whose blocks all run at once."""
         machine = self.machine
-        expected = machine.blocks * machine.threads
-        point = self.points.setdefault(WHOLE_GRID, Point(instruction, expected))
+        point = self.points.setdefault(WHOLE_GRID, Point(instruction, machine.blocks * machine.threads))
         lanes = active.indices
         point.arrived.append(lanes)
         self.scheduler.ready[lanes] = False
         self.scheduler.segment[lanes] = following
-        if point.count == expected:
+        self._open_grid_if_complete()
+
+    def _open_grid_if_complete(self) -> None:
+        point = self.points[WHOLE_GRID]
+        if point.count == (self.scheduler.living if self.exited_arrive else point.expected):
             del self.points[WHOLE_GRID]
-            machine.races.grid_barrier()
+            self.machine.races.grid_barrier()
             self.scheduler.ready[np.concatenate(point.arrived)] = True
 
     def _join(
@@ -160,8 +163,11 @@ class Barriers:
     def on_exit(self) -> None:
         """Threads have exited: with `exited_arrive`, a barrier may be complete without them."""
         if self.exited_arrive:
-            for key, point in [item for item in self.points.items() if item[0] != WHOLE_GRID]:
-                self._open_if_complete(key, int(point.arrived[0][0]))
+            for key, point in list(self.points.items()):
+                if key == WHOLE_GRID:
+                    self._open_grid_if_complete()
+                else:
+                    self._open_if_complete(key, int(point.arrived[0][0]))
 
     def deadlock(self) -> BarrierError:
         """The fault that describes why nobody can run."""
@@ -178,7 +184,8 @@ class Barriers:
         absent = [machine.position(int(lane)) for lane in np.flatnonzero(members)[:1]]
         fault = BarrierError(
             f"{name} waits for {needed} threads but only {point.count} arrive; of the others, "
-            f"{exited} have exited, and the first is {absent[0] if absent else 'none'} (block, thread)",
+            f"{exited} have exited{' (exited_threads_arrive=True counts them)' * bool(exited)}, "
+            f"and the first is {absent[0] if absent else 'none'} (block, thread)",
             lane=int(arrived[0]),
         )
         return self.scheduler.locate(fault, point.instruction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from . import operations  # noqa: F401  (importing it registers every instruction)
@@ -157,7 +158,10 @@ class Kernel:
 
 
 def _dimensions(value: int | tuple[int, ...], name: str) -> tuple[int, int, int]:
-    values = (value,) if isinstance(value, int) else tuple(value)
-    if not 1 <= len(values) <= 3 or any(not isinstance(extent, int) or extent < 1 for extent in values):
+    try:
+        values = tuple(map(operator.index, value if isinstance(value, (tuple, list)) else (value,)))
+    except TypeError:
+        values = ()
+    if not 1 <= len(values) <= 3 or min(values) < 1:
         raise LaunchError(f"{name} {value!r}: one to three positive integers are needed")
     return values + (1,) * (3 - len(values))

@@ -102,6 +102,8 @@ class Region:
     def fill(self, offset: int, values: bytes | np.ndarray) -> None:
         """Give bytes a value, in every stretch."""
         values = np.frombuffer(values, np.uint8)
+        if not values.size:
+            return
         start = self.lead + offset
         self.data.reshape(-1, self.stride)[:, start : start + values.size] = values
         granules = self.valid.reshape(-1, self.stride // self.granule)

@@ -116,6 +116,7 @@ class Scheduler:
         self.ready[active.indices] = False
         self.living -= active.count
         self.intact = self.intact and self.living == 0
+        self.ready |= self.parked  # there may be one thread less to wait for
         self.barriers.on_exit()
 
     # -- instructions for a whole warp -----------------------------------------------------------

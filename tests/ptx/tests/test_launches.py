@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba import cuda, float32, void
 
 from tests import ptx
 
@@ -149,3 +150,36 @@ def test_instruction_counts():
     (line,) = [line for line in report.lines if line.opcode == "add.f32"]
     assert line.threads == 120 and line.warps == 4
     assert "divergent branches 1" in str(report)
+
+
+def tail(a, o):
+    i = cuda.grid(1)
+    if i >= a.size:
+        return
+    shared = cuda.shared.array(64, float32)
+    shared[cuda.threadIdx.x] = a[i]
+    cuda.syncthreads()
+    o[i] = shared[0]
+
+
+def test_part_of_a_warp_exits_before_a_barrier():
+    kernel = ptx.Kernel(ptx.compile_numba(tail, void(float32[::1], float32[::1]), "sm_80"))
+    a, o = np.arange(100, dtype=np.float32), np.zeros(100, np.float32)
+    arguments = ptx.numba_array(a), ptx.numba_array(ptx.out(o))
+    with pytest.raises(ptx.BarrierError, match=r"28 have exited .exited_threads_arrive=True counts them"):
+        kernel.launch(2, 64, *arguments)
+    kernel.launch(np.int64(2), 64, *arguments, exited_threads_arrive=True)
+    assert (o == np.repeat([0, 64], [64, 36])).all()
+
+
+def test_an_empty_array_and_a_scalar_of_another_kind():
+    def scaled(a, factor):
+        i = cuda.grid(1)
+        if i < a.size:
+            a[i] *= factor
+
+    kernel = ptx.Kernel(ptx.compile_numba(scaled, void(float32[::1], float32), "sm_80"))
+    kernel.launch(1, 32, ptx.numba_array(np.zeros(0, np.float32)), 2.0)
+    a = np.ones(3, np.float32)
+    kernel.launch(1, 32, ptx.numba_array(a), np.int32(3))
+    assert (a == 3).all()
