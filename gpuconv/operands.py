@@ -13,7 +13,7 @@ import numpy as np
 from gpuconv.arrays import GPU_ENGINE_HINT, NUMPY, DeviceArray, Library, View, library_of
 from gpuconv.spec import check_out
 
-OPTIONAL = ("bias", "residual", "out")  # where None means that there is none
+OPTIONAL = ("bias", "out")  # where None means that there is none
 MAX_OVERLAP_WORK: Any = 10_000  # steps of numpy.shares_memory, after which two arrays count as overlapping
 
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gpuconv.parameters import as_integer
 
 RANGES_PER_THREAD = 4  # so that threads of unequal speed finish together
-MIN_WORK = 200_000  # multiply-adds below which waking another thread (about 35 us) costs more than it brings
+MIN_WORK = 200_000  # multiply-adds below which waking another thread may cost more than it brings
 
 
 def _default_threads() -> int:

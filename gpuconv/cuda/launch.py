@@ -1,7 +1,7 @@
 """From a plan to a running kernel: devices, loaded machine code, patched pointers, the caller's stream.
 
-numba-cuda's own launch costs about 90 us for three CuPy arrays and synchronises the stream each time, so it
-is not used. A `Launch` is made once per problem and memory layout; on each call the pointers are patched into
+numba-cuda's own launch synchronises the stream for each CuPy array (numba-cuda issues 477 and 578), so it is
+not used. A `Launch` is made once per problem and memory layout; on each call the pointers are patched into
 its argument buffer and the kernel is queued on the stream of the output, without a synchronisation, a copy or
 an allocation, so that CUDA graphs can capture it.
 """
@@ -161,7 +161,6 @@ def primary_context(ordinal: int) -> Any:
 @contextlib.contextmanager
 def current(ordinal: int) -> Iterator[None]:
     """Make a device's primary context current, and restore what was current before."""
-    refuse_forked_child()
     context = primary_context(ordinal)
     if int(check(driver.cuCtxGetCurrent())) == int(context):
         yield
