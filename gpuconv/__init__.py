@@ -11,6 +11,15 @@ Importing this package imports no GPU library and compiles nothing; an engine is
 
 from gpuconv.api import avg_pool2d, conv2d, explain, max_pool2d
 from gpuconv.threads import get_num_threads, set_num_threads
+from gpuconv.workspace import set_workspace_limit
 
-__all__ = ["avg_pool2d", "conv2d", "explain", "get_num_threads", "max_pool2d", "set_num_threads"]
+__all__ = [
+    "avg_pool2d",
+    "conv2d",
+    "explain",
+    "get_num_threads",
+    "max_pool2d",
+    "set_num_threads",
+    "set_workspace_limit",
+]
 __version__ = "0.1.0"

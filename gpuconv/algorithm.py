@@ -45,11 +45,16 @@ def select(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None)
     """
     if name is not None:
         return _named(algorithms, spec, name)
-    supported = [algorithm for algorithm in algorithms if algorithm.unsupported(spec) is None]
-    if not supported:
+    fallback = None
+    for algorithm in algorithms:
+        if algorithm.unsupported(spec) is None:
+            if algorithm.worth(spec):
+                return algorithm
+            fallback = fallback or algorithm
+    if fallback is None:
         reasons = "; ".join(f"{algorithm.name}: {algorithm.unsupported(spec)}" for algorithm in algorithms)
         raise ValueError(f"no algorithm can run this problem: {reasons}")
-    return next((algorithm for algorithm in supported if algorithm.worth(spec)), supported[0])
+    return fallback
 
 
 def explain(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None) -> list[tuple[str, str]]:

@@ -50,8 +50,11 @@ def conv2d(
         as TensorFlow and JAX define it; "full" gives every overlap of kernel and image.
     groups : int
         Divides C and K; the k-th output channel sees the input channels of its own group.
-    padding_mode, activation, residual, precision
+    padding_mode, activation, residual
         Not offered by this version: anything but the default is a ValueError.
+    precision : str, optional
+        None keeps the accuracy of the dtype. "tf32" allows float32 results the error of TF32 arithmetic, a
+        relative 2^-11 of each product, for the sake of speed; other dtypes are computed as ever.
     algorithm : str, optional
         Forces one algorithm by name (see `explain`), and raises ValueError with the reason if it cannot run
         this problem.
@@ -256,11 +259,10 @@ def _prepare_conv2d(
         padding_mode=(padding_mode, "zeros"),
         activation=(activation, None),
         residual=(residual, None),
-        precision=(precision, None),
     )
     operands = Operands(input=input, weight=weight, bias=bias, out=out)
     spec = ConvSpec.from_arrays(
-        operands["input"], operands["weight"], operands["bias"], stride, padding, dilation, groups
+        operands["input"], operands["weight"], operands["bias"], stride, padding, dilation, groups, precision
     )
     return operands, spec
 

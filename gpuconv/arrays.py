@@ -9,6 +9,7 @@ CPU, or a `DeviceArray` on a GPU.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from operator import index
 from types import ModuleType
 from typing import Any
 
@@ -92,16 +93,14 @@ class InterfaceLibrary(CuPyLibrary):
         return CuPyLibrary.name
 
     def view(self, array: Any) -> View:
-        if not isinstance(array.__cuda_array_interface__, dict):
-            raise TypeError("its __cuda_array_interface__ is not a dictionary")
-        if _is_cupy(array):  # a result of `empty`
-            return super().view(array)
-        cuda = _cupy_of_the_engine().cuda
         interface = array.__cuda_array_interface__
+        if not isinstance(interface, dict):
+            raise TypeError("its __cuda_array_interface__ is not a dictionary")
+        cuda = _cupy_of_the_engine().cuda
         if interface.get("mask") is not None:
             raise TypeError("masked arrays are not supported")
         pointer, readonly = interface["data"]
-        shape, dtype = tuple(interface["shape"]), np.dtype(interface["typestr"])
+        shape, dtype = tuple(map(index, interface["shape"])), np.dtype(interface["typestr"])
         device = cuda.runtime.pointerGetAttributes(pointer).device if pointer else cuda.Device().id
         stream = interface.get("stream")
         if stream is None:
@@ -170,10 +169,6 @@ class DLPackLibrary(CuPyLibrary):
         return Library.name if isinstance(view, np.ndarray) else CuPyLibrary.name
 
     def view(self, array: Any) -> View:
-        if isinstance(array, np.ndarray):  # a result of `empty`
-            return array
-        if _is_cupy(array):
-            return super().view(array)
         device = int(array.__dlpack_device__()[0])
         if device in DLPACK_CPU:
             return np.from_dlpack(array)
@@ -237,10 +232,6 @@ def _offers(array: Any, attribute: str) -> bool:
         return hasattr(array, attribute)
     except RuntimeError:  # torch's property for a tensor that requires grad; viewing it says what is wrong
         return True
-
-
-def _is_cupy(array: Any) -> bool:
-    return type(array).__module__.partition(".")[0] == "cupy"
 
 
 def _cupy_of_the_engine() -> ModuleType:

@@ -3,10 +3,10 @@
 `api` makes one `Operands` per call; from there on kernels see views, and the user gets `Result.publish()`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,10 @@ class Operands:
         self.arrays = given
         self.library = libraries["input"]
         self.views = {name: _view(libraries[name], array, name) for name, array in given.items()}
+        if set(libraries.values()) != {NUMPY}:
+            self._check_together(libraries)
+
+    def _check_together(self, libraries: dict[str, Library]) -> None:
         kind = self.library.kind(self.views["input"])
         for name, library in libraries.items():
             if library is not self.library and library.kind(self.views[name]) != kind:
@@ -41,11 +45,11 @@ class Operands:
                     f"{name} is of {library.name} and input of {self.library.name}: the arrays of one call "
                     "must be of one library"
                 )
+        here = _place(self.views["input"])
         for name, view in self.views.items():
-            if _place(view) != _place(self.views["input"]):
+            if _place(view) != here:
                 raise ValueError(
-                    f"{name} is on {_place(view)} and input on {_place(self.views['input'])}: "
-                    "nothing is moved between devices"
+                    f"{name} is on {_place(view)} and input on {here}: nothing is moved between devices"
                 )
 
     def __getitem__(self, name: str) -> View | None:
@@ -76,7 +80,7 @@ class Operands:
             shape = shape[1:]
         if out not in self.views:
             array = self.library.empty(shape, dtype, like)
-            return Result(array, _batched(self.library.view(array)), self.library)
+            return Result(array, _batched(library_of(array, "the result").view(array)), self.library)
         view = self.views[out]
         check_out(view, shape, dtype)
         self._check_writable(view, out)
@@ -93,8 +97,7 @@ class Operands:
                 raise ValueError(f"{out} overlaps {name} in memory")
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """An array to be filled: `view` for the kernels, `publish()` for the user."""
 
     array: Any

@@ -17,31 +17,36 @@ _PADDING_FORMS = "an integer, (height, width), ((top, bottom), (left, right)), '
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 
+_BOOLEANS = (bool, np.bool_)
+_NO_SEQUENCES = (int, str, bytes)
 
-def as_integer(value: Any, name: str, least: int) -> int:
-    """An integer of at least `least`; NumPy's integers are taken, booleans are not."""
-    if isinstance(value, bool | np.bool_):
+
+def as_integer(value: Any, name: str, least: int, most: int = LIMIT - 1) -> int:
+    """An integer from `least` to `most`; NumPy's integers are taken, booleans are not."""
+    if isinstance(value, _BOOLEANS):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if not least <= number < LIMIT:
-        raise ValueError(f"{name} must be from {least} to {LIMIT - 1}, got {value!r}")
+    if not least <= number <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, got {value!r}")
     return number
 
 
 def as_flag(value: Any, name: str) -> bool:
     """True or False, and nothing that merely counts as one of them."""
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, _BOOLEANS):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 
 def _is_sequence(value: Any) -> bool:
+    if isinstance(value, _NO_SEQUENCES):
+        return False
     if isinstance(value, np.ndarray):
         return value.ndim > 0
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return isinstance(value, Sequence)
 
 
 def as_pair(value: Any, name: str, least: int) -> Pair:
@@ -51,8 +56,7 @@ def as_pair(value: Any, name: str, least: int) -> Pair:
         return number, number
     if len(value) not in (1, 2):
         raise ValueError(f"{name} must be one integer or two (height, width), got {value!r}")
-    first, last = (as_integer(item, name, least) for item in (value[0], value[-1]))
-    return first, last
+    return as_integer(value[0], name, least), as_integer(value[-1], name, least)
 
 
 def as_pads(padding: Any, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Pads:
@@ -70,13 +74,12 @@ def as_pads(padding: Any, size: Pair, kernel: Pair, stride: Pair, dilation: Pair
 
 
 def _sides(padding: Any) -> Pads:
-    if not (_is_sequence(padding) and any(_is_sequence(side) for side in padding)):
+    if not (_is_sequence(padding) and any(map(_is_sequence, padding))):
         high, wide = as_pair(padding, "padding", least=0)
         return (high, high), (wide, wide)
     if len(padding) != 2 or not all(_is_sequence(side) and len(side) == 2 for side in padding):
         raise ValueError(f"padding must be {_PADDING_FORMS}; got {padding!r}")
-    rows, columns = (as_pair(side, "padding", least=0) for side in padding)
-    return rows, columns
+    return as_pair(padding[0], "padding", least=0), as_pair(padding[1], "padding", least=0)
 
 
 def _same(size: int, kernel: int, stride: int, dilation: int) -> Pair:

@@ -5,6 +5,7 @@ The letters are the field's and are used everywhere below this file: an input is
 touches memory: only shapes, dtypes and parameters are read. Nothing below here validates them again.
 """
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from gpuconv.parameters import LIMIT, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 
 FLOAT_DTYPES = ("float32", "float64")
+PRECISIONS = ("tf32",)  # errors that the caller may allow, beside None: that of the dtype itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class ConvSpec:
     dilation: Pair = (1, 1)
     groups: int = 1
     dtype: str = "float32"
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         P, Q = _output_extents(
@@ -60,6 +63,7 @@ class ConvSpec:
         padding: Any = 0,
         dilation: Any = 1,
         groups: Any = 1,
+        precision: Any = None,
     ) -> "ConvSpec":
         """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
         dtype = _float_dtype(input)
@@ -79,7 +83,8 @@ class ConvSpec:
         stride = as_pair(stride, "stride", least=1)
         dilation = as_pair(dilation, "dilation", least=1)
         pads = as_pads(padding, (H, W), (R, S), stride, dilation)
-        return cls(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype)
+        _check_precision(precision)
+        return _made(cls, N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
@@ -188,8 +193,8 @@ class PoolSpec:
             divisor_override = as_integer(divisor_override, "divisor_override", least=1 - LIMIT)
             if divisor_override == 0:
                 raise ValueError("divisor_override must not be 0")
-        return cls(
-            op, N, C, H, W, R, S, pads, stride, dilation,
+        return _made(
+            cls, op, N, C, H, W, R, S, pads, stride, dilation,
             as_flag(ceil_mode, "ceil_mode"),
             as_flag(count_include_pad, "count_include_pad"),
             divisor_override,
@@ -218,6 +223,10 @@ class PoolSpec:
         outputs = self.N * self.C * self.P * self.Q
         indices = 8 * outputs if self.return_indices else 0
         return self.itemsize * (self.N * self.C * self.H * self.W + outputs) + indices
+
+
+# kind(*fields), or the equal spec made before: the fields are in their normal form by then
+_made: Any = functools.lru_cache(maxsize=1024)(lambda kind, *fields: kind(*fields))
 
 
 def batched_shape(input: Any) -> tuple[int, int, int, int]:
@@ -256,17 +265,29 @@ def _sizes(spec: ConvSpec) -> tuple[int, int, int]:
     )
 
 
+@functools.lru_cache(maxsize=64)
+def _dtype_name(dtype: Any) -> str:
+    return np.dtype(dtype).name  # Python code of NumPy's works it out each time that it is asked for
+
+
 def _float_dtype(input: Any) -> str:
-    name = np.dtype(input.dtype).name
+    name = _dtype_name(input.dtype)
     if name not in FLOAT_DTYPES:
         raise TypeError(f"input must be {' or '.join(FLOAT_DTYPES)}, got dtype {name}")
     return name
 
 
 def _same_dtype(array: Any, name: str, dtype: str) -> None:
-    got = np.dtype(array.dtype).name
+    got = _dtype_name(array.dtype)
     if got != dtype:
         raise TypeError(f"{name} must have the input's dtype {dtype}, got {got}; nothing is cast silently")
+
+
+def _check_precision(precision: Any) -> None:
+    if precision is not None and not (isinstance(precision, str) and precision in PRECISIONS):
+        plain = isinstance(precision, str | int | float)
+        shown = repr(precision) if plain else f"<{type(precision).__name__}>"
+        raise ValueError(f"precision must be None or one of {', '.join(PRECISIONS)}; got {shown}")
 
 
 def _check_groups(C: int, K: int, C_group: int, groups: int) -> None:

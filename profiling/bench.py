@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from gpuconv.algorithm import Algorithm, select
-from gpuconv.spec import FLOAT_DTYPES, ConvSpec
+from gpuconv.spec import FLOAT_DTYPES, PRECISIONS, ConvSpec
 from profiling import environment, peers, reference, report
 from profiling.rows import against, import_rows, row
 from profiling.timing import Call
@@ -48,6 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--workload", action="append", choices=[*WORKLOADS], help="may be repeated; all unless given")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--dtype", choices=FLOAT_DTYPES, default="float32")
+    add("--precision", choices=PRECISIONS, help="the error that gpuconv may make; its dtype's unless given")
     add("--threads", type=_thread_list, help="as in 1,2; one and all cores unless given; CPU only")
     add("--algorithm", default="all", help="a name, 'all' (the default), or 'selected'")
     add("--repeats", type=_positive, help=f"timed calls of each contestant, {DEFAULTS['repeats']}")
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name, found = "cpu" if options.device == "cpu" else device, []
         head |= run(engine, options, found)
     report.print_report(found)
-    stem = re.sub(r"[^a-z0-9]+", "-", f"{name} {head['date']}".lower())
+    stem = re.sub(r"[^a-z0-9]+", "-", f"{name} {options.precision or ''} {head['date']}".lower())
     write(options, stem, head, found)
     return 1 if any(line["ms"] is None for line in found) else 0
 
@@ -113,6 +114,7 @@ def run(engine: ModuleType, options: argparse.Namespace, found: list[report.Row]
     """Measure all layers into `found`, and return how; an interrupt keeps the rows that are there."""
     ceilings = measure_ceilings(engine, options)
     workloads = [WORKLOADS[name]().with_dtype(options.dtype) for name in options.workload or WORKLOADS]
+    workloads = [workload.with_precision(options.precision) for workload in workloads]
     if options.quick:
         workloads = [workload.sample(options.layers) for workload in workloads]
     layers = [(workload, layer) for workload in workloads for layer in workload.layers]
@@ -160,8 +162,8 @@ def measure(
     calls = contestants(options.device, spec, tuple(map(engine.place, arrays)), algorithms)
     errors = check(engine, spec, arrays, calls)
     for name, error in errors.items():
-        if not error <= reference.TOLERANCE[spec.dtype]:
-            print(f"{name} is wrong on {layer.label}: error {error:.1e}, not timed", file=sys.stderr)
+        if not error.greatest <= reference.TOLERANCE[spec.dtype]:
+            print(f"{name} is wrong on {layer.label}: error {error.greatest:.1e}, not timed", file=sys.stderr)
             del calls[name]
     clock = engine.host_times if workload.host_clock else engine.times
     timings = dict(zip(calls, clock([*calls.values()], options.repeats, options.seconds), strict=True))
@@ -197,8 +199,10 @@ def listed(device: str, spec: Spec) -> tuple[Algorithm, ...]:
     return backend.CONVOLUTIONS if isinstance(spec, ConvSpec) else backend.POOLS
 
 
-def check(engine: ModuleType, spec: Spec, arrays: tuple, calls: dict[str, Call]) -> dict[str, float]:
-    """The error of each call's result; image filters of other libraries return a plane, here a batch of 1."""
+def check(
+    engine: ModuleType, spec: Spec, arrays: tuple, calls: dict[str, Call]
+) -> dict[str, reference.Error]:
+    """The error of each call's result; other libraries' image filters return a plane, here a batch of 1."""
     results = [engine.fetch(call()) for call in calls.values()]
     results = [result.reshape(spec.out_shape) if result.ndim == 2 else result for result in results]
     return dict(zip(calls, reference.errors(spec, arrays, results), strict=True))

@@ -46,8 +46,9 @@ def ours(spec: Spec, arrays: tuple[Any, ...], algorithm: str) -> Call:
     """gpuconv's public function with one algorithm, as a user calls it."""
     if isinstance(spec, ConvSpec):
         return lambda: gpuconv.conv2d(
-            *arrays, None, spec.stride, spec.pads, spec.dilation, spec.groups, algorithm=algorithm
-        )
+            *arrays, None, spec.stride, spec.pads, spec.dilation, spec.groups,
+            precision=spec.precision, algorithm=algorithm,
+        )  # fmt: skip
     x, window = arrays[0], (spec.R, spec.S)
     if spec.op == "max":
         return lambda: gpuconv.max_pool2d(

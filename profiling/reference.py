@@ -1,11 +1,13 @@
 """The check before the clock: results against float64, by PyTorch if it is installed, else by the definition.
 
-The error of a result y is  max |y - reference| / max |reference|,  over all elements (PyTorch), or over
-SAMPLES elements that are drawn anew for each layer and include the corners (the definition). None of this
-code is shared with what is measured.
+The errors of a result y are  max |y - reference| / max |reference|,  by which it is right or wrong, and
+|y - reference| / |reference| in the Euclidean norm, by which accuracies are compared; over all elements
+(PyTorch), or over SAMPLES elements that are drawn anew for each layer and include the corners (the
+definition). None of this code is shared with what is measured.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,7 +19,15 @@ Spec = ConvSpec | PoolSpec
 
 SAMPLES = 1000
 CHUNK = 100  # samples computed at once: their windows are copied out of the input
-TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # beyond it a result is wrong and is not timed
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # of the greatest error, beyond which a result is not timed
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """The error of one result, NaN if it has a NaN or not the right shape."""
+
+    greatest: float  # max |y - reference| / max |reference|
+    norm: float  # |y - reference| / |reference|
 
 
 def operands(spec: Spec, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -35,19 +45,23 @@ def method() -> str:
     return "torch float64" if find_spec("torch") else "sampled float64"
 
 
-def errors(spec: Spec, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> list[float]:
-    """The error of each result; NaN if one has a NaN, or not the shape (N, K or C, P, Q)."""
+def errors(spec: Spec, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> list[Error]:
+    """The error of each result, of the shape (N, K or C, P, Q)."""
     parts = _whole_images if find_spec("torch") else sampled
     worst, largest = np.zeros(len(results)), 0.0
+    squares, square = np.zeros(len(results)), 0.0
     for place, expected in parts(spec, arrays):
         largest = max(largest, float(np.abs(expected).max()))
+        square += float(np.square(expected).sum())
         for index, result in enumerate(results):
             if result.shape == spec.out_shape:
-                difference = np.abs(result[place] - expected).max()
-                worst[index] = np.maximum(worst[index], difference)  # a NaN stays
+                difference = np.abs(result[place] - expected)
+                worst[index] = np.maximum(worst[index], difference.max())  # a NaN stays
+                squares[index] += np.square(difference).sum()
             else:
-                worst[index] = np.nan
-    return [float(error) for error in worst / (largest or 1.0)]
+                worst[index] = squares[index] = np.nan
+    norms = np.sqrt(squares / (square or 1.0))
+    return [Error(float(w), float(n)) for w, n in zip(worst / (largest or 1.0), norms, strict=True)]
 
 
 def _whole_images(spec: Spec, arrays: Sequence[np.ndarray]) -> Iterator[tuple[Any, np.ndarray]]:

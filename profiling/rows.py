@@ -3,16 +3,17 @@
 from typing import Any
 
 from gpuconv.spec import ConvSpec
+from profiling.reference import Error
 from profiling.report import Row, significant
 from profiling.timing import Timing
 from profiling.workloads import Layer, Spec, Workload
 
-PRECISIONS = {"float32": "fp32", "float64": "fp64"}
+PRECISIONS = {"float32": "fp32", "float64": "fp64"}  # unless the caller allows less
 SPEEDS = ("ms", "fastest_ms", "gflops", "gbytes_s", "roofline_pct")
 
 
 def row(
-    workload: Workload, layer: Layer, algorithm: str, selected: bool, timing: Timing | None, error: float,
+    workload: Workload, layer: Layer, algorithm: str, selected: bool, timing: Timing | None, error: Error,
     ceiling: dict[str, Any],
 ) -> Row:  # fmt: skip
     """One algorithm's row, still without a peer; without a timing if its result was wrong."""
@@ -24,12 +25,13 @@ def row(
         "op": "conv2d" if isinstance(spec, ConvSpec) else f"{spec.op}_pool2d",
         "spec": describe(spec),
         "dtype": spec.dtype,
-        "precision": PRECISIONS[spec.dtype],
+        "precision": getattr(spec, "precision", None) or PRECISIONS[spec.dtype],
         "algorithm": algorithm,
         "selected": selected,
         "threads": ceiling["threads"],
         **speeds(spec, timing, ceiling),
-        "max_error": significant(error),
+        "max_error": significant(error.greatest),
+        "norm_error": significant(error.norm),
     }
 
 
@@ -48,13 +50,14 @@ def speeds(spec: Spec, timing: Timing | None, ceiling: dict[str, Any]) -> dict[s
     return dict(zip(SPEEDS, map(significant, values), strict=True))
 
 
-def against(peer: str | None, timing: Timing | None, error: float | None) -> Row:
+def against(peer: str | None, timing: Timing | None, error: Error | None) -> Row:
     """The peer's part of a row; nulls where no peer computes this layer."""
     return {
         "peer": peer,
         "peer_ms": significant(timing and timing.median),
         "peer_fastest_ms": significant(timing and timing.fastest),
-        "peer_error": significant(error),
+        "peer_error": significant(error and error.greatest),
+        "peer_norm_error": significant(error and error.norm),
     }
 
 
@@ -88,7 +91,7 @@ def describe(spec: Spec) -> str:
 
 def import_rows(modules: tuple[str, ...], timings: list[Timing]) -> list[Row]:
     """The import of the first module beside that of each other one."""
-    ours = dict.fromkeys(("spec", "dtype", "precision", "threads", *SPEEDS, "max_error"))
+    ours = dict.fromkeys(("spec", "dtype", "precision", "threads", *SPEEDS, "max_error", "norm_error"))
     ours |= {"workload": "import", "layer": f"import {modules[0]}", "multiplicity": 1, "op": "import"}
     ours |= {"algorithm": modules[0], "selected": True}
     ours |= {"ms": significant(timings[0].median), "fastest_ms": significant(timings[0].fastest)}

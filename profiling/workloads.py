@@ -42,6 +42,16 @@ class Workload:
         layers = (replace(layer, spec=replace(layer.spec, dtype=dtype)) for layer in self.layers)
         return replace(self, layers=tuple(layers))
 
+    def with_precision(self, precision: str | None) -> "Workload":
+        """The same convolutions where the caller allows the error of `precision`; pools as they are."""
+        layers = (
+            replace(layer, spec=replace(layer.spec, precision=precision))
+            if isinstance(layer.spec, ConvSpec)
+            else layer
+            for layer in self.layers
+        )
+        return replace(self, layers=tuple(layers))
+
     def sample(self, count: int) -> "Workload":
         """At most `count` of the layers: of each kind the one of median work, the weightiest kinds first."""
         kinds: dict[tuple, list[Layer]] = {}

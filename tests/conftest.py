@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gpuconv import arrays
+from gpuconv.cpu import workspace
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,9 +36,14 @@ def pytest_runtest_setup(item):
         pytest.skip(reason)
 
 
+def poison_of(dtype):
+    """A value that no kernel leaves in a result, or takes from a workspace, by mistake."""
+    return {"f": np.nan, "c": np.nan, "i": -77}.get(dtype.kind, 177)
+
+
 def poison(array, view):
-    """Fill a fresh result with a value that no kernel leaves there by mistake."""
-    value = np.nan if view.dtype.kind in "fc" else -77
+    """Fill a fresh result with poison."""
+    value = poison_of(view.dtype)
     fill = getattr(array, "fill_", None) or getattr(array, "fill", None)
     if fill is not None:  # Numba's device arrays have neither
         fill(value)
@@ -56,11 +62,25 @@ def poisoned_results():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def poisoned_workspaces():
+    """Every workspace holds NaN (or -77) each time it is handed out, whatever the last kernel left there."""
+
+    def poisoned(arrays_of_slot):
+        for array in arrays_of_slot:
+            array.fill(poison_of(array.dtype))
+        return arrays_of_slot
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workspace, "_hand_out", poisoned)
+        yield
+
+
 def _poisoning(empty):
     @functools.wraps(empty)
     def poisoned_empty(self, shape, dtype, like):
         array = empty(self, shape, dtype, like)
-        poison(array, self.view(array))
+        poison(array, arrays.library_of(array, "the result").view(array))
         return array
 
     return poisoned_empty

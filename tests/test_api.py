@@ -119,9 +119,19 @@ UNBUILT = [
     ("activation", "relu"),
     ("activation", ("leaky_relu", 0.1)),
     ("residual", np.float32(1)),
-    ("precision", "tf32"),
-    ("precision", "zeros"),
 ]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "TF32", 32, True, np.float32(1), ("tf32",)])
+def test_an_unknown_precision_is_refused(precision):
+    with pytest.raises(ValueError, match="precision must be None or one of tf32; got"):
+        gpuconv.conv2d(X, W, precision=precision)
+
+
+def test_a_precision_is_a_permission_that_need_not_be_used():
+    expected = gpuconv.conv2d(X, W)
+    np.testing.assert_allclose(gpuconv.conv2d(X, W, precision="tf32"), expected, rtol=0, atol=1e-4)
+    assert gpuconv.conv2d(X.astype("f8"), W.astype("f8"), precision="tf32").dtype == np.float64
 
 
 @pytest.mark.parametrize(("option", "value"), UNBUILT)

@@ -8,26 +8,23 @@ import numpy as np
 import pytest
 
 import gpuconv
-from gpuconv.cpu import conv_direct, pool_direct
-from gpuconv.cpu.compiled import Kernel
+from gpuconv.cpu import KERNELS, compiled
+from gpuconv.cpu.workspace import reserve
+from tests.conftest import ROOT
 from tests.layouts import READABLE
 
-KERNELS = [
-    value
-    for module in (conv_direct, pool_direct)
-    for value in vars(module).values()
-    if isinstance(value, Kernel)
-]
-
-# Counts what Numba compiles for calls of two shapes and layouts each, and keeps what the logger says.
-CALLS = """
-import logging, sys
+COUNT = """
 from numba.core import event
-compiled, said = [], []
+compiled = []
 class Listener(event.Listener):
     def on_start(self, e): compiled.append(e.data["dispatcher"].py_func.__name__)
     def on_end(self, e): pass
 event.register("numba:compile", Listener())
+"""
+# Counts what Numba compiles for calls of two shapes and layouts each, and keeps what the logger says.
+CALLS = f"""{COUNT}
+import logging, sys
+said = []
 handler = logging.Handler()
 handler.emit = lambda record: said.append((record.levelname, record.getMessage()))
 logging.getLogger("gpuconv").addHandler(handler)
@@ -36,7 +33,7 @@ import numpy as np, gpuconv
 def calls():
     for shape in ((1, 1, 4, 4), (2, 3, 5, 7)):
         for x in (np.ones(shape, np.float32), np.ones(shape, np.float32)[:, ::-1, ::2].transpose(0, 1, 3, 2)):
-            assert (gpuconv.avg_pool2d(x, 2, 1) == 1).all()
+            assert (gpuconv.avg_pool2d(x, 2, 1, algorithm="pool_direct") == 1).all()
 calls()
 """
 REPORT = 'print(len(compiled), ",".join(sorted({level for level, _ in said})))'
@@ -62,6 +59,65 @@ def cache(filled, tmp_path):
 
 def test_a_second_process_compiles_nothing(cache, fresh_python):
     assert fresh_python(CALLS + REPORT, NUMBA_CACHE_DIR=str(cache)) == "0"
+
+
+def test_a_second_process_finds_every_kernel_on_disk(fresh_python):
+    code = (
+        COUNT
+        + """
+import gpuconv.cpu
+for kernel in gpuconv.cpu.KERNELS:
+    for dtype in ("float32", "float64"):
+        kernel[dtype]
+print(compiled)
+"""
+    )
+    fresh_python(code)
+    assert fresh_python(code) == "[]"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A folder with a copy of the package, which may be edited."""
+    shutil.copytree(ROOT / "gpuconv", tmp_path / "gpuconv", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def in_place_of_the_package(path):
+    """The environment in which `import gpuconv` finds another one."""
+    return {"PYTHONPATH": str(path), "PYTHONSAFEPATH": "1"}
+
+
+def test_an_edit_of_what_kernels_are_compiled_from_compiles_them_anew(copy, fresh_python):
+    def run():
+        code = CALLS + 'assert gpuconv.__file__.startswith(sys.path[0]); print(*compiled, *said, sep=", ")'
+        return fresh_python(code, **in_place_of_the_package(copy), NUMBA_CACHE_DIR=str(copy / "cache"))
+
+    assert [run(), run()] == ["avg_rows", ""]
+    simd = copy / "gpuconv" / "cpu" / "simd.py"
+    before = simd.read_text()
+    simd.write_text(f"{before}# edited\n")
+    assert [run(), run()] == ["avg_rows", ""]
+    simd.write_text(before)
+    assert run() == ""  # it is still there
+    (copy / "gpuconv" / "cpu" / "another.py").write_text("")
+    assert run() == "avg_rows"
+
+
+def test_a_package_in_an_archive_knows_its_sources(copy, fresh_python):
+    shutil.make_archive(str(copy / "package"), "zip", copy, "gpuconv")
+    code = "import gpuconv.cpu.compiled as c; print('.zip' in c.__file__, c.SOURCES)"
+    assert fresh_python(code, **in_place_of_the_package(copy / "package.zip")) == f"True {compiled.SOURCES}"
+
+
+def test_kernels_of_another_tile_are_others(monkeypatch):
+    kernel = KERNELS[0]
+    cache = kernel["float32"]._cache
+    codegen = numba.core.registry.cpu_target.target_context.codegen()
+    keys = {cache._index_key((), codegen)}
+    monkeypatch.setattr(compiled.simd, "description", lambda: "another")
+    keys.add(cache._index_key((), codegen))
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize(
@@ -154,12 +210,21 @@ def test_no_shape_and_no_layout_is_compiled_anew(kernel, dtype):
     assert not dispatcher._can_compile
 
 
-def test_a_kernel_sees_its_inputs_as_read_only():
+def test_a_kernel_takes_arrays_of_any_layout_and_sees_its_inputs_as_read_only():
     for kernel in KERNELS:
         [signature] = kernel["float32"].signatures
         arrays = [kind for kind in signature if isinstance(kind, numba.types.Array)]
-        assert not arrays[0].mutable
-        assert all(kind.layout == "A" and not kind.aligned for kind in arrays)
+        given = [kind for kind in arrays if kind != compiled.workspace(kind.dtype)]
+        assert not given[0].mutable
+        assert not any(kind.aligned for kind in given)
+        assert {kind.layout for kind in given if kind.mutable or kind is given[0]} == {"A"}
+
+
+def test_a_workspace_is_what_a_kernel_takes_for_one():
+    for dtype in (numba.float32, numba.float64, numba.int64):
+        (array,) = reserve("a test", dtype.name, 5)
+        assert numba.typeof(array) == compiled.workspace(dtype)
+        assert compiled.workspace(dtype).mutable
 
 
 def test_kernels_release_the_gil_and_use_none_of_numbas_threads():

@@ -109,6 +109,21 @@ def test_an_unbatched_image_is_a_batch_of_one():
     assert PoolSpec.from_arrays("max", X[0], 2) == PoolSpec.from_arrays("max", X[:1], 2)
 
 
+def test_a_problem_met_before_has_the_same_spec():
+    assert ConvSpec.from_arrays(X, W, stride=2) is ConvSpec.from_arrays(X.copy(), W, None, (2, np.int8(2)))
+    assert PoolSpec.from_arrays("max", X, 2) is PoolSpec.from_arrays("max", X[:], (2, 2), 2)
+    assert PoolSpec.from_arrays("max", X, 2) is not PoolSpec.from_arrays("avg", X, 2)
+
+
+@pytest.mark.parametrize("one", [True, 1.0, (1.0, 1.0), (True, 1), "1"])
+@pytest.mark.parametrize("name", ["stride", "dilation", "padding"])
+def test_what_equals_a_value_met_before_is_checked_all_the_same(name, one):
+    ConvSpec.from_arrays(X, W, **{name: 1})
+    ConvSpec.from_arrays(X, W, **{name: (1, 1)})
+    with pytest.raises((TypeError, ValueError), match=name):
+        ConvSpec.from_arrays(X, W, **{name: one})
+
+
 def test_byte_order_is_no_dtype():
     assert ConvSpec.from_arrays(X.astype(">f4"), W.astype("<f4")) == ConvSpec.from_arrays(X, W)
 

@@ -3,14 +3,18 @@
 What could abort or hang a process runs in a fresh one, with a time limit.
 """
 
+import signal
 import threading
 import time
+import weakref
 
+import numba
 import numpy as np
 import pytest
 
 import gpuconv
 from gpuconv import threads as sharing
+from gpuconv.cpu.simd import claim
 from gpuconv.spec import ConvSpec, PoolSpec
 from gpuconv.threads import share
 from tests.cases import integers
@@ -20,7 +24,7 @@ PROBLEM = """
 import os, sys, threading, numpy as np, gpuconv
 from concurrent.futures import ThreadPoolExecutor
 rng = np.random.default_rng(0)
-x = rng.integers(-4, 5, (4, 8, 40, 41)).astype(np.float32)
+x = rng.integers(-4, 5, (4, 8, 60, 61)).astype(np.float32)
 w = rng.integers(-4, 5, (12, 8, 3, 3)).astype(np.float32)
 def convolve(): return gpuconv.conv2d(x, w, padding=1)
 def pool(): return gpuconv.max_pool2d(x, 9, stride=1)
@@ -33,7 +37,7 @@ def right():
 
 
 def test_the_problem_is_worth_several_threads():
-    x, w = np.ones((4, 8, 40, 41), np.float32), np.ones((12, 8, 3, 3), np.float32)
+    x, w = np.ones((4, 8, 60, 61), np.float32), np.ones((12, 8, 3, 3), np.float32)
     convolution = ConvSpec.from_arrays(x, w, padding=1)
     pool = PoolSpec.from_arrays("max", x, 9, stride=1)
     assert min(convolution.flops // 2, pool.flops) // sharing.MIN_WORK >= 4
@@ -63,7 +67,7 @@ class Listener(event.Listener):
 event.register("numba:compile", Listener())
 def first():
     start.wait()
-    results.append(gpuconv.avg_pool2d(np.ones((1, 1, 4, 4)), 2).tolist())
+    results.append(gpuconv.avg_pool2d(np.ones((1, 1, 4, 4)), 2, algorithm="pool_direct").tolist())
 workers = [threading.Thread(target=first) for _ in range(8)]
 for worker in workers: worker.start()
 for worker in workers: worker.join()
@@ -144,7 +148,7 @@ from gpuconv.threads import share
 child = os.fork()
 if child == 0:
     gathered = threading.Barrier(4)  # is passed only if four threads compute at once
-    share(lambda begin, end: gathered.wait(20), 4, 10**9)
+    share(lambda counter: gathered.wait(20), 4, 10**9)
     os._exit(0)
 print(right(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """,
@@ -279,55 +283,148 @@ print(gpuconv.get_num_threads() == usable)
     assert fresh_python(code, GPUCONV_NUM_THREADS="", OMP_NUM_THREADS="") == "True"
 
 
+def claimed(counter, tasks):
+    """The tasks that one thread takes from the counter, as a kernel does with `claim`."""
+    while True:
+        with claiming:
+            task = int(counter[0])
+            counter[0] += 1
+        if task >= tasks:
+            return
+        yield task
+
+
+claiming = threading.Lock()
+
+
 @pytest.mark.parametrize("tasks", [0, 1, 2, 5, 17, 1000])
 @pytest.mark.parametrize("n", [1, 2, 3, 8])
 def test_every_task_is_computed_once(n, tasks, threads):
     threads(n)
     done = []
-    sharing.share(lambda begin, end: done.extend(range(begin, end)), tasks, work=10**9)
+    share(lambda counter: done.extend(claimed(counter, tasks)), tasks, work=10**9)
     assert sorted(done) == list(range(tasks))
+
+
+@numba.njit(nogil=True)
+def count(counter, done):
+    while True:
+        task = claim(counter)
+        if task >= done.size:
+            break
+        done[task] += 1
+
+
+def test_compiled_kernels_claim_every_task_once(threads):
+    threads(4)
+    for tasks in (4, 1000, 100_000):
+        done = np.zeros(tasks, np.int64)
+        share(lambda counter, done=done: count(counter, done), tasks, work=10**9)
+        assert (done == 1).all()
 
 
 def test_little_work_stays_in_the_calling_thread(threads):
     threads(8)
-    workers = set()
-    sharing.share(lambda begin, end: workers.add(threading.get_ident()), 1000, sharing.MIN_WORK - 1)
-    assert workers == {threading.get_ident()}
+    workers = []
+    share(lambda counter: workers.append(threading.get_ident()), 1000, sharing.MIN_WORK - 1)
+    assert workers == [threading.get_ident()]
 
 
 def test_much_work_wakes_as_many_threads_as_were_set(threads):
-    for n in (2, 5, 3):
+    for n in (2, 5, 3, 3):
         threads(n)
         gathered = threading.Barrier(n)  # is passed only if n threads compute at once
-        sharing.share(lambda begin, end, gathered=gathered: gathered.wait(20), n, work=10**9)
+        share(lambda counter, gathered=gathered: gathered.wait(20), n, work=10**9)
+
+
+def test_helpers_that_were_called_off_can_be_had_at_once(threads):
+    threads(3)
+    for _ in range(200):
+        share(lambda counter: None, 3, work=10**9)  # over before the helpers are awake
+    gathered = threading.Barrier(3)
+    share(lambda counter: gathered.wait(20), 3, work=10**9)
+
+
+def test_each_thread_computes_once_with_one_counter(threads):
+    threads(3)
+    gathered, seen = threading.Barrier(3), []
+
+    def compute(counter):
+        seen.append((threading.get_ident(), counter))
+        gathered.wait(20)
+
+    share(compute, 1000, work=10**9)
+    counters = [counter for _, counter in seen]
+    assert len({thread for thread, _ in seen}) == 3
+    assert all(counter is counters[0] for counter in counters)
+    assert (counters[0].dtype, counters[0].tolist()) == (np.int64, [0])
 
 
 @pytest.mark.parametrize("failing", ["the caller", "a helper"])
-def test_an_error_reaches_the_caller_and_no_range_is_left_running(failing, threads):
+def test_an_error_reaches_the_caller_and_nobody_computes_on(failing, threads):
     threads(2)
     both, running = threading.Barrier(2), []
 
-    def compute(begin, end):
-        running.append(begin)
+    def compute(counter):
+        me = threading.current_thread()
+        running.append(me)
         both.wait(20)
-        helping = threading.current_thread() is not caller
+        helping = me is not caller
         if helping == (failing == "a helper"):
             raise MemoryError("no room")
-        running.remove(begin)
+        time.sleep(0.05)
+        running.remove(me)
 
     caller = threading.current_thread()
-    with pytest.raises(MemoryError, match="no room"):
-        sharing.share(compute, 2, work=10**9)
-    assert len(running) == 1  # the range that failed
+    for _ in range(2):  # and the helper is there for the next call
+        running.clear()
+        with pytest.raises(MemoryError, match="no room"):
+            share(compute, 2, work=10**9)
+        assert len(running) == 1  # the one that failed
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system sends no signal to a thread")
+def test_an_interrupted_caller_waits_for_those_that_still_compute(threads):
+    threads(3)
+    gathered, helped = threading.Barrier(3), []
+
+    def compute(counter):
+        gathered.wait(20)
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.2)
+            helped.append(counter)
+
+    main = threading.main_thread().ident
+    interrupt = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        share(compute, 3, work=10**9)
+    interrupt.join()
+    assert len(helped) == 2
 
 
 def test_nested_sharing_does_not_deadlock(threads):
     threads(2)
     done = []
-    sharing.share(
-        lambda begin, end: sharing.share(lambda b, e: done.append((begin, b)), 4, work=10**9), 4, work=10**9
-    )
+
+    def compute(counter):
+        for outer in claimed(counter, 4):
+            share(lambda inner, o=outer: done.extend((o, task) for task in claimed(inner, 4)), 4, work=10**9)
+
+    share(compute, 4, work=10**9)
     assert len(set(done)) == len(done) == 16
+
+
+def test_a_helper_keeps_no_array_of_a_call_that_is_over(threads):
+    threads(2)
+    gathered, y = threading.Barrier(2), np.zeros(3)
+    result = weakref.ref(y)
+    share(lambda counter, y=y: gathered.wait(20), 2, work=10**9)
+    del y
+    deadline = time.monotonic() + 20
+    while result() is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert result() is None
 
 
 def test_a_thread_that_cannot_start_costs_speed_and_no_result(threads, monkeypatch):
@@ -348,20 +445,7 @@ def test_a_thread_that_cannot_start_costs_speed_and_no_result(threads, monkeypat
         threads(n)
         y = gpuconv.conv2d(x, w)
         np.testing.assert_array_equal(y, expected)
+        assert len(started) == 3
         y[:] = -1  # nobody who is late may write to it
         time.sleep(0.05)
         assert (y == -1).all()
-
-
-def test_an_error_in_a_helper_reaches_the_caller(threads):
-    threads(3)
-    barrier = threading.Barrier(3, timeout=30)
-
-    def compute(begin, end):
-        if begin < 3:
-            barrier.wait()
-        if threading.current_thread() is not threading.main_thread():
-            raise OSError("of a helper")
-
-    with pytest.raises(OSError, match="of a helper"):
-        share(compute, 3, 10**9)

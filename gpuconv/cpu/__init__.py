@@ -7,13 +7,20 @@ and worthwhile.
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, select
-from gpuconv.cpu import conv_direct, pool_direct
+from gpuconv.cpu import conv_direct, conv_implicit_gemm, pool_direct, pool_separable
 from gpuconv.cpu.compiled import Kernel
 from gpuconv.spec import ConvSpec, PoolSpec
 
-CONVOLUTIONS: tuple[Algorithm, ...] = (conv_direct.ALGORITHM,)
-POOLS: tuple[Algorithm, ...] = (pool_direct.ALGORITHM,)
-KERNELS: tuple[Kernel, ...] = (conv_direct.convolve_rows, pool_direct.max_rows, pool_direct.avg_rows)
+CONVOLUTIONS: tuple[Algorithm, ...] = (conv_implicit_gemm.ALGORITHM, conv_direct.ALGORITHM)
+POOLS: tuple[Algorithm, ...] = (pool_separable.ALGORITHM, pool_direct.ALGORITHM)
+KERNELS: tuple[Kernel, ...] = (
+    conv_implicit_gemm.multiply_panels,
+    conv_direct.convolve_rows,
+    pool_separable.max_windows,
+    pool_separable.avg_windows,
+    pool_direct.max_rows,
+    pool_direct.avg_rows,
+)
 
 
 def conv2d(

@@ -4,6 +4,8 @@ A kernel takes arrays of any strides and alignment, so neither shape nor memory 
 it sees its inputs as read-only.
 """
 
+import hashlib
+import importlib.resources
 import logging
 import os
 import threading
@@ -14,8 +16,29 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 
+from gpuconv.cpu import simd
+
 log = logging.getLogger("gpuconv")
+njit: Any = numba.njit  # which takes more options than it declares
 _compiling = threading.RLock()
+
+# "contract" lets a product and a sum become one fused operation, and changes nothing about NaN. Without
+# Numba's runtime no array is counted by references, atomically, wherever a row of one is taken; a kernel can
+# allocate nothing, and works in memory from `gpuconv.cpu.workspace`.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
+
+
+def _digest() -> str:
+    """Of the files of this folder: what kernels use is written here, or comes from Numba itself."""
+    files = [file for file in importlib.resources.files(__package__).iterdir() if file.name.endswith(".py")]
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+        text = file.read_bytes()
+        digest.update(f"{file.name} {len(text)} ".encode() + text)
+    return digest.hexdigest()
+
+
+SOURCES = _digest()  # as they are when they are imported; later they may be edited
 
 
 class Kernel:
@@ -43,8 +66,7 @@ class Kernel:
         return dispatcher
 
     def _compile(self, dtype: str) -> Callable[..., None]:
-        # "contract" lets a product and a sum become one fused operation, and changes nothing about NaN
-        dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(self.function)
+        dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **OPTIONS)(self.function)
         try:
             dispatcher._cache = SurvivingCache(self.function)
         except RuntimeError as error:
@@ -55,7 +77,17 @@ class Kernel:
 
 
 class SurvivingCache(FunctionCache):
-    """Numba's on-disk cache, where a damaged or unwritable file costs a compilation and not the call."""
+    """Numba's on-disk cache, which knows every source, and survives damage.
+
+    Numba looks at a kernel's own file and bytecode only, so after an edit of an intrinsic or of a function
+    that a kernel inlines it would go on serving the old code. Here the key holds all that a kernel can be
+    compiled from. It is the key of every kernel, and nothing that its author has to remember to mention.
+
+    A damaged or unwritable file costs a compilation and not the call.
+    """
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple:
+        return *super()._index_key(sig, codegen), SOURCES, simd.description()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -80,6 +112,11 @@ def kernel(signature: Callable[[Any], tuple]) -> Callable[[Callable[..., None]],
     return lambda function: Kernel(function, signature)
 
 
+def inner(function: Callable[..., Any]) -> Any:
+    """Decorate a function that kernels call."""
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+
+
 def source(scalar: Any, ndim: int) -> Any:
     """The type of an input array: any strides, any alignment, never written."""
     return numba.types.Array(scalar, ndim, "A", readonly=True, aligned=False)
@@ -88,6 +125,15 @@ def source(scalar: Any, ndim: int) -> Any:
 def target(scalar: Any, ndim: int) -> Any:
     """The type of an output array: any strides, any alignment."""
     return numba.types.Array(scalar, ndim, "A", aligned=False)
+
+
+def workspace(scalar: Any) -> Any:
+    """The type of an array from `gpuconv.cpu.workspace`, and of the counter of tasks: one row of elements."""
+    return numba.types.Array(scalar, 1, "C")
+
+
+TASKS = workspace(numba.int64), numba.int64
+"""The types of a kernel's last two arguments: the counter that `claim` takes tasks from, and their number."""
 
 
 def _acquire() -> None:

@@ -21,7 +21,9 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.compiled import kernel, source, target
+from gpuconv.cpu.compiled import TASKS, inner, kernel, source, target, workspace
+from gpuconv.cpu.simd import claim
+from gpuconv.cpu.workspace import reserve
 from gpuconv.spec import ConvSpec
 from gpuconv.threads import share
 
@@ -32,12 +34,12 @@ BLOCK_C = 16  # input channels summed before the sum is added to y
 
 def _signature(scalar):
     arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
-    return (*arrays, *[numba.int64] * 9)
+    return (*arrays, *[numba.int64] * 7, workspace(scalar), workspace(scalar), *TASKS)
 
 
 @kernel(_signature)
 def convolve_rows(
-    x, w, bias, y, groups, top, left, stride_h, stride_w, dilation_h, dilation_w, begin, end
+    x, w, bias, y, groups, top, left, stride_h, stride_w, dilation_h, dilation_w, row, acc, counter, tasks
 ):  # fmt: skip
     K, C_group, R, S = w.shape
     P, Q = y.shape[2:]
@@ -46,10 +48,13 @@ def convolve_rows(
     reach = (S - 1) * dilation_w
     one_copy = stride_w == 1 and reach <= BLOCK_Q  # of a row serves all of its taps
     tile_q = min(Q, BLOCK_Q)
-    row = np.empty(tile_q + (reach if one_copy else 0), x.dtype)
-    acc = np.empty((BLOCK_K, tile_q), x.dtype)
+    row = row[: tile_q + (reach if one_copy else 0)]
+    acc = acc[: BLOCK_K * tile_q].reshape(BLOCK_K, tile_q)
 
-    for task in range(begin, end):  # task = ((n * groups + g) * blocks + block) * P + p
+    while True:
+        task = claim(counter)  # = ((n * groups + g) * blocks + block) * P + p
+        if task >= tasks:
+            break
         p, rest = task % P, task // P
         block, rest = rest % blocks, rest // blocks
         g, n = rest % groups, rest // groups
@@ -81,7 +86,7 @@ def convolve_rows(
                         y[n, k, p, q] += acc[k - k_begin, q - q_begin]
 
 
-@numba.njit(inline="always")
+@inner
 def load_row(row, image, h, first, stride):
     """row[i] = image[h, first + i stride], zero outside of the image."""
     H, W = image.shape
@@ -95,7 +100,7 @@ def load_row(row, image, h, first, stride):
     row[end:] = 0
 
 
-@numba.njit(inline="always")
+@inner
 def add_product(acc, weight, row):
     """acc[q] += weight * row[q]: one-dimensional arrays, so that LLVM vectorises it."""
     for q in range(row.size):
@@ -115,12 +120,14 @@ def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y
         bias = np.zeros(spec.K, spec.dtype)
     (top, _), (left, _) = spec.pads
     compiled = convolve_rows[spec.dtype]
+    tasks = spec.N * spec.groups * -(-spec.K_group // BLOCK_K) * spec.P
 
-    def compute(begin: int, end: int) -> None:
-        compiled(x, w, bias, y, spec.groups, top, left, *spec.stride, *spec.dilation, begin, end)
+    def compute(counter: np.ndarray) -> None:
+        row, acc = reserve("conv_direct", spec.dtype, 2 * BLOCK_Q, BLOCK_K * BLOCK_Q)
+        geometry = spec.groups, top, left, *spec.stride, *spec.dilation
+        compiled(x, w, bias, y, *geometry, row, acc, counter, tasks)
 
-    blocks = -(-spec.K_group // BLOCK_K)
-    share(compute, spec.N * spec.groups * blocks * spec.P, spec.flops // 2)
+    share(compute, tasks, spec.flops // 2)
 
 
 ALGORITHM = Algorithm("conv_direct", unsupported, worth, run)

@@ -12,24 +12,29 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.compiled import kernel, source, target
+from gpuconv.cpu.compiled import TASKS, kernel, source, target
+from gpuconv.cpu.simd import claim
 from gpuconv.spec import PoolSpec
 from gpuconv.threads import share
 
 
 def _max_signature(scalar):
-    return (source(scalar, 4), target(scalar, 4), target(numba.int64, 4), *[numba.int64] * 10)
+    arrays = source(scalar, 4), target(scalar, 4), target(numba.int64, 4)
+    return (*arrays, *[numba.int64] * 8, *TASKS)
 
 
 @kernel(_max_signature)
 def max_rows(
-    x, y, indices, R, S, top, left, stride_h, stride_w, dilation_h, dilation_w, begin, end
+    x, y, indices, R, S, top, left, stride_h, stride_w, dilation_h, dilation_w, counter, tasks
 ):  # fmt: skip
     H, W = x.shape[2:]
     C, P, Q = y.shape[1:]
     with_indices = indices.size > 0
 
-    for task in range(begin, end):  # task = (n * C + c) * P + p
+    while True:
+        task = claim(counter)  # = (n * C + c) * P + p
+        if task >= tasks:
+            break
         p, rest = task % P, task // P
         c, n = rest % C, rest // C
         for q in range(Q):
@@ -50,18 +55,22 @@ def max_rows(
 
 
 def _avg_signature(scalar):
-    return (source(scalar, 4), target(scalar, 4), *[numba.int64] * 10, numba.boolean, *[numba.int64] * 3)
+    divisor = numba.boolean, numba.int64
+    return (source(scalar, 4), target(scalar, 4), *[numba.int64] * 10, *divisor, *TASKS)
 
 
 @kernel(_avg_signature)
 def avg_rows(
     x, y, R, S, top, bottom, left, right, stride_h, stride_w, dilation_h, dilation_w, count_pads,
-    divisor_override, begin, end,
+    divisor_override, counter, tasks,
 ):  # fmt: skip
     H, W = x.shape[2:]
     C, P, Q = y.shape[1:]
 
-    for task in range(begin, end):  # task = (n * C + c) * P + p
+    while True:
+        task = claim(counter)  # = (n * C + c) * P + p
+        if task >= tasks:
+            break
         p, rest = task % P, task // P
         c, n = rest % C, rest // C
         for q in range(Q):
@@ -94,19 +103,20 @@ def worth(spec: PoolSpec) -> bool:
 def run(spec: PoolSpec, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
     (top, bottom), (left, right) = spec.pads
     geometry = *spec.stride, *spec.dilation
+    tasks = spec.N * spec.C * spec.P
 
-    def compute_max(begin: int, end: int) -> None:
+    def compute_max(counter: np.ndarray) -> None:
         places = np.empty((0, 0, 0, 0), np.int64) if indices is None else indices
-        max_rows[spec.dtype](x, y, places, spec.R, spec.S, top, left, *geometry, begin, end)
+        max_rows[spec.dtype](x, y, places, spec.R, spec.S, top, left, *geometry, counter, tasks)
 
-    def compute_avg(begin: int, end: int) -> None:
+    def compute_avg(counter: np.ndarray) -> None:
         avg_rows[spec.dtype](
             x, y, spec.R, spec.S, top, bottom, left, right, *geometry,
-            spec.count_include_pad, spec.divisor_override or 0, begin, end,
+            spec.count_include_pad, spec.divisor_override or 0, counter, tasks,
         )  # fmt: skip
 
     compute = compute_max if spec.op == "max" else compute_avg
-    share(compute, spec.N * spec.C * spec.P, spec.flops)
+    share(compute, tasks, spec.flops)
 
 
 ALGORITHM = Algorithm("pool_direct", unsupported, worth, run)

@@ -1,0 +1,101 @@
+"""Memory for kernels to work in: panels, tiles, rows; a buffer per thread and purpose, used again and again.
+
+Fresh memory costs a page fault every 4 KiB, which is more than many a kernel takes. So each thread keeps the
+buffer of each slot (a name that says what it is for) until it needs a larger one. Nothing here is shared:
+another thread has buffers of its own, and a forked child has a copy.
+"""
+
+import threading
+
+import numpy as np
+
+from gpuconv.workspace import when_limit_changes, workspace_limit
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+Arrays = tuple[np.ndarray, ...]
+
+
+class _Kept(threading.local):
+    """What one thread keeps by slot: a buffer, no larger than `limit`, and the arrays last cut from it."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, np.ndarray] = {}
+        self.trim()
+
+    def trim(self) -> None:
+        """Drop what the limit of today does not allow."""
+        self.limit = workspace_limit()
+        self.buffers = {slot: buffer for slot, buffer in self.buffers.items() if buffer.size <= self.limit}
+        self.last: dict[str, tuple[tuple, Arrays]] = {}
+
+    def buffer(self, slot: str, size: int) -> np.ndarray:
+        """The buffer of the slot, made anew if it has fewer bytes, and kept if the limit allows it."""
+        buffer = self.buffers.get(slot)
+        if buffer is None or buffer.size < size:
+            self.buffers.pop(slot, None)  # before its successor is made, so that there are never two
+            self.last.pop(slot, None)
+            buffer = _aligned(size)
+            if size <= self.limit:
+                self.buffers[slot] = buffer
+        return buffer
+
+
+_kept = _Kept()
+when_limit_changes(_kept.trim)
+
+
+def reserve(slot: str, dtype: str, *sizes: int) -> Arrays:
+    """One-dimensional arrays of so many elements, aligned to cache lines, for the calling thread alone.
+
+    What the slot held before is lost: the thread's next call with the same slot gives the same memory, so a
+    kernel that runs inside of another needs a slot of its own. What the arrays hold is arbitrary.
+
+    Parameters
+    ----------
+    slot : str
+        What the memory is for: the algorithm, and what it keeps there.
+    dtype : str
+        Of every element.
+    *sizes : int
+        Elements of each array.
+
+    Examples
+    --------
+    >>> panels, tile = reserve("example", "float32", 100, 48)
+    >>> panels.shape, tile.shape, tile.ctypes.data % ALIGNMENT
+    ((100,), (48,), 0)
+    """
+    if _kept.limit != workspace_limit():  # another thread has changed it
+        _kept.trim()
+    request = dtype, sizes
+    known, arrays = _kept.last.get(slot, (None, ()))
+    if known != request:
+        arrays = _cut(slot, dtype, sizes)
+    return _hand_out(arrays)
+
+
+def _cut(slot: str, dtype: str, sizes: tuple[int, ...]) -> Arrays:
+    """Arrays of `sizes` elements from the slot's buffer, each from a multiple of ALIGNMENT on."""
+    itemsize = np.dtype(dtype).itemsize
+    starts, end = [], 0
+    for size in sizes:
+        starts.append(end)
+        end += -(-size * itemsize // ALIGNMENT) * ALIGNMENT
+    buffer = _kept.buffer(slot, end)
+    arrays = tuple(np.ndarray(size, dtype, buffer, start) for size, start in zip(sizes, starts, strict=True))
+    if slot in _kept.buffers:
+        _kept.last[slot] = (dtype, sizes), arrays
+    return arrays
+
+
+def _hand_out(arrays: Arrays) -> Arrays:
+    """The arrays as they are; tests put poison into them here."""
+    return arrays
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Bytes from a multiple of ALIGNMENT on; zero, because what lies about can be numbers that slow a CPU."""
+    storage = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -storage.ctypes.data % ALIGNMENT
+    return storage[start : start + size]

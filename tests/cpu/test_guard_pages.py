@@ -1,0 +1,78 @@
+"""No algorithm reads or writes past the ends of its arrays, beside pages that may not be touched."""
+
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="mmap and mprotect are POSIX")
+
+CONVOLUTIONS = """
+import faulthandler, sys
+import numpy as np
+from gpuconv import cpu
+from tests.cases import CONV_CASES, integers
+from tests.guarded import after_guard, before_guard
+faulthandler.enable()
+count = 0
+for case in CONV_CASES:
+    for dtype in ("float32", "float64"):
+        x, w, bias = case.arrays(dtype, integers)
+        expected = case.expected(x, w, bias).astype(dtype)
+        for algorithm in cpu.CONVOLUTIONS:
+            spec = case.spec(dtype)
+            for place in (before_guard, after_guard):
+                if algorithm.unsupported(spec) is None:
+                    print(algorithm.name, case, dtype, place.__name__, file=sys.stderr, flush=True)
+                    y = place(np.full(spec.out_shape, np.nan, dtype))
+                    guarded = [None if array is None else place(array) for array in (x, w, bias)]
+                    algorithm.run(spec, *guarded, y)
+                    assert np.array_equal(y, expected)
+                    count += 1
+print(count)
+"""
+
+POOLS = """
+import faulthandler, sys
+import numpy as np
+from gpuconv import cpu
+from tests.cases import POOL_CASES, integers
+from tests.guarded import after_guard, before_guard
+faulthandler.enable()
+count = 0
+for case in POOL_CASES:
+    for dtype in ("float32", "float64"):
+        for with_indices in (False, True):
+            spec = case.spec(dtype, with_indices)
+            x = integers(case.x, dtype)
+            results = []
+            for algorithm in cpu.POOLS:
+                for place in (before_guard, after_guard):
+                    if algorithm.unsupported(spec) is None:
+                        print(algorithm.name, case, dtype, place.__name__, file=sys.stderr, flush=True)
+                        y = place(np.full(spec.out_shape, np.nan, dtype))
+                        indices = place(np.full(spec.out_shape, -77)) if with_indices else None
+                        algorithm.run(spec, place(x), y, indices)
+                        results.append(y)
+                        count += 1
+            assert all(np.array_equal(y, results[0]) for y in results)
+print(count)
+"""
+
+
+@pytest.mark.parametrize("code", [CONVOLUTIONS, POOLS], ids=["convolutions", "pools"])
+def test_nothing_beyond_the_arrays_is_touched(code, fresh_python):
+    assert int(fresh_python(code, timeout=300)) > 100
+
+
+def test_a_stray_read_is_caught(fresh_python):
+    code = '''
+import subprocess, sys
+touch = """
+import ctypes, numpy as np
+from tests.guarded import before_guard
+array = before_guard(np.ones(5))
+ctypes.string_at(array.ctypes.data, array.nbytes + {})
+"""
+print(*(subprocess.run([sys.executable, "-c", touch.format(beyond)]).returncode == 0 for beyond in (0, 1)))
+'''
+    assert fresh_python(code) == "True False"

@@ -1,0 +1,81 @@
+"""The kernels on other processors: compiled by naming them to LLVM, and run where this one can."""
+
+import platform
+
+import pytest
+
+from gpuconv.cpu import simd
+from tests.cpu.assembly import FUSED, STACK, TARGETS, assembly, initialize, loops, tile_module
+
+over_targets = pytest.mark.parametrize("target", TARGETS)
+over_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+EVERY_CASE = """
+import numpy as np
+from gpuconv import cpu
+from gpuconv.cpu import simd
+from tests.cases import CONV_CASES, POOL_CASES, integers
+for case in CONV_CASES:
+    x, w, bias = case.arrays(DTYPE, integers)
+    expected, spec = case.expected(x, w, bias).astype(DTYPE), case.spec(DTYPE)
+    for algorithm in cpu.CONVOLUTIONS:
+        if algorithm.unsupported(spec) is None:
+            y = np.full(spec.out_shape, np.nan, DTYPE)
+            algorithm.run(spec, x, w, bias, y)
+            assert np.array_equal(y, expected), (algorithm.name, case)
+for case in POOL_CASES:
+    spec, x = case.spec(DTYPE), integers(case.x, DTYPE)
+    expected = case.expected(x).astype(DTYPE)
+    for algorithm in cpu.POOLS:
+        if algorithm.unsupported(spec) is None:
+            y = np.full(spec.out_shape, np.nan, DTYPE)
+            algorithm.run(spec, x, y, None)
+            assert np.allclose(y, expected, rtol=1e-6, atol=0), (algorithm.name, case)
+print(simd.TILE)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_target():
+    initialize()
+
+
+@over_targets
+def test_the_tile_follows_from_the_features(target):
+    triple, _, features, tile = TARGETS[target]
+    assert simd.tile_of(features, triple.partition("-")[0]) == tile
+
+
+@over_dtypes
+@over_targets
+def test_a_tile_stays_in_registers(target, dtype):
+    triple, cpu, _, tile = TARGETS[target]
+    found = loops(assembly(tile_module(triple, tile, dtype), triple, cpu))
+    sizes = {rows * vectors for rows in {tile.rows, 4, 2, 1} for vectors in range(1, tile.vectors + 1)}
+    assert len(found) >= len(sizes)
+    assert not [line for block in found for line in block if STACK.search(line)]
+    if tile.fused:
+        assert sizes == {sum(bool(FUSED.search(line)) for line in block) for block in found}
+    else:
+        assert not [line for block in found for line in block if FUSED.search(line) or "call" in line]
+
+
+def test_the_search_for_spills_finds_them():
+    triple, cpu, *_ = TARGETS["AVX2, Haswell"]
+    found = loops(assembly(tile_module(triple, simd.Tile(8, 3, 256, True), "float32"), triple, cpu))
+    assert [line for block in found for line in block if STACK.search(line)]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="an x86-64 processor is needed")
+@over_dtypes
+@pytest.mark.parametrize(
+    ("cpu", "features", "tile"),
+    [
+        ("haswell", "+avx,+avx2,+fma", simd.Tile(6, 2, 256, True)),
+        ("x86-64", "+sse2", simd.Tile(4, 2, 128, False)),
+    ],
+)
+def test_every_case_on_a_lesser_processor(cpu, features, tile, dtype, fresh_python):
+    code = f"DTYPE = {dtype!r}\n{EVERY_CASE}"
+    printed = fresh_python(code, timeout=300, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES=features)
+    assert printed == repr(tile)
