@@ -27,12 +27,15 @@ class Algorithm:
         `worth(spec)` says whether it is the fast choice among those that follow it: a matter of speed.
     run : callable
         `run(spec, *arrays)` computes into the output arrays.
+    fast_for : str
+        In words, what it is worthwhile for, and the speed that was measured: what `explain` tells the user.
     """
 
     name: str
     unsupported: Callable[[Any], str | None]
     worth: Callable[[Any], bool]
     run: Callable[..., None]
+    fast_for: str = ""
 
 
 def select(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None) -> Algorithm:
@@ -63,14 +66,19 @@ def explain(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None
     rest = [
         (algorithm.name, _verdict(algorithm, spec)) for algorithm in algorithms if algorithm is not chosen
     ]
-    return [(chosen.name, "selected"), *rest]
+    return [(chosen.name, _with_words("selected", chosen)), *rest]
 
 
 def _verdict(algorithm: Algorithm, spec: Spec) -> str:
     reason = algorithm.unsupported(spec)
     if reason is not None:
         return f"unsupported: {reason}"
-    return "supported, comes later in the list" if algorithm.worth(spec) else "supported, not worthwhile here"
+    verdict = "comes later in the list" if algorithm.worth(spec) else "not worthwhile here"
+    return _with_words(f"supported, {verdict}", algorithm)
+
+
+def _with_words(verdict: str, algorithm: Algorithm) -> str:
+    return f"{verdict}: for {algorithm.fast_for}" if algorithm.fast_for else verdict
 
 
 def _named(algorithms: Sequence[Algorithm], spec: Spec, name: str) -> Algorithm:

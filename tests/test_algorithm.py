@@ -1,5 +1,7 @@
 """Which algorithm is taken: from a list of stand-ins that say what they can and what they are good at."""
 
+from dataclasses import replace
+
 import pytest
 
 from gpuconv import cpu
@@ -52,6 +54,15 @@ def test_an_unknown_name(name):
     with pytest.raises(ValueError) as caught:
         select((FAST, SLOW), SPEC, name)
     assert str(caught.value) == f"algorithm must be None or one of fast, slow; got {name!r}"
+
+
+def test_explain_tells_what_an_algorithm_is_for():
+    told = replace(FAST, name="told", fast_for="odd kernels, 9 GFLOP/s")
+    narrow = replace(SLOW, name="narrow", fast_for="even kernels")
+    assert explain((narrow, told), SPEC) == [
+        ("told", "selected: for odd kernels, 9 GFLOP/s"),
+        ("narrow", "supported, not worthwhile here: for even kernels"),
+    ]
 
 
 def test_explain_puts_the_chosen_one_first_and_gives_each_a_reason():
