@@ -234,8 +234,11 @@ def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> l
     Examples
     --------
     >>> import numpy as np, gpuconv
-    >>> gpuconv.explain(gpuconv.max_pool2d, np.zeros((1, 3, 8, 8)), 2)
-    [('pool_direct', 'selected')]
+    >>> verdicts = gpuconv.explain(gpuconv.max_pool2d, np.zeros((1, 3, 8, 8)), 2)
+    >>> [name for name, verdict in verdicts]
+    ['pool_separable', 'pool_global', 'pool_direct']
+    >>> verdicts[1][1]
+    'unsupported: it takes one window for each plane, not 4 x 4'
     """
     if not callable(function) or function not in _PREPARATIONS:
         names = ", ".join(known.__name__ for known in _PREPARATIONS)

@@ -91,6 +91,23 @@ def error_bound(x, w, bias=None, dtype="float32", **parameters):
     return BOUND * np.finfo(dtype).eps * magnitudes
 
 
+def tile_error_bound(x, w, bias=None, dtype="float32", padding=0, groups=1, tile=2):
+    """`error_bound` for outputs that see the greatest input of their tile instead of those of their windows.
+
+    So much may an algorithm be off that computes tile x tile outputs of a 3x3 kernel from sums of inputs.
+    """
+    (top, bottom), (left, right) = padding_sides(padding, x.shape[2:], (3, 3), (1, 1), (1, 1))
+    padded = np.pad(np.abs(x).astype(np.float64), ((0, 0), (0, 0), (top, bottom), (left, right)))
+    greatest = np.empty((*x.shape[:2], padded.shape[2] - 2, padded.shape[3] - 2))
+    for p in range(0, greatest.shape[2], tile):
+        for q in range(0, greatest.shape[3], tile):
+            inputs = padded[:, :, p : p + tile + 2, q : q + tile + 2]
+            greatest[:, :, p : p + tile, q : q + tile] = inputs.max((2, 3), keepdims=True)
+    taps = np.abs(w).sum((2, 3), keepdims=True)
+    magnitudes = conv2d(greatest, taps, None if bias is None else np.abs(bias), groups=groups)
+    return BOUND * np.finfo(dtype).eps * magnitudes
+
+
 def windows_of(x, kernel_size, stride, padding, dilation, ceil_mode):
     """((p, q), taps) of each output; taps are the places (h, w) of its window that lie inside the image."""
     H, W = x.shape[2:]

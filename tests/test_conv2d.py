@@ -50,7 +50,10 @@ def test_integers_are_exact(case, algorithm, dtype):
 def test_rounding_errors_stay_within_the_bound(case, make, algorithm, dtype):
     x, w, bias = case.arrays(dtype, make)
     y = convolve(case, x, w, bias, algorithm)
-    bound = reference.error_bound(x, w, bias, dtype, **case.parameters)
+    if algorithm == "conv_winograd":  # an output sees the greatest input of its tile
+        bound = reference.tile_error_bound(x, w, bias, dtype, padding=case.padding, groups=case.groups)
+    else:
+        bound = reference.error_bound(x, w, bias, dtype, **case.parameters)
     error = np.abs(y - case.expected(x, w, bias))
     assert y.dtype == dtype
     assert (error <= bound).all(), f"{(error / bound).max()} times the bound"
@@ -196,7 +199,7 @@ def test_a_weight_that_is_not_finite_shows_at_zero_padded_borders(value, algorit
 @over_algorithms
 def test_finite_values_overflow_only_where_their_sum_does(algorithm):
     case = ConvCase("overflow", (1, 1, 8, 8), (1, 1, 3, 3), padding=1)
-    x, w = np.ones(case.x, np.float32), np.zeros(case.w, np.float32)
+    x, w = np.zeros(case.x, np.float32), np.zeros(case.w, np.float32)
     x[0, 0, 3:5, 3:5] = 3e38  # two of them side by side overflow in any transform that adds neighbours
     w[0, 0, 1, 1] = 1
     np.testing.assert_array_equal(convolve(case, x, w, None, algorithm), x)
@@ -228,8 +231,9 @@ def test_the_choice_is_explained_and_taken(case):
     x, w, bias = case.arrays("float32", integers)
     verdicts = gpuconv.explain(gpuconv.conv2d, x, w, bias, **case.parameters)
     assert sorted(name for name, _ in verdicts) == sorted(ALGORITHMS)
-    assert [verdict for _, verdict in verdicts].count("selected") == 1
-    assert verdicts[0][1] == "selected"
+    assert [verdict.startswith("selected") for _, verdict in verdicts] == [True] + [False] * (
+        len(verdicts) - 1
+    )
     forced = gpuconv.conv2d(x, w, bias, **case.parameters, algorithm=verdicts[0][0])
     assert gpuconv.conv2d(x, w, bias, **case.parameters).tobytes() == forced.tobytes()
 

@@ -7,15 +7,36 @@ and worthwhile.
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, select
-from gpuconv.cpu import conv_direct, conv_implicit_gemm, pool_direct, pool_separable
+from gpuconv.cpu import (
+    conv_depthwise,
+    conv_direct,
+    conv_implicit_gemm,
+    conv_small,
+    conv_winograd,
+    pool_direct,
+    pool_global,
+    pool_separable,
+)
 from gpuconv.cpu.compiled import Kernel
 from gpuconv.spec import ConvSpec, PoolSpec
 
-CONVOLUTIONS: tuple[Algorithm, ...] = (conv_implicit_gemm.ALGORITHM, conv_direct.ALGORITHM)
-POOLS: tuple[Algorithm, ...] = (pool_separable.ALGORITHM, pool_direct.ALGORITHM)
+CONVOLUTIONS: tuple[Algorithm, ...] = (
+    conv_depthwise.ALGORITHM,
+    conv_small.ALGORITHM,
+    conv_winograd.ALGORITHM,
+    conv_implicit_gemm.ALGORITHM,
+    conv_direct.ALGORITHM,
+)
+POOLS: tuple[Algorithm, ...] = (pool_global.ALGORITHM, pool_separable.ALGORITHM, pool_direct.ALGORITHM)
 KERNELS: tuple[Kernel, ...] = (
+    conv_depthwise.slide_over_images,
+    conv_depthwise.slide_over_bands,
+    conv_small.multiply_bands,
+    *conv_winograd.KERNELS,
     conv_implicit_gemm.multiply_panels,
     conv_direct.convolve_rows,
+    pool_global.max_planes,
+    pool_global.avg_planes,
     pool_separable.max_windows,
     pool_separable.avg_windows,
     pool_direct.max_rows,

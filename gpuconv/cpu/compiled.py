@@ -29,10 +29,11 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "_n
 
 
 def _digest() -> str:
-    """Of the files of this folder: what kernels use is written here, or comes from Numba itself."""
-    files = [file for file in importlib.resources.files(__package__).iterdir() if file.name.endswith(".py")]
+    """Of the files of the engine: what kernels use is written there, or comes from Numba itself."""
+    engine = importlib.resources.files(__package__)
+    files = [file for folder in (engine, engine / "simd") for file in folder.iterdir()]
     digest = hashlib.sha256()
-    for file in sorted(files, key=lambda file: file.name):
+    for file in sorted((file for file in files if file.name.endswith(".py")), key=str):
         text = file.read_bytes()
         digest.update(f"{file.name} {len(text)} ".encode() + text)
     return digest.hexdigest()
@@ -112,9 +113,13 @@ def kernel(signature: Callable[[Any], tuple]) -> Callable[[Callable[..., None]],
     return lambda function: Kernel(function, signature)
 
 
-def inner(function: Callable[..., Any]) -> Any:
-    """Decorate a function that kernels call."""
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **OPTIONS}
+
+# Decorators of functions that kernels call: LLVM decides whether to inline; it does; Numba does, before
+# anything is typed, which compiles quickest where there is one caller.
+inner = njit(**_INNER)
+inlined = njit(forceinline=True, **_INNER)
+merged = njit(inline="always", **OPTIONS)
 
 
 def source(scalar: Any, ndim: int) -> Any:

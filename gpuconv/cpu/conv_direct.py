@@ -130,4 +130,7 @@ def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y
     share(compute, tasks, spec.flops // 2)
 
 
-ALGORITHM = Algorithm("conv_direct", unsupported, worth, run)
+ALGORITHM = Algorithm(
+    "conv_direct", unsupported, worth, run,
+    fast_for="reading, and where no memory may be used",
+)  # fmt: skip

@@ -24,6 +24,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.compiled import TASKS, inner, kernel, source, target, workspace
+from gpuconv.cpu.layout import in_planes, in_rows
 from gpuconv.cpu.simd import (
     LANES,
     ROWS,
@@ -229,16 +230,6 @@ def scatter(y, tiles, at, columns, j, count, k_begin, k_end, in_planes):
         i += length
 
 
-def in_rows(array: np.ndarray) -> bool:
-    """The elements of a row lie side by side, and all strides are multiples of an element."""
-    return array.strides[3] == array.itemsize and not any(step % array.itemsize for step in array.strides)
-
-
-def in_planes(array: np.ndarray) -> bool:
-    """The rows of a plane do so, too."""
-    return in_rows(array) and array.strides[2] == array.shape[3] * array.itemsize
-
-
 @lru_cache(maxsize=1024)
 def blocking(spec: ConvSpec, threads: int) -> tuple[int, int, int, tuple[int, int]]:
     """Panels and output channels of a task, tasks, and elements of its panels and tiles.
@@ -292,4 +283,7 @@ def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y
     share(compute, tasks, spec.flops // 2)
 
 
-ALGORITHM = Algorithm("conv_implicit_gemm", unsupported, worth, run)
+ALGORITHM = Algorithm(
+    "conv_implicit_gemm", unsupported, worth, run,
+    fast_for="all that the others leave: 1 to 2.5 times as fast as PyTorch on one core",
+)  # fmt: skip

@@ -119,4 +119,7 @@ def run(spec: PoolSpec, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None
     share(compute, tasks, spec.flops)
 
 
-ALGORITHM = Algorithm("pool_direct", unsupported, worth, run)
+ALGORITHM = Algorithm(
+    "pool_direct", unsupported, worth, run,
+    fast_for="indices, and reading",
+)  # fmt: skip

@@ -5,7 +5,7 @@ import re
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from gpuconv.cpu import simd
+from gpuconv.cpu.simd import product, target
 
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 
@@ -13,16 +13,16 @@ AVX512 = "+avx,+avx2,+fma,+avx512f,+avx512vl,+avx512dq,+avx512bw"
 
 # name: triple, LLVM's name of the processor, some of its features, and the tile for them
 TARGETS = {
-    "AVX-512, Skylake": (X86, "skylake-avx512", AVX512, simd.Tile(8, 3, 512, True)),
-    "AVX-512, Sapphire Rapids": (X86, "sapphirerapids", AVX512, simd.Tile(8, 3, 512, True)),
-    "AVX-512, Zen 5": (X86, "znver5", AVX512, simd.Tile(8, 3, 512, True)),
-    "AVX-512 without VL, Knights Landing": (X86, "knl", "+avx2,+fma,+avx512f", simd.Tile(6, 2, 256, True)),
-    "AVX2, Haswell": (X86, "haswell", "+avx,+avx2,+fma,-avx512f", simd.Tile(6, 2, 256, True)),
-    "AVX2, Zen 2": (X86, "znver2", "+avx,+avx2,+fma", simd.Tile(6, 2, 256, True)),
-    "AVX without FMA, Sandy Bridge": (X86, "sandybridge", "+avx,-fma", simd.Tile(4, 2, 256, False)),
-    "SSE2, any x86-64": (X86, "x86-64", "+sse2", simd.Tile(4, 2, 128, False)),
-    "NEON, Graviton 2": (ARM, "neoverse-n1", "+neon", simd.Tile(8, 2, 128, True)),
-    "NEON, Apple M1": (ARM, "apple-m1", "+neon", simd.Tile(8, 2, 128, True)),
+    "AVX-512, Skylake": (X86, "skylake-avx512", AVX512, target.Tile(8, 3, 512, True)),
+    "AVX-512, Sapphire Rapids": (X86, "sapphirerapids", AVX512, target.Tile(8, 3, 512, True)),
+    "AVX-512, Zen 5": (X86, "znver5", AVX512, target.Tile(8, 3, 512, True)),
+    "AVX-512 without VL, Knights Landing": (X86, "knl", "+avx2,+fma,+avx512f", target.Tile(6, 2, 256, True)),
+    "AVX2, Haswell": (X86, "haswell", "+avx,+avx2,+fma,-avx512f", target.Tile(6, 2, 256, True)),
+    "AVX2, Zen 2": (X86, "znver2", "+avx,+avx2,+fma", target.Tile(6, 2, 256, True)),
+    "AVX without FMA, Sandy Bridge": (X86, "sandybridge", "+avx,-fma", target.Tile(4, 2, 256, False)),
+    "SSE2, any x86-64": (X86, "x86-64", "+sse2", target.Tile(4, 2, 128, False)),
+    "NEON, Graviton 2": (ARM, "neoverse-n1", "+neon", target.Tile(8, 2, 128, True)),
+    "NEON, Apple M1": (ARM, "apple-m1", "+neon", target.Tile(8, 2, 128, True)),
 }
 FUSED = re.compile(r"\b(vfmadd\w+p[sd]|fmla)\b")
 STACK = re.compile(r"\(%[re]?[sb]p\b|\[(sp|x29)\b")
@@ -34,16 +34,16 @@ def initialize() -> None:
     llvm.initialize_all_asmprinters()
 
 
-def tile_module(triple: str, tile: simd.Tile, dtype: str) -> ir.Module:
+def tile_module(triple: str, tile: target.Tile, dtype: str) -> ir.Module:
     """A module with the one function tile(rows, columns, depth, a, a_row, .., bias, fresh)."""
-    element = simd.ELEMENTS[dtype]
-    place, number = element.as_pointer(), simd.INDEX
+    element = target.ELEMENTS[dtype]
+    place, number = element.as_pointer(), target.INDEX
     kinds = [number] * 3 + [place, number, place, number, place, number, place, ir.IntType(1)]
     module = ir.Module()
     module.triple = triple
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
-    simd.emit_tiles(builder, tile, *function.args)
+    product.emit_tiles(builder, tile, *function.args)
     builder.ret_void()
     return module
 

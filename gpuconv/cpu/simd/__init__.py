@@ -1,0 +1,65 @@
+"""Vectors for CPU kernels: the only room with LLVM IR, and the only one that knows the machine's registers.
+
+LLVM vectorises plain loops over rows, but it prefers 256 bits where the CPU has 512, and it keeps no tile of
+accumulators in registers. So kernels say themselves:
+
+    p = pointer(array, at)          where element `at` of the array's memory lies (its strides do not count)
+    lanes(p)                        how many of its elements a vector has
+    v = load(p, at)                 the vector of elements p[at], p[at + 1], ..
+    v = load_between(p, at, i, j)   its lanes i <= lane < j; zero, and not read, elsewhere
+    load_part(p, at, count, v)      its first `count` lanes; those of v, and not read, behind
+    store(p, at, v)                 and store_part(p, at, v, count): the first `count` lanes only
+    splat(scalar)                   the vector of equal lanes
+    fma(a, b, c)                    a * b + c; also a + b, a - b, a * b, a / b
+    greatest(a, b), least(a, b)     NaN where either is
+    even(a, b), odd(a, b)           elements 0, 2, .. and 1, 3, .. of a and b put end to end
+    low(a, b), high(a, b)           the first and the second half of a0 b0 a1 b1 ..
+    has_nan(v)                      whether any lane is NaN
+    apart()                         keeps the loops of a function out of its callers
+    claim(counter)                  the next task, shared among threads
+
+Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing that stays in registers:
+
+    product.py    tile_product      a tile of a matrix product
+    gather.py     gathered_product  the same where a table says where each row of the right factor begins
+    window.py     window_product    rows of outputs of a sliding window, over a copy with zeros around
+    stream.py     stream_windows    the same straight from an image, row after row
+    squares.py    square_product    a square of vectors between two constant matrices; grids of vectors
+
+`target.py` chooses the tile for the CPU that Numba compiles for. It is one room and not one file, as
+`cuda/ptx/` is, because each of these can be read without the others.
+"""
+
+from gpuconv.cpu.simd.product import tile_product
+from gpuconv.cpu.simd.target import LANES, ROWS, TILE, VECTORS, Tile, description, tile_of
+from gpuconv.cpu.simd.vectors import (
+    Vector,
+    apart,
+    claim,
+    even,
+    fma,
+    greatest,
+    has_nan,
+    high,
+    lanes,
+    least,
+    load,
+    load_between,
+    load_part,
+    low,
+    odd,
+    pointer,
+    pointer_after,
+    prefetch,
+    prefetch_to_write,
+    splat,
+    store,
+    store_part,
+)
+
+__all__ = [
+    "LANES", "ROWS", "TILE", "VECTORS", "Tile", "Vector", "apart", "claim", "description", "even", "fma",
+    "greatest", "has_nan", "high", "lanes", "least", "load", "load_between", "load_part", "low", "odd",
+    "pointer", "pointer_after", "prefetch", "prefetch_to_write", "splat", "store", "store_part", "tile_of",
+    "tile_product",
+]  # fmt: skip

@@ -1,0 +1,100 @@
+"""A tile of a matrix product, summed in registers.
+
+    c[i, j] = (bias[i], or what it was) + sum over k of a[i, k] * b[k, j]
+
+For each k, one element of each row of a is spread over a vector and multiplied with the vectors of row k of
+b: rows x vectors accumulators, which stay in registers until k ends. b is read in whole vectors that need not
+be aligned; a is read element by element where it lies, so neither needs a copy. A tile of fewer rows is cut
+into tiles of 4, 2 and 1.
+"""
+
+from functools import partial
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from gpuconv.cpu.simd.target import INDEX, TILE
+from gpuconv.cpu.simd.vectors import BIT, emit_call_apart, emit_fma, emit_loop, emit_place, emit_splat
+
+
+def emit_product(builder, tile, rows, vectors, depth, a, a_row, b, b_step):
+    """rows x vectors sums, in registers: sum over k < depth of a[i a_row + k] * b[k b_step + j]."""
+    element = a.type.pointee
+    lanes = tile.lanes(element)
+    vector = ir.VectorType(element, lanes)
+    zero = ir.Constant(vector, [0.0] * lanes)
+    sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
+    for i in range(rows):
+        for j in range(vectors):
+            builder.store(zero, sums[i][j])
+    a_rows = [builder.gep(a, [builder.mul(a_row, ir.Constant(INDEX, i))]) for i in range(rows)]
+    with emit_loop(builder, depth) as k:
+        b_row = builder.mul(k, b_step)
+        places = (builder.add(b_row, ir.Constant(INDEX, j * lanes)) for j in range(vectors))
+        row = [builder.load(emit_place(builder, b, at, vector), align=1) for at in places]
+        for i in range(rows):
+            weight = emit_splat(builder, builder.load(builder.gep(a_rows[i], [k]), align=1), lanes)
+            for j in range(vectors):
+                added = emit_fma(builder, weight, row[j], builder.load(sums[i][j]), tile.fused)
+                builder.store(added, sums[i][j])
+    return [[builder.load(value) for value in line] for line in sums]
+
+
+def emit_tile(builder, depth, a, a_row, b, b_step, c, c_row, bias, fresh, *, tile, rows, vectors):
+    """c[i c_row + j] = (bias[i] if fresh else c[i c_row + j]) + the product's sums."""
+    sums = emit_product(builder, tile, rows, vectors, depth, a, a_row, b, b_step)
+    vector = sums[0][0].type
+    for i in range(rows):
+        row = builder.gep(c, [builder.mul(c_row, ir.Constant(INDEX, i))])
+        places = [
+            emit_place(builder, row, ir.Constant(INDEX, j * vector.count), vector) for j in range(vectors)
+        ]
+        with builder.if_else(fresh) as (begin, go_on):
+            with begin:
+                start = builder.load(builder.gep(bias, [ir.Constant(INDEX, i)]), align=1)
+                for place, value in zip(places, sums[i], strict=True):
+                    builder.store(
+                        builder.fadd(emit_splat(builder, start, vector.count), value), place, align=1
+                    )
+            with go_on:
+                for place, value in zip(places, sums[i], strict=True):
+                    builder.store(builder.fadd(builder.load(place, align=1), value), place, align=1)
+
+
+def emit_tiles(builder, tile, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh):
+    """Tiles of ROWS, 4, 2 and 1 rows until there are `rows`; none with more vectors than `columns` needs."""
+    lanes = tile.lanes(a.type.pointee)
+    begin = cgutils.alloca_once(builder, INDEX)
+    builder.store(ir.Constant(INDEX, 0), begin)
+    for size in dict.fromkeys((tile.rows, 4, 2, 1)):
+        i = builder.load(begin)
+        with builder.if_then(builder.icmp_signed(">=", builder.sub(rows, i), ir.Constant(INDEX, size))):
+            a_i, c_i = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(c, [builder.mul(i, c_row)])
+            arguments = depth, a_i, a_row, b, b_step, c_i, c_row, builder.gep(bias, [i]), fresh
+            for vectors in range(1, tile.vectors + 1):
+                enough = builder.icmp_signed("<=", columns, ir.Constant(INDEX, vectors * lanes))
+                more = builder.icmp_signed(">", columns, ir.Constant(INDEX, (vectors - 1) * lanes))
+                with builder.if_then(builder.and_(enough, more)):
+                    emit = partial(emit_tile, tile=tile, rows=size, vectors=vectors)
+                    emit_call_apart(builder, f"tile.{size}.{vectors}", emit, arguments)
+            builder.store(builder.add(i, ir.Constant(INDEX, size)), begin)
+
+
+@intrinsic
+def tile_product(typingctx, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh):
+    """c[i, j] = (bias[i] if fresh else c[i, j]) + sum over k < depth of a[i, k] * b[k, j].
+
+    For i < rows <= ROWS and j < columns <= VECTORS * LANES. a, b, c and bias are pointers; rows of a, b and c
+    lie a_row, b_step and c_row apart. Columns are read and written in whole vectors.
+    """
+    sizes = types.int64
+    arguments = sizes, sizes, sizes, a, sizes, b, sizes, c, sizes, bias, types.boolean
+
+    def emit(context, builder, sig, args):
+        rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh = args
+        fresh = builder.trunc(fresh, BIT)
+        emit_tiles(builder, TILE, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), emit
