@@ -14,6 +14,7 @@ import gpuconv
 from gpuconv.commands.environment import DEMO_HINT, DEMO_PACKAGES, DEVICES, CommandError, Cpu, require
 from gpuconv.spec import ConvSpec, PoolSpec
 
+TABLE_WIDTH = 96  # an operator, a shape and an algorithm side by side
 REPEATS = 7  # timed calls after the first
 SHOWN = 12  # pictures on the contact sheet; all are computed
 BLOCK = 8  # pixels of a pooling window's side: large enough to be seen
@@ -187,6 +188,7 @@ def _print_table(
         )
         table.add_row(*row)
     console = rich.Console()
+    console.width = max(console.width, TABLE_WIDTH)
     console.print(table)
     console.print(f"median of {REPEATS} calls after the first", highlight=False)
     if note:
