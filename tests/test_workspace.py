@@ -206,3 +206,15 @@ def test_a_wrong_limit_changes_nothing(bytes, error, message, limit):
     with pytest.raises(error, match=f"^{message}$"):
         gpuconv.set_workspace_limit(bytes)
     assert workspace_limit() == 1234
+
+
+def test_a_call_inside_of_a_call_has_memory_of_its_own():
+    """As from a signal handler, which runs between any two lines of a call."""
+    with workspace.call():
+        (outer,) = workspace.reserve("nested", "float32", 16)
+        outer[:] = 1
+        with workspace.call():
+            (inner,) = workspace.reserve("nested", "float32", 16)
+            inner[:] = 2
+        assert (outer == 1).all() and not np.shares_memory(outer, inner)
+        assert workspace.reserve("nested", "float32", 16)[0] is not inner

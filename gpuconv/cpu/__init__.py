@@ -18,6 +18,7 @@ from gpuconv.cpu import (
     pool_separable,
 )
 from gpuconv.cpu.compiled import Kernel
+from gpuconv.cpu.workspace import call
 from gpuconv.spec import ConvSpec, PoolSpec
 
 CONVOLUTIONS: tuple[Algorithm, ...] = (
@@ -55,7 +56,8 @@ def conv2d(
     """Convolve x (N, C, H, W) with w (K, C / groups, R, S) into y (N, K, P, Q)."""
     chosen = select(CONVOLUTIONS, spec, algorithm)
     bias = None if bias is None else _native(bias)
-    _into_native(y, lambda target: chosen.run(spec, _native(x), _native(w), bias, target))
+    with call():
+        _into_native(y, lambda target: chosen.run(spec, _native(x), _native(w), bias, target))
 
 
 def pool2d(
@@ -67,7 +69,8 @@ def pool2d(
 ) -> None:
     """Pool x (N, C, H, W) into y (N, C, P, Q), and the places of the maxima into indices (int64)."""
     chosen = select(POOLS, spec, algorithm)
-    _into_native(y, lambda target: chosen.run(spec, _native(x), target, indices))
+    with call():
+        _into_native(y, lambda target: chosen.run(spec, _native(x), target, indices))
 
 
 def _native(array: np.ndarray) -> np.ndarray:

@@ -200,7 +200,7 @@ def unsupported(spec: ConvSpec) -> str | None:
         return "there are no input channels"
     limit = workspace_limit()
     if 0 not in spec.out_shape:
-        needed = plan(spec, get_num_threads(), limit).needed(spec.itemsize)
+        needed = plan(spec, 1, limit).needed(spec.itemsize)
         if needed > limit:
             return f"it needs {needed} bytes to work in, more than the limit of {limit}"
     return None
@@ -236,6 +236,8 @@ def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y
 def _convolve(spec, x, w, bias, y, not_finite) -> None:
     """y, part by part; not_finite[n] is set where image n must be computed anew."""
     cut = plan(spec, get_num_threads(), workspace_limit())
+    if cut.needed(spec.itemsize) > workspace_limit():  # shared out finely, it needs more
+        cut = plan(spec, 1, workspace_limit())
     share_weights, share_inputs, multiply_spans = _KERNELS[cut.m]
     prepare_part = (share_weights if cut.by_tiles else share_inputs)[spec.dtype]
     compute_spans = multiply_spans[spec.dtype]

@@ -42,7 +42,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.compiled import TASKS, Kernel, source, target, workspace
-from gpuconv.cpu.layout import in_rows
+from gpuconv.cpu.layout import in_rows, with_plain_strides
 from gpuconv.cpu.pool_lines import divide, fill_borders, join_lines, load_lines, pick_line, widen
 from gpuconv.cpu.simd import LANES, claim, pointer
 from gpuconv.cpu.workspace import reserve
@@ -208,9 +208,12 @@ def worth(spec: PoolSpec) -> bool:
 
 def run(spec: PoolSpec, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
     y_in_planes = y.flags.c_contiguous
+    if y_in_planes:
+        y = with_plain_strides(y)
     cut = plan(spec, x.flags.c_contiguous and y_in_planes, y_in_planes, get_num_threads())
     if cut.one_plane:
-        x, y = x.reshape(1, 1, -1, spec.W), y.reshape(1, 1, -1, spec.Q)
+        rows = spec.N * spec.C
+        x, y = x.reshape(1, 1, rows * spec.H, spec.W), y.reshape(1, 1, rows * spec.P, spec.Q)
     compiled = (max_windows if spec.op == "max" else avg_windows)[spec.dtype]
     geometry = (spec.R, spec.S), (spec.pads[0][0], spec.pads[1][0]), spec.stride, spec.dilation
     flags = in_rows(x), in_rows(y), y_in_planes, cut.by_rows, cut.one_line

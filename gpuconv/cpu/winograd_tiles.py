@@ -49,6 +49,8 @@ POINTS = {2: (0, 1, -1), 4: (0, Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2),
 DEPTH = 64  # input channels whose products are summed before the sum is added to the others
 
 _matrices = {m: cook_toom(points) for m, points in POINTS.items()}
+# G of m = 2 holds halves, whose products would round the smallest weights: it is doubled, and y divided by 4.
+_matrices[2] = (_matrices[2][0], tuple(tuple(2 * g for g in row) for row in _matrices[2][1]), _matrices[2][2])
 # f(m, vectors): A^T .. A of t x t vectors, G .. G^T of 3 x 3, and B^T .. B of t x t; row after row
 output_transform, weight_transform, input_transform = (
     square_product({m: three[which] for m, three in _matrices.items()}) for which in range(3)
@@ -169,6 +171,7 @@ def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, size
     p_M, p_rows = pointer(arrays.M, 0), pointer(rows, 0)
     step = lanes(p_M)
     zero = splat(y.dtype.type(0))
+    scale = y.dtype.type(0.25 if m == 2 else 1)  # of G, undone
     for k in range(k_begin, k_end):
         offset = splat(bias[k])
         for tile in range(0, end - begin, step):
@@ -187,17 +190,17 @@ def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, size
                     place = pointer(y, n * steps[0] + k * steps[1] + (ty * m + i) * steps[2] + q)
                     rest = width % step
                     for v in range(0, width - rest, step):
-                        result = load(p_rows, at + v) + offset
+                        result = fma(load(p_rows, at + v), splat(scale), offset)
                         store(place, v, result)
                         prefetch_to_write(place, steps[1] + v)  # one channel ahead
                         bad = fma(result, zero, bad)
                     if rest:
-                        result = load_between(p_rows, at + width - rest, 0, rest) + offset
+                        result = fma(load_between(p_rows, at + width - rest, 0, rest), splat(scale), offset)
                         store_part(place, width - rest, result, rest)
                         bad = fma(result, zero, bad)
                 else:
                     for v in range(width):
-                        scalar = rows[at + v] + bias[k]
+                        scalar = rows[at + v] * scale + bias[k]
                         y[n, k, ty * m + i, q + v] = scalar
                         bad = fma(splat(scalar), zero, bad)
             if has_nan(bad):

@@ -6,6 +6,8 @@ another thread has buffers of its own, and a forked child has a copy.
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -28,6 +30,7 @@ class _Kept(threading.local):
         self.limit = workspace_limit()
         self.buffers = {slot: buffer for slot, buffer in self.buffers.items() if buffer.size <= self.limit}
         self.last: dict[str, tuple[tuple, Arrays]] = {}
+        self.calls = 0  # of the engine that this thread is in
 
     def buffer(self, slot: str, size: int) -> np.ndarray:
         """The buffer of the slot, made anew if it has fewer bytes, and kept if the limit allows it."""
@@ -39,6 +42,16 @@ class _Kept(threading.local):
             if size <= self.limit:
                 self.buffers[slot] = buffer
         return buffer
+
+
+@contextmanager
+def call() -> Iterator[None]:
+    """A call of the engine. One inside of another, as from a signal handler, gets other memory."""
+    _kept.calls += 1
+    try:
+        yield
+    finally:
+        _kept.calls -= 1
 
 
 _kept = _Kept()
@@ -68,6 +81,8 @@ def reserve(slot: str, dtype: str, *sizes: int) -> Arrays:
     """
     if _kept.limit != workspace_limit():  # another thread has changed it
         _kept.trim()
+    if _kept.calls > 1:
+        slot = f"{slot}, call {_kept.calls}"
     request = dtype, sizes
     known, arrays = _kept.last.get(slot, (None, ()))
     if known != request:

@@ -240,3 +240,26 @@ def test_where_it_is_chosen():
     assert not chosen(8, 64, 56, 64, groups=64)
     assert not chosen(1, 512, 2, 512)  # a vector of tiles has one in it
     assert not chosen(1, 16, 14, 16)  # a call takes longer
+
+
+def test_subnormal_weights_keep_their_bits():
+    rng = np.random.default_rng(6)
+    x, w = rng.standard_normal((1, 8, 8, 8)) * 1e30, rng.standard_normal((4, 8, 3, 3)) * 1e-41
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    expected = reference.conv2d(x, w, None, padding=1)
+    y = gpuconv.conv2d(x, w, padding=1, algorithm="conv_winograd")
+    assert np.linalg.norm(y - expected) <= 5e-7 * np.linalg.norm(expected)
+
+
+def test_threads_do_not_decide_whether_it_is_supported(threads):
+    spec = ConvSpec(8, 8, 14, 14, 256, 3, 3, ((1, 1), (1, 1)))
+    try:
+        for limit in (10_000, 100_000, 1_000_000):
+            gpuconv.set_workspace_limit(limit)
+            reasons = set()
+            for count in (1, 2, 8, 64):
+                threads(count)
+                reasons.add(conv_winograd.unsupported(spec))
+            assert len(reasons) == 1
+    finally:
+        gpuconv.set_workspace_limit(64 << 20)

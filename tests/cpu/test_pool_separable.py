@@ -178,3 +178,25 @@ def test_one_image_is_work_for_every_thread():
         for threads in (1, 2, 16):
             spec = PoolSpec("max", *shape, R=3, S=3, pads=((1, 1), (1, 1)))
             assert pool_separable.plan(spec, True, True, threads).tasks >= 3 * threads
+
+
+@pytest.mark.parametrize("op", ["max", "avg"])
+@pytest.mark.parametrize(
+    "view", [(slice(None), slice(None), None), (slice(None), slice(None), slice(None, None, -1))]
+)
+def test_the_stride_of_an_axis_of_one_element_means_nothing(view, op):
+    """NumPy calls such arrays contiguous, whatever that stride is."""
+    pool = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}[op]
+    x = np.random.default_rng(5).integers(-4, 5, (2, 64, 3, 40)).astype(np.float32)
+    whole = np.full((6, 64, 19) if view[-1] is None else (6, 64, 1, 19), 77, np.float32)
+    out = whole[2:4][view]
+    expected = pool(x, (3, 3), (1, 2), algorithm="pool_direct")
+    assert pool(x, (3, 3), (1, 2), out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    assert (whole[:2] == 77).all() and (whole[4:] == 77).all()
+
+
+def test_an_image_of_no_columns_has_windows_of_padding():
+    x = np.zeros((1, 1, 2, 0), np.float32)
+    np.testing.assert_array_equal(gpuconv.max_pool2d(x, (1, 2), 1, (0, 1)), np.full((1, 1, 2, 1), -np.inf))
+    np.testing.assert_array_equal(gpuconv.avg_pool2d(x, (1, 2), 1, (0, 1)), np.zeros((1, 1, 2, 1)))
