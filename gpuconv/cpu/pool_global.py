@@ -204,7 +204,7 @@ def run(spec: PoolSpec, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None
         (sums,) = reserve("pool_global", spec.dtype, LANES[spec.dtype] ** 2)
         compiled(x, y, divisor, rows, columns, in_rows, chunk, sums, counter, tasks)
 
-    share(compute, tasks, 2 * x.size)
+    share(compute, tasks, x.size // 2)  # two threads beat one from 2 million elements on
 
 
 ALGORITHM = Algorithm(
