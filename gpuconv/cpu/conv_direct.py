@@ -21,6 +21,7 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
+from gpuconv.cpu.borders import taps_between
 from gpuconv.cpu.compiled import TASKS, inner, kernel, source, target, workspace
 from gpuconv.cpu.simd import claim
 from gpuconv.cpu.workspace import reserve
@@ -92,8 +93,7 @@ def load_row(row, image, h, first, stride):
     H, W = image.shape
     begin, end = 0, 0
     if 0 <= h < H:
-        begin = min(max(-(first // stride), 0), row.size)  # rounded up: division rounds down
-        end = min(max(-((first - W) // stride), begin), row.size)
+        begin, end = taps_between(first, row.size, stride, 0, W)
     row[:begin] = 0
     for i in range(begin, end):
         row[i] = image[h, first + i * stride]

@@ -32,6 +32,7 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
+from gpuconv.cpu.borders import taps_between
 from gpuconv.cpu.compiled import TASKS, inner, kernel, source, target, workspace
 from gpuconv.cpu.layout import in_planes, in_rows
 from gpuconv.cpu.simd import (
@@ -179,11 +180,9 @@ def copy_panel(x, panels, at, columns, pieces, number, c_begin, c_end, window, s
             h = pieces[piece + 3] + r * dilation[0]
             for s in range(S):
                 v = pieces[piece + 4] + s * dilation[1]
-                begin, end = 0, length if 0 <= h < H else 0
-                if v < 0:
-                    begin = min(-(v // stride[1]), end)  # rounded up: division rounds down
-                if v + (length - 1) * stride[1] >= W:
-                    end = min(max(-((v - W) // stride[1]), begin), end)
+                begin = end = 0
+                if 0 <= h < H:
+                    begin, end = taps_between(v, length, stride[1], 0, W)
                 copy_piece(
                     x, n, c_begin, c_end, h, v, stride[1], begin, end, panels, at + (r * S + s) * columns + i,
                     R * S * columns, min(width, columns - i), in_rows,

@@ -11,6 +11,7 @@ the stack. Rows that are short are taken in columns, one vector of each after th
 
 import numpy as np
 
+from gpuconv.cpu.borders import taps_between
 from gpuconv.cpu.compiled import inlined, inner, merged
 from gpuconv.cpu.simd import (
     apart,
@@ -49,15 +50,6 @@ def divide(divisors, count, taps, stride, dilation, start, counted, override):
         divisors[i] = override if override != 0 else max(last - first, 1)
     for i in range(count, divisors.size):
         divisors[i] = divisors[i - count]
-
-
-@inner
-def taps_between(start, taps, step, begin, end):
-    """The taps first <= t < last with begin <= start + t step < end."""
-    if start >= begin and start + (taps - 1) * step < end:
-        return 0, taps
-    first = min(max(-((start - begin) // step), 0), taps)  # rounded up: division rounds down
-    return first, min(max(-((start - end) // step), first), taps)
 
 
 @inner

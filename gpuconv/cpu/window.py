@@ -16,6 +16,7 @@ outputs reads a vector of the band, whatever the stride, dilation and padding, a
 
 from dataclasses import dataclass
 
+from gpuconv.cpu.borders import quotient, taps_between
 from gpuconv.cpu.compiled import inner, merged
 from gpuconv.cpu.simd import (
     LANES,
@@ -104,8 +105,7 @@ def load_band(band, begin, image, h, v, rows, width, stride, pitch, plane):
     for phase in range(stride_h):
         first = h + phase
         count = max(0, quotient(rows - phase + stride_h - 1, stride_h))
-        above = min(max(-quotient(first, stride_h), 0), count)  # rounded up: division rounds down
-        end = min(max(-quotient(first - H, stride_h), above), count)
+        above, end = taps_between(first, count, stride_h, 0, H)
         for f in range(stride_w):
             to = pointer(band, begin + (phase * stride_w + f) * plane)
             clear_rows(to, pitch, 0, above, width)
@@ -124,20 +124,6 @@ def load_band(band, begin, image, h, v, rows, width, stride, pitch, plane):
                         column = v + j * stride_w + f
                         inside = 0 <= column < W
                         band[to + j] = image[row + i * stride_h, column] if inside else band.dtype.type(0)
-
-
-@merged
-def quotient(a, b):
-    """a // b, without the division, which takes longer than copying a small row, for b = 1, 2, 4 and 8."""
-    if b == 1:
-        return a
-    if b == 2:
-        return a >> 1
-    if b == 4:
-        return a >> 2
-    if b == 8:
-        return a >> 3
-    return a // b
 
 
 @inner
