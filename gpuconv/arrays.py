@@ -7,19 +7,17 @@ CPU, or a `DeviceArray` on a GPU.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from operator import index
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 GPU_ENGINE_HINT = "pip install 'gpuconv[cuda13]' (or [cuda12], after the CUDA version of your driver)"
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceArray:
+class DeviceArray(NamedTuple):
     """Where the elements of a GPU array lie: what a kernel needs, and no more.
 
     `strides` are in bytes, `device` is CUDA's ordinal, `stream` the handle that work on the array is ordered
@@ -34,12 +32,6 @@ class DeviceArray:
     stream: int
     writeable: bool = True
     owner: Any = None
-
-    @property
-    def is_aligned(self) -> bool:
-        """Every element lies on a multiple of its size."""
-        steps = (step for step, extent in zip(self.strides, self.shape, strict=True) if extent > 1)
-        return not any(number % self.dtype.itemsize for number in (self.pointer, *steps))
 
 
 View = np.ndarray | DeviceArray
@@ -211,7 +203,7 @@ _BY_MODULE: dict[str, Library] = {
 def library_of(array: Any, name: str) -> Library:
     """The library that `array`, the argument called `name`, belongs to; TypeError if it is no array."""
     kind = type(array)
-    if isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray):
+    if kind is np.ndarray or (isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)):
         return NUMPY
     if not isinstance(array, np.ndarray | np.generic | type):  # a class has the attributes of its arrays
         has_interface = _offers(array, "__cuda_array_interface__")

@@ -3,7 +3,6 @@
 `api` makes one `Operands` per call; from there on kernels see views, and the user gets `Result.publish()`.
 """
 
-from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -11,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuconv.arrays import GPU_ENGINE_HINT, NUMPY, DeviceArray, Library, View, library_of
+from gpuconv.memory import extent_of, is_aligned, overlap
 from gpuconv.spec import check_out
 
 OPTIONAL = ("bias", "out")  # where None means that there is none
-MAX_OVERLAP_WORK: Any = 10_000  # steps of numpy.shares_memory, after which two arrays count as overlapping
 
 
 class Operands:
@@ -29,12 +28,16 @@ class Operands:
     """
 
     def __init__(self, **arrays: Any) -> None:
-        given = {name: array for name, array in arrays.items() if array is not None or name not in OPTIONAL}
-        libraries = {name: library_of(array, name) for name, array in given.items()}
-        self.arrays = given
+        self.arrays = arrays
+        self.views: dict[str, View] = {}
+        libraries = {}
+        for name, array in arrays.items():
+            if array is None and name in OPTIONAL:
+                continue
+            libraries[name] = library = library_of(array, name)
+            self.views[name] = _view(library, array, name)
         self.library = libraries["input"]
-        self.views = {name: _view(libraries[name], array, name) for name, array in given.items()}
-        if set(libraries.values()) != {NUMPY}:
+        if not all(library is NUMPY for library in libraries.values()):
             self._check_together(libraries)
 
     def _check_together(self, libraries: dict[str, Library]) -> None:
@@ -45,11 +48,12 @@ class Operands:
                     f"{name} is of {library.name} and input of {self.library.name}: the arrays of one call "
                     "must be of one library"
                 )
-        here = _place(self.views["input"])
+        input = self.views["input"]
         for name, view in self.views.items():
-            if _place(view) != here:
+            if _device(view) != _device(input):
                 raise ValueError(
-                    f"{name} is on {_place(view)} and input on {here}: nothing is moved between devices"
+                    f"{name} is on {_place(view)} and input on {_place(input)}: nothing is moved between "
+                    "devices"
                 )
 
     def __getitem__(self, name: str) -> View | None:
@@ -60,12 +64,7 @@ class Operands:
         """`gpuconv.cpu` or `gpuconv.cuda`, imported when it is first asked for."""
         if isinstance(self.views["input"], np.ndarray):
             return import_module("gpuconv.cpu")
-        try:
-            backend = import_module("gpuconv.cuda")
-        except ImportError as error:
-            raise ImportError(
-                f"input is on a GPU, and the GPU engine cannot be loaded ({error}): {GPU_ENGINE_HINT}"
-            ) from error
+        backend = _cuda()
         backend.refuse_forked_child()
         return backend
 
@@ -90,10 +89,10 @@ class Operands:
         writeable = view.flags.writeable if isinstance(view, np.ndarray) else view.writeable
         if not writeable:
             raise ValueError(f"{out} is read-only")
-        if not _is_injective(view):
+        if not extent_of(view).is_injective:
             raise ValueError(f"{out} has elements that share memory: strides {view.strides}")
         for name, other in self.views.items():
-            if name != out and _overlap(view, other):
+            if name != out and overlap(view, other):
                 raise ValueError(f"{out} overlaps {name} in memory")
 
 
@@ -109,14 +108,30 @@ class Result(NamedTuple):
         return self.library.publish(self.array)
 
 
+def _cuda() -> ModuleType:
+    try:
+        return import_module("gpuconv.cuda")
+    except ImportError as error:
+        raise ImportError(
+            f"input is on a GPU, and the GPU engine cannot be loaded ({error}): {GPU_ENGINE_HINT}"
+        ) from error
+
+
 def _view(library: Library, array: Any, name: str) -> View:
+    if library is NUMPY:
+        return library.view(array)
     try:
         view = library.view(array)
     except (TypeError, KeyError, AttributeError, BufferError, RuntimeError) as error:
         raise TypeError(f"{name} cannot be read: {error}") from error
-    if isinstance(view, DeviceArray) and not view.is_aligned:
+    if isinstance(view, DeviceArray) and not is_aligned(view):
         raise ValueError(f"{name} has elements that do not lie on multiples of their size, which a GPU needs")
     return view
+
+
+def _device(view: View) -> int | None:
+    """CUDA's ordinal, None for the CPU."""
+    return None if isinstance(view, np.ndarray) else view.device
 
 
 def _place(view: View) -> str:
@@ -128,38 +143,4 @@ def _batched(view: View) -> View:
         return view
     if isinstance(view, np.ndarray):
         return view[None]
-    return replace(view, shape=(1, *view.shape), strides=(0, *view.strides))
-
-
-def _is_injective(view: View) -> bool:
-    """No two elements share memory (each axis steps over all of the faster ones; others are refused)."""
-    reach = view.dtype.itemsize
-    if 0 in view.shape:
-        return True
-    for step, extent in sorted((abs(s), e) for s, e in zip(view.strides, view.shape, strict=True) if e > 1):
-        if step < reach:
-            return False
-        reach += step * (extent - 1)
-    return True
-
-
-def _overlap(first: View, second: View) -> bool:
-    try:
-        return np.shares_memory(_addresses(first), _addresses(second), max_work=MAX_OVERLAP_WORK)
-    except np.exceptions.TooHardError:
-        return True
-
-
-def _addresses(view: View) -> np.ndarray:
-    """An array that only stands for the addresses of `view`; on a GPU it must not be read."""
-    if isinstance(view, np.ndarray):
-        return view
-    holder = type("Addresses", (), {})()
-    holder.__array_interface__ = {
-        "shape": view.shape,
-        "typestr": view.dtype.str,
-        "data": (view.pointer, True),
-        "strides": view.strides,
-        "version": 3,
-    }
-    return np.asarray(holder)
+    return view._replace(shape=(1, *view.shape), strides=(0, *view.strides))

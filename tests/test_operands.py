@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gpuconv
-from gpuconv.operands import _is_injective
+from gpuconv.arrays import DeviceArray
+from gpuconv.memory import extent_of, is_aligned, overlap
 from tests.cases import integers
 
 X, W, BIAS = integers((2, 6, 5, 6), "float32"), integers((4, 6, 2, 2), "float32", 1), np.zeros(4, np.float32)
@@ -120,12 +121,12 @@ def test_an_empty_out_overlaps_nothing():
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(-30, 30)), min_size=1, max_size=4))
 def test_an_out_taken_for_injective_is(axes):
-    """Where `_is_injective` says yes, no two elements of 4 bytes share one."""
+    """Where `is_injective` says yes, no two elements of 4 bytes share one."""
     shape, strides = zip(*axes, strict=True)
     start = sum(max(0, -step * (extent - 1)) for extent, step in axes)
     storage = np.zeros(2000, np.uint8)[start:]
     view = np.lib.stride_tricks.as_strided(storage[:4].view(np.float32), shape, strides)
-    if _is_injective(view):
+    if extent_of(view).is_injective:
         starts = np.zeros(1, int)
         for extent, step in axes:
             starts = (starts[:, None] + step * np.arange(extent)).ravel()
@@ -136,4 +137,27 @@ def test_an_out_taken_for_injective_is(axes):
 @given(st.permutations([2, 3, 4, 5]), st.lists(st.sampled_from([1, 2, -1]), min_size=4, max_size=4))
 def test_every_slice_of_a_transposed_array_is_taken(order, steps):
     array = np.zeros([2, 3, 4, 5], np.float32).transpose(np.argsort(order))
-    assert _is_injective(array[tuple(slice(None, None, step) for step in steps)])
+    assert extent_of(array[tuple(slice(None, None, step) for step in steps)]).is_injective
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-30, 30)), min_size=1, max_size=4))
+def test_an_extent_holds_all_elements_and_no_more(axes):
+    shape, strides = zip(*axes, strict=True)
+    starts = np.zeros(1, int)
+    for extent, step in axes:
+        starts = (starts[:, None] + step * np.arange(extent)).ravel()
+    view = DeviceArray(1000, shape, strides, np.dtype("float32"), 0, 0)
+    first, end, _, steps_whole = extent_of(view)
+    assert (first, end) == ((starts.min(), starts.max() + 4) if starts.size else (0, 0))
+    assert steps_whole == all(start % 4 == 0 for start in starts)
+    assert is_aligned(view._replace(pointer=1002)) is False
+
+
+@pytest.mark.parametrize("gap", [-1, 0, 1])
+@pytest.mark.parametrize("step", [4, -4])
+def test_arrays_on_a_gpu_side_by_side(gap, step):
+    first = DeviceArray(4096, (1, 1, 1, 8), (32, 32, 32, 4), np.dtype("float32"), 0, 0)
+    behind = 4096 + 32 + 4 * gap - (0 if step > 0 else 7 * step)
+    second = first._replace(pointer=behind, strides=(32, 32, 32, step))
+    assert overlap(first, second) is overlap(second, first) is (gap < 0)
+    assert not overlap(first, first._replace(shape=(0, 1, 1, 8)))
