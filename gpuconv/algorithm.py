@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.remembered import remembered
+from gpuconv.spec import Spec
+from gpuconv.workspace import when_limit_changes
 
-Spec = ConvSpec | PoolSpec
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Algorithm:
     """One way to compute an operator.
 
@@ -38,7 +38,7 @@ class Algorithm:
     fast_for: str = ""
 
 
-def select(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None) -> Algorithm:
+def select(algorithms: tuple[Algorithm, ...], spec: Spec, name: str | None = None) -> Algorithm:
     """The first algorithm that is supported and worthwhile, else the first supported; or the one named.
 
     Raises
@@ -46,6 +46,12 @@ def select(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None)
     ValueError
         If `name` is not in the list, or cannot run `spec`: the message says why.
     """
+    return _selected((algorithms, spec), name)
+
+
+@remembered
+def _selected(problem: tuple[tuple[Algorithm, ...], Spec], name: str | None) -> Algorithm:
+    algorithms, spec = problem
     if name is not None:
         return _named(algorithms, spec, name)
     fallback = None
@@ -60,7 +66,10 @@ def select(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None)
     return fallback
 
 
-def explain(algorithms: Sequence[Algorithm], spec: Spec, name: str | None = None) -> list[tuple[str, str]]:
+when_limit_changes(_selected.forget)
+
+
+def explain(algorithms: tuple[Algorithm, ...], spec: Spec, name: str | None = None) -> list[tuple[str, str]]:
     """(name, verdict) of each algorithm, the one that `select` takes first."""
     chosen = select(algorithms, spec, name)
     rest = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from gpuconv import algorithm as algorithms
 from gpuconv.operands import Operands
-from gpuconv.spec import ConvSpec, PoolSpec, refuse_unbuilt
+from gpuconv.spec import ConvSpec, PoolSpec, Spec, refuse_unbuilt
 
 Array = Any
 
@@ -240,6 +240,19 @@ def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> l
     >>> verdicts[1][1]
     'unsupported: it takes one window for each plane, not 4 x 4'
     """
+    operands, spec, name = _prepare(function, *arguments, **keywords)
+    backend = operands.backend
+    listed = backend.CONVOLUTIONS if isinstance(spec, ConvSpec) else backend.POOLS
+    return algorithms.explain(listed, spec, name)
+
+
+def spec_of(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Spec:
+    """The problem that a call means, checked; nothing is computed. Raises what the call would raise."""
+    return _prepare(function, *arguments, **keywords)[1]
+
+
+def _prepare(function, *arguments, **keywords) -> tuple[Operands, Spec, str | None]:
+    """The operands and the spec of a call of `function`, and the algorithm that it names."""
     if not callable(function) or function not in _PREPARATIONS:
         names = ", ".join(known.__name__ for known in _PREPARATIONS)
         got = getattr(function, "__name__", f"<{type(function).__name__}>")
@@ -250,9 +263,7 @@ def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> l
     operands, spec = _PREPARATIONS[function](**call.arguments)
     if operands["out"] is not None:
         operands.result(spec.out_shape, spec.dtype)
-    backend = operands.backend
-    listed = backend.CONVOLUTIONS if isinstance(spec, ConvSpec) else backend.POOLS
-    return algorithms.explain(listed, spec, name)
+    return operands, spec, name
 
 
 def _prepare_conv2d(
@@ -292,7 +303,7 @@ def _prepare_avg_pool2d(
     return operands, spec
 
 
-_PREPARATIONS: dict[Callable[..., Any], Callable[..., tuple[Operands, ConvSpec | PoolSpec]]] = {
+_PREPARATIONS: dict[Callable[..., Any], Callable[..., tuple[Operands, Spec]]] = {
     conv2d: _prepare_conv2d,
     max_pool2d: _prepare_max_pool2d,
     avg_pool2d: _prepare_avg_pool2d,

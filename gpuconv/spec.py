@@ -7,11 +7,12 @@ touches memory: only shapes, dtypes and parameters are read. Nothing below here 
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuconv.parameters import LIMIT, Pads, Pair, as_flag, as_integer, as_pads, as_pair
+from gpuconv.remembered import remembered
 
 FLOAT_DTYPES = ("float32", "float64")
 PRECISIONS = ("tf32",)  # errors that the caller may allow, beside None: that of the dtype itself
@@ -45,13 +46,14 @@ class ConvSpec:
     groups: int = 1
     dtype: str = "float32"
     precision: str | None = None
+    # once, since plans are found by specs; of numbers alone, whose hashes are the same in every process
+    _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        P, Q = _output_extents(
-            (self.H, self.W), (self.R, self.S), self.pads, self.stride, self.dilation, ceil_mode=False
-        )
-        object.__setattr__(self, "P", P)
-        object.__setattr__(self, "Q", Q)
+        _complete(self, False, self.K, self.groups)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def from_arrays(
@@ -66,25 +68,8 @@ class ConvSpec:
         precision: Any = None,
     ) -> "ConvSpec":
         """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
-        dtype = _float_dtype(input)
-        N, C, H, W = batched_shape(input)
-        if len(weight.shape) != 4:
-            raise ValueError(f"weight must have shape (K, C / groups, R, S), got {tuple(weight.shape)}")
-        K, C_group, R, S = weight.shape
-        if R < 1 or S < 1:
-            raise ValueError(f"weight must have a kernel of at least 1x1, got shape {tuple(weight.shape)}")
-        groups = as_integer(groups, "groups", least=1)
-        _check_groups(C, K, C_group, groups)
-        _same_dtype(weight, "weight", dtype)
-        if bias is not None:
-            _same_dtype(bias, "bias", dtype)
-            if tuple(bias.shape) != (K,):
-                raise ValueError(f"bias must have shape ({K},), one per output channel, got {bias.shape}")
-        stride = as_pair(stride, "stride", least=1)
-        dilation = as_pair(dilation, "dilation", least=1)
-        pads = as_pads(padding, (H, W), (R, S), stride, dilation)
-        _check_precision(precision)
-        return _made(cls, N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
+        arrays = Shaped.of(input), Shaped.of(weight), None if bias is None else Shaped.of(bias)
+        return _conv_spec(arrays, stride, padding, dilation, groups, precision)
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
@@ -159,13 +144,14 @@ class PoolSpec:
     divisor_override: int | None = None
     return_indices: bool = False
     dtype: str = "float32"
+    # once, since plans are found by specs; of numbers alone, whose hashes are the same in every process
+    _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        P, Q = _output_extents(
-            (self.H, self.W), (self.R, self.S), self.pads, self.stride, self.dilation, self.ceil_mode
-        )
-        object.__setattr__(self, "P", P)
-        object.__setattr__(self, "Q", Q)
+        _complete(self, self.ceil_mode)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def from_arrays(
@@ -182,24 +168,9 @@ class PoolSpec:
         return_indices: Any = False,
     ) -> "PoolSpec":
         """Check the arguments of a pool; raise ValueError or TypeError that names the wrong one."""
-        dtype = _float_dtype(input)
-        N, C, H, W = batched_shape(input)
-        R, S = as_pair(kernel_size, "kernel_size", least=1)
-        stride = (R, S) if stride is None else as_pair(stride, "stride", least=1)
-        dilation = as_pair(dilation, "dilation", least=1)
-        pads = as_pads(padding, (H, W), (R, S), stride, dilation)
-        _check_pool_pads(pads, padding, (R, S))
-        if divisor_override is not None:
-            divisor_override = as_integer(divisor_override, "divisor_override", least=1 - LIMIT)
-            if divisor_override == 0:
-                raise ValueError("divisor_override must not be 0")
-        return _made(
-            cls, op, N, C, H, W, R, S, pads, stride, dilation,
-            as_flag(ceil_mode, "ceil_mode"),
-            as_flag(count_include_pad, "count_include_pad"),
-            divisor_override,
-            as_flag(return_indices, "return_indices"),
-            dtype,
+        return _pool_spec(
+            Shaped.of(input), op, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad,
+            divisor_override, return_indices,
         )  # fmt: skip
 
     @property
@@ -225,8 +196,76 @@ class PoolSpec:
         return self.itemsize * (self.N * self.C * self.H * self.W + outputs) + indices
 
 
-# kind(*fields), or the equal spec made before: the fields are in their normal form by then
-_made: Any = functools.lru_cache(maxsize=1024)(lambda kind, *fields: kind(*fields))
+Spec = ConvSpec | PoolSpec
+
+
+def _complete(spec: Spec, ceil_mode: bool, *more: int) -> None:
+    """Work out P, Q and the hash, of which `more` is a part."""
+    problem = (spec.H, spec.W), (spec.R, spec.S), spec.pads, spec.stride, spec.dilation
+    P, Q = _output_extents(*problem, ceil_mode)
+    for name, value in (("P", P), ("Q", Q), ("_hash", hash((spec.N, spec.C, problem, *more)))):
+        object.__setattr__(spec, name, value)
+
+
+class Shaped(NamedTuple):
+    """What a spec knows of an array."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+    @classmethod
+    def of(cls, array: Any) -> "Shaped":
+        return cls(tuple(array.shape), array.dtype)
+
+
+@remembered
+def _conv_spec(arrays, stride, padding, dilation, groups, precision) -> ConvSpec:
+    input, weight, bias = arrays
+    dtype = _float_dtype(input)
+    N, C, H, W = batched_shape(input)
+    if len(weight.shape) != 4:
+        raise ValueError(f"weight must have shape (K, C / groups, R, S), got {weight.shape}")
+    K, C_group, R, S = weight.shape
+    if R < 1 or S < 1:
+        raise ValueError(f"weight must have a kernel of at least 1x1, got shape {weight.shape}")
+    groups = as_integer(groups, "groups", least=1)
+    _check_groups(C, K, C_group, groups)
+    _same_dtype(weight, "weight", dtype)
+    if bias is not None:
+        _same_dtype(bias, "bias", dtype)
+        if bias.shape != (K,):
+            raise ValueError(f"bias must have shape ({K},), one per output channel, got {bias.shape}")
+    stride = as_pair(stride, "stride", least=1)
+    dilation = as_pair(dilation, "dilation", least=1)
+    pads = as_pads(padding, (H, W), (R, S), stride, dilation)
+    _check_precision(precision)
+    return ConvSpec(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
+
+
+@remembered
+def _pool_spec(
+    input, op, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad, divisor_override,
+    return_indices,
+) -> PoolSpec:  # fmt: skip
+    dtype = _float_dtype(input)
+    N, C, H, W = batched_shape(input)
+    R, S = as_pair(kernel_size, "kernel_size", least=1)
+    stride = (R, S) if stride is None else as_pair(stride, "stride", least=1)
+    dilation = as_pair(dilation, "dilation", least=1)
+    pads = as_pads(padding, (H, W), (R, S), stride, dilation)
+    _check_pool_pads(pads, padding, (R, S))
+    if divisor_override is not None:
+        divisor_override = as_integer(divisor_override, "divisor_override", least=1 - LIMIT)
+        if divisor_override == 0:
+            raise ValueError("divisor_override must not be 0")
+    return PoolSpec(
+        op, N, C, H, W, R, S, pads, stride, dilation,
+        as_flag(ceil_mode, "ceil_mode"),
+        as_flag(count_include_pad, "count_include_pad"),
+        divisor_override,
+        as_flag(return_indices, "return_indices"),
+        dtype,
+    )  # fmt: skip
 
 
 def batched_shape(input: Any) -> tuple[int, int, int, int]:

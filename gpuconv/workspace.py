@@ -1,6 +1,6 @@
 """How much memory an algorithm may work in, beside its arrays: one limit for every engine.
 
-An algorithm that needs more says so in `unsupported`, which asks `workspace_limit()`; what an engine keeps
+An algorithm that needs more says so in `unsupported`, which asks `beyond_limit`; what an engine keeps
 from call to call it drops when the limit no longer allows it.
 """
 
@@ -43,6 +43,13 @@ def set_workspace_limit(bytes: int) -> None:
 def workspace_limit() -> int:
     """Bytes of memory that an algorithm may work in (see `set_workspace_limit`)."""
     return _limit
+
+
+def beyond_limit(needed: int) -> str | None:
+    """Why an algorithm that needs so many bytes cannot run, or None where it can."""
+    if needed <= _limit:
+        return None
+    return f"it needs {needed} bytes to work in, more than the limit of {_limit}"
 
 
 def when_limit_changes(notice: Callable[[], None]) -> None:

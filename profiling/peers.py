@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 import gpuconv
-from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.spec import ConvSpec, Spec
 
-Spec = ConvSpec | PoolSpec
 Call = Callable[[], Any]
 
 

@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuconv.spec import ConvSpec, PoolSpec
-
-Spec = ConvSpec | PoolSpec
+from gpuconv.spec import ConvSpec, Spec
 
 SAMPLES = 1000
 CHUNK = 100  # samples computed at once: their windows are copied out of the input

@@ -7,10 +7,8 @@ sum over `multiplicity * spec.flops` is the work of one forward pass.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.spec import ConvSpec, PoolSpec, Spec
 from profiling.deepbench import TRAINING
-
-Spec = ConvSpec | PoolSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from gpuconv import cpu
+from gpuconv.api import spec_of
 from gpuconv.cli import main
 from gpuconv.commands import contact_sheet, demo, pictures
 from gpuconv.commands.environment import Cpu
@@ -261,9 +262,10 @@ def test_the_edge_kernels_see_what_they_are_named_for():
 def test_rates_are_those_of_the_definition():
     x = np.zeros((2, 3, 16, 16), np.float32)
     steps = demo.steps(Cpu(), x)
-    convolution = demo.Measurement(steps[0], steps[0].spec(x), x, "any", 1e-3)
+    specs = [spec_of(step.function, x, *step.arguments, **step.parameters) for step in steps]
+    convolution = demo.Measurement(steps[0], specs[0], x, "any", 1e-3)
     assert convolution.rate == f"{2 * 2 * 4 * 16 * 16 * 3 * 9 / 1e6:.1f} GFLOP/s"
-    pool = demo.Measurement(steps[3], steps[3].spec(x), x, "any", 1e-6)
+    pool = demo.Measurement(steps[3], specs[3], x, "any", 1e-6)
     assert pool.rate == f"{4 * (2 * 3 * 16 * 16 + 2 * 3 * 2 * 2) / 1e3:.1f} GB/s"
 
 

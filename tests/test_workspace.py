@@ -210,10 +210,10 @@ def test_a_wrong_limit_changes_nothing(bytes, error, message, limit):
 
 def test_a_call_inside_of_a_call_has_memory_of_its_own():
     """As from a signal handler, which runs between any two lines of a call."""
-    with workspace.call():
+    with workspace.call:
         (outer,) = workspace.reserve("nested", "float32", 16)
         outer[:] = 1
-        with workspace.call():
+        with workspace.call:
             (inner,) = workspace.reserve("nested", "float32", 16)
             inner[:] = 2
         assert (outer == 1).all() and not np.shares_memory(outer, inner)

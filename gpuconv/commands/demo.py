@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 import gpuconv
+from gpuconv.api import spec_of
 from gpuconv.commands.environment import DEMO_HINT, DEMO_PACKAGES, DEVICES, CommandError, Cpu, require
-from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.spec import ConvSpec, Spec
 
 TABLE_WIDTH = 96  # an operator, a shape and an algorithm side by side
 REPEATS = 7  # timed calls after the first
@@ -52,18 +53,13 @@ class Step:
     def __call__(self, x: Any) -> Any:
         return self.function(x, *self.arguments, **self.parameters)
 
-    def spec(self, x: Any) -> ConvSpec | PoolSpec:
-        if self.function is gpuconv.conv2d:
-            return ConvSpec.from_arrays(x, *self.arguments, **self.parameters)
-        return PoolSpec.from_arrays(self.function.__name__[:3], x, *self.arguments, **self.parameters)
-
 
 @dataclass(frozen=True)
 class Measurement:
     """A step's result as a NumPy array, its algorithm, and the median time of a call in seconds."""
 
     step: Step
-    spec: ConvSpec | PoolSpec
+    spec: Spec
     result: np.ndarray
     algorithm: str
     seconds: float
@@ -152,9 +148,10 @@ def _measure_all(operators: Sequence[Step], device: Cpu, x: Any) -> list[Measure
             for _, elapsed in calls:
                 seconds.append(elapsed)
                 bar.advance(task)
+            spec = spec_of(step.function, x, *step.arguments, **step.parameters)
             algorithm = gpuconv.explain(step.function, x, *step.arguments, **step.parameters)[0][0]
             measurements.append(
-                Measurement(step, step.spec(x), device.get(result), algorithm, statistics.median(seconds))
+                Measurement(step, spec, device.get(result), algorithm, statistics.median(seconds))
             )
     return measurements
 

@@ -12,9 +12,10 @@ import numpy as np
 
 import gpuconv
 from gpuconv.algorithm import Algorithm
+from gpuconv.api import spec_of
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.reference import avg_pool, convolve, max_pool
-from gpuconv.spec import FLOAT_DTYPES, ConvSpec, PoolSpec
+from gpuconv.spec import FLOAT_DTYPES
 
 NAN, INF = float("nan"), float("inf")
 
@@ -131,7 +132,8 @@ def _check_algorithm(
     passed, declined = 0, 0
     for problem in problems:
         input, rest = arrays(problem, dtype)
-        if algorithm.unsupported(_spec(problem, input, rest)) is not None:
+        function = getattr(gpuconv, problem.function)
+        if algorithm.unsupported(spec_of(function, input, *rest, **problem.parameters)) is not None:
             declined += 1
             continue
         error = _difference(device, algorithm, problem, input, rest)
@@ -143,12 +145,6 @@ def _check_algorithm(
         yield f"{label} ok      {passed} problems" + (f", {declined} declined" if declined else ""), False
     elif declined == len(problems):
         yield f"{label} -       declines every problem", False
-
-
-def _spec(problem: Problem, input: np.ndarray, rest: Sequence[np.ndarray | None]) -> ConvSpec | PoolSpec:
-    if problem.function == "conv2d":
-        return ConvSpec.from_arrays(input, *rest, **problem.parameters)
-    return PoolSpec.from_arrays(problem.function[:3], input, **problem.parameters)
 
 
 def arrays(problem: Problem, dtype: str) -> tuple[np.ndarray, list[np.ndarray | None]]:

@@ -56,8 +56,11 @@ def conv2d(
     """Convolve x (N, C, H, W) with w (K, C / groups, R, S) into y (N, K, P, Q)."""
     chosen = select(CONVOLUTIONS, spec, algorithm)
     bias = None if bias is None else _native(bias)
-    with call():
-        _into_native(y, lambda target: chosen.run(spec, _native(x), _native(w), bias, target))
+    target = _target(y)
+    with call:
+        chosen.run(spec, _native(x), _native(w), bias, target)
+    if target is not y:
+        y[...] = target
 
 
 def pool2d(
@@ -69,8 +72,11 @@ def pool2d(
 ) -> None:
     """Pool x (N, C, H, W) into y (N, C, P, Q), and the places of the maxima into indices (int64)."""
     chosen = select(POOLS, spec, algorithm)
-    with call():
-        _into_native(y, lambda target: chosen.run(spec, _native(x), target, indices))
+    target = _target(y)
+    with call:
+        chosen.run(spec, _native(x), target, indices)
+    if target is not y:
+        y[...] = target
 
 
 def _native(array: np.ndarray) -> np.ndarray:
@@ -78,11 +84,6 @@ def _native(array: np.ndarray) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def _into_native(y: np.ndarray, compute) -> None:
-    """Compute into y, through a copy only if y is byte-swapped."""
-    if y.dtype.isnative:
-        compute(y)
-    else:
-        native = np.empty(y.shape, y.dtype.newbyteorder("="))
-        compute(native)
-        y[...] = native
+def _target(y: np.ndarray) -> np.ndarray:
+    """Where the engine writes y: y itself, unless it is byte-swapped."""
+    return y if y.dtype.isnative else np.empty(y.shape, y.dtype.newbyteorder("="))

@@ -59,7 +59,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.cpu.compiled import TASKS, Kernel, kernel, source, target, workspace
-from gpuconv.cpu.layout import in_rows
+from gpuconv.cpu.layout import contiguous, in_rows
 from gpuconv.cpu.simd import LANES, ROWS, claim
 from gpuconv.cpu.winograd_plan import BLOCK_C, plan, round_up, tile
 from gpuconv.cpu.winograd_tiles import (
@@ -74,7 +74,7 @@ from gpuconv.cpu.winograd_tiles import (
 from gpuconv.cpu.workspace import reserve
 from gpuconv.spec import ConvSpec
 from gpuconv.threads import get_num_threads, share
-from gpuconv.workspace import workspace_limit
+from gpuconv.workspace import beyond_limit, workspace_limit
 
 # multiplications that take as long as to transform a tile of inputs, one of outputs, a kernel; and as a call
 COSTS = {2: (240, 120, 140, 1_200_000), 4: (1100, 500, 300, 1_200_000)}
@@ -198,12 +198,9 @@ def unsupported(spec: ConvSpec) -> str | None:
         return "only for 3x3 kernels at stride 1 and dilation 1"
     if spec.C_group == 0:
         return "there are no input channels"
-    limit = workspace_limit()
-    if 0 not in spec.out_shape:
-        needed = plan(spec, 1, limit).needed(spec.itemsize)
-        if needed > limit:
-            return f"it needs {needed} bytes to work in, more than the limit of {limit}"
-    return None
+    if 0 in spec.out_shape:
+        return None
+    return beyond_limit(plan(spec, 1, workspace_limit()).needed(spec.itemsize))
 
 
 def worth(spec: ConvSpec) -> bool:
@@ -223,12 +220,11 @@ def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y
     if y.size == 0:
         return
     not_finite = np.zeros(spec.N, np.bool_)
-    offsets = np.zeros(spec.K, spec.dtype) if bias is None else bias
-    _convolve(spec, x, np.ascontiguousarray(w), offsets, y, not_finite)
+    _convolve(spec, x, *contiguous(w, bias), y, not_finite)
     if not_finite.any():
         algorithms = import_module("gpuconv.cpu").CONVOLUTIONS
         image = replace(spec, N=1)
-        other = select([algorithm for algorithm in algorithms if algorithm is not ALGORITHM], image)
+        other = select(tuple(algorithm for algorithm in algorithms if algorithm is not ALGORITHM), image)
         for n in np.flatnonzero(not_finite):
             other.run(image, x[n : n + 1], w, bias, y[n : n + 1])
 
@@ -236,8 +232,6 @@ def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y
 def _convolve(spec, x, w, bias, y, not_finite) -> None:
     """y, part by part; not_finite[n] is set where image n must be computed anew."""
     cut = plan(spec, get_num_threads(), workspace_limit())
-    if cut.needed(spec.itemsize) > workspace_limit():  # shared out finely, it needs more
-        cut = plan(spec, 1, workspace_limit())
     share_weights, share_inputs, multiply_spans = _KERNELS[cut.m]
     prepare_part = (share_weights if cut.by_tiles else share_inputs)[spec.dtype]
     compute_spans = multiply_spans[spec.dtype]
@@ -272,4 +266,8 @@ def _convolve(spec, x, w, bias, y, not_finite) -> None:
         compute_part(part)
 
 
-ALGORITHM = Algorithm("conv_winograd", unsupported, worth, run)
+ALGORITHM = Algorithm(
+    "conv_winograd", unsupported, worth, run,
+    fast_for="3x3 kernels and many channels: 1.5 to 2 times as fast as PyTorch, 2.4 to 3.5 times with tf32 "
+    "(AMD Zen 5, November 2026)",
+)  # fmt: skip

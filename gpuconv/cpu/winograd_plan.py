@@ -42,6 +42,13 @@ class Plan:
 @lru_cache(maxsize=1024)
 def plan(spec: ConvSpec, threads: int, limit: int) -> Plan:
     """Cut the problem for so many threads, and for buffers of `limit` bytes if it can be."""
+    cut = _cut(spec, threads, limit)
+    if cut.needed(spec.itemsize) <= limit:
+        return cut
+    return _cut(spec, 1, limit)  # more coarsely, it needs less
+
+
+def _cut(spec: ConvSpec, threads: int, limit: int) -> Plan:
     m, width = tile(spec), LANES[spec.dtype]
     t, C, K, groups = m + 2, spec.C_group, spec.K_group, spec.groups
     TH, TW = -(-spec.P // m), -(-spec.Q // m)

@@ -48,12 +48,17 @@ from gpuconv.cpu.simd.squares import (
 POINTS = {2: (0, 1, -1), 4: (0, Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2))}
 DEPTH = 64  # input channels whose products are summed before the sum is added to the others
 
-_matrices = {m: cook_toom(points) for m, points in POINTS.items()}
-# G of m = 2 holds halves, whose products would round the smallest weights: it is doubled, and y divided by 4.
-_matrices[2] = (_matrices[2][0], tuple(tuple(2 * g for g in row) for row in _matrices[2][1]), _matrices[2][2])
+
+def _matrices(points):
+    """A^T, 2 G, and B^T; G of m = 2 holds halves, whose products would round the smallest weights."""
+    A, G, B = cook_toom(points)
+    return A, tuple(tuple(2 * g for g in row) for row in G), B
+
+
+_all_matrices = {m: _matrices(points) for m, points in POINTS.items()}
 # f(m, vectors): A^T .. A of t x t vectors, G .. G^T of 3 x 3, and B^T .. B of t x t; row after row
 output_transform, weight_transform, input_transform = (
-    square_product({m: three[which] for m, three in _matrices.items()}) for which in range(3)
+    square_product({m: three[which] for m, three in _all_matrices.items()}) for which in range(3)
 )
 
 # TH, TW: tiles of an image; T, K: the most tiles of a span and output channels of a block; elements of one of
@@ -171,7 +176,7 @@ def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, size
     p_M, p_rows = pointer(arrays.M, 0), pointer(rows, 0)
     step = lanes(p_M)
     zero = splat(y.dtype.type(0))
-    scale = y.dtype.type(0.25 if m == 2 else 1)  # of G, undone
+    scale = y.dtype.type(0.25)  # of 2 G and its transpose, undone
     for k in range(k_begin, k_end):
         offset = splat(bias[k])
         for tile in range(0, end - begin, step):

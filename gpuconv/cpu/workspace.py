@@ -6,8 +6,6 @@ another thread has buffers of its own, and a forked child has a copy.
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -44,16 +42,17 @@ class _Kept(threading.local):
         return buffer
 
 
-@contextmanager
-def call() -> Iterator[None]:
+class _Call:
     """A call of the engine. One inside of another, as from a signal handler, gets other memory."""
-    _kept.calls += 1
-    try:
-        yield
-    finally:
+
+    def __enter__(self) -> None:
+        _kept.calls += 1
+
+    def __exit__(self, *error: object) -> None:
         _kept.calls -= 1
 
 
+call = _Call()
 _kept = _Kept()
 when_limit_changes(_kept.trim)
 
