@@ -194,6 +194,13 @@ def test_a_kernel_of_one_dtype_is_not_compiled_for_the_others(tmp_path, fresh_py
     assert fresh_python(CALLS + "print(compiled)", NUMBA_CACHE_DIR=str(tmp_path)) == "['avg_rows']"
 
 
+def test_without_a_compiler_a_call_says_so(monkeypatch):
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    kernel = compiled.Kernel(KERNELS[0].function, KERNELS[0].signature)
+    with pytest.raises(RuntimeError, match="NUMBA_DISABLE_JIT is set, and the CPU engine runs only"):
+        kernel["float32"]
+
+
 def test_there_are_kernels():
     assert len(KERNELS) >= 3
 

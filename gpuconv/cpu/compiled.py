@@ -67,6 +67,8 @@ class Kernel:
         return dispatcher
 
     def _compile(self, dtype: str) -> Callable[..., None]:
+        if numba.config.DISABLE_JIT:
+            raise RuntimeError("NUMBA_DISABLE_JIT is set, and the CPU engine runs only when it is compiled")
         dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **OPTIONS)(self.function)
         try:
             dispatcher._cache = SurvivingCache(self.function)
