@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuconv import algorithm as algorithms
-from gpuconv.operands import Operands
+from gpuconv.operands import Operands, check_result, check_together
+from gpuconv.remembered import remembered
 from gpuconv.spec import ConvSpec, PoolSpec, Spec, refuse_unbuilt
 
 Array = Any
@@ -269,38 +270,53 @@ def _prepare(function, *arguments, **keywords) -> tuple[Operands, Spec, str | No
 def _prepare_conv2d(
     input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision, out
 ) -> tuple[Operands, ConvSpec]:  # fmt: skip
+    operands = Operands(input=input, weight=weight, bias=bias, out=out)
+    return operands, _conv_spec(
+        operands.signatures, stride, padding, dilation, groups, padding_mode, activation, residual, precision
+    )
+
+
+@remembered
+def _conv_spec(
+    signatures, stride, padding, dilation, groups, padding_mode, activation, residual, precision
+) -> ConvSpec:
     refuse_unbuilt(
         padding_mode=(padding_mode, "zeros"),
         activation=(activation, None),
         residual=(residual, None),
     )
-    operands = Operands(input=input, weight=weight, bias=bias, out=out)
-    spec = ConvSpec.from_arrays(
-        operands["input"], operands["weight"], operands["bias"], stride, padding, dilation, groups, precision
-    )
-    return operands, spec
+    input, weight, bias, out = check_together(("input", "weight", "bias", "out"), signatures)
+    spec = ConvSpec.from_arrays(input, weight, bias, stride, padding, dilation, groups, precision)
+    check_result(out, spec.out_shape, input)
+    return spec
 
 
 def _prepare_max_pool2d(
     input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, out
 ) -> tuple[Operands, PoolSpec]:  # fmt: skip
     operands = Operands(input=input, out=out)
-    spec = PoolSpec.from_arrays(
-        "max", operands["input"], kernel_size, stride, padding, dilation, ceil_mode,
-        return_indices=return_indices,
+    return operands, _pool_spec(
+        operands.signatures, "max", kernel_size, stride, padding, dilation, ceil_mode, True, None,
+        return_indices,
     )  # fmt: skip
-    return operands, spec
 
 
 def _prepare_avg_pool2d(
     input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out
 ) -> tuple[Operands, PoolSpec]:  # fmt: skip
     operands = Operands(input=input, out=out)
-    spec = PoolSpec.from_arrays(
-        "avg", operands["input"], kernel_size, stride, padding, 1, ceil_mode, count_include_pad,
-        divisor_override,
+    return operands, _pool_spec(
+        operands.signatures, "avg", kernel_size, stride, padding, 1, ceil_mode, count_include_pad,
+        divisor_override, False,
     )  # fmt: skip
-    return operands, spec
+
+
+@remembered
+def _pool_spec(signatures, op, *parameters) -> PoolSpec:
+    input, out = check_together(("input", "out"), signatures)
+    spec = PoolSpec.from_arrays(op, input, *parameters)
+    check_result(out, spec.out_shape, input)
+    return spec
 
 
 _PREPARATIONS: dict[Callable[..., Any], Callable[..., tuple[Operands, Spec]]] = {

@@ -7,8 +7,10 @@ CPU, or a `DeviceArray` on a GPU.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from operator import index
+from sys import modules
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -40,14 +42,14 @@ View = np.ndarray | DeviceArray
 class Library:
     """NumPy, and the pattern for every other library.
 
-    `view` is the array as kernels see it, `kind` the library whose arrays may stand beside it in one call,
+    `view` is the array as kernels see it, `kind` the library whose arrays may stand beside one on `device`,
     `empty` a fresh array on the same device as `like`, and `publish` turns a filled array from `empty` into
     what the user gets, for libraries whose arrays are immutable.
     """
 
     name = "NumPy"
 
-    def kind(self, view: View) -> str:
+    def kind(self, device: int | None) -> str:
         return self.name
 
     def view(self, array: Any) -> View:
@@ -64,11 +66,10 @@ class CuPyLibrary(Library):
     name = "CuPy"
 
     def view(self, array: Any) -> View:
-        device = array.device.id
-        stream = import_module("cupy").cuda.get_current_stream(device).ptr
-        return DeviceArray(
-            array.data.ptr, array.shape, array.strides, array.dtype, device, stream, owner=array
-        )
+        device = array.data.device_id  # without making a Device
+        stream = modules["cupy"].cuda.get_current_stream(device).ptr
+        memory = array.data.ptr, array.shape, array.strides, array.dtype, device
+        return DeviceArray(*memory, stream, True, array)
 
     def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
         cupy = import_module("cupy")
@@ -81,7 +82,7 @@ class InterfaceLibrary(CuPyLibrary):
 
     name = "an object with __cuda_array_interface__"
 
-    def kind(self, view: View) -> str:
+    def kind(self, device: int | None) -> str:
         return CuPyLibrary.name
 
     def view(self, array: Any) -> View:
@@ -109,7 +110,7 @@ class NumbaLibrary(InterfaceLibrary):
 
     name = "Numba"
 
-    def kind(self, view: View) -> str:
+    def kind(self, device: int | None) -> str:
         return self.name
 
     def stream_without_producer(self, device: int) -> int:
@@ -157,8 +158,8 @@ class DLPackLibrary(CuPyLibrary):
 
     name = "an object with __dlpack__"
 
-    def kind(self, view: View) -> str:
-        return Library.name if isinstance(view, np.ndarray) else CuPyLibrary.name
+    def kind(self, device: int | None) -> str:
+        return Library.name if device is None else CuPyLibrary.name
 
     def view(self, array: Any) -> View:
         device = int(array.__dlpack_device__()[0])
@@ -179,7 +180,7 @@ class JaxLibrary(DLPackLibrary):
 
     name = "JAX"
 
-    def kind(self, view: View) -> str:
+    def kind(self, device: int | None) -> str:
         return self.name
 
     def publish(self, array: Any) -> Any:
@@ -203,20 +204,31 @@ _BY_MODULE: dict[str, Library] = {
 def library_of(array: Any, name: str) -> Library:
     """The library that `array`, the argument called `name`, belongs to; TypeError if it is no array."""
     kind = type(array)
-    if kind is np.ndarray or (isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)):
-        return NUMPY
+    named = _named(kind)  # type: ignore[arg-type]
+    if named is not None:
+        return named
     if not isinstance(array, np.ndarray | np.generic | type):  # a class has the attributes of its arrays
-        has_interface = _offers(array, "__cuda_array_interface__")
-        if has_interface or (_offers(array, "__dlpack__") and _offers(array, "__dlpack_device__")):
-            modules = (base.__module__.partition(".")[0] for base in kind.__mro__)
-            named = next((_BY_MODULE[module] for module in modules if module in _BY_MODULE), None)
-            return named or (_INTERFACE if has_interface else _DLPACK)
+        if _offers(array, "__cuda_array_interface__"):
+            return _INTERFACE
+        if _offers(array, "__dlpack__") and _offers(array, "__dlpack_device__"):
+            return _DLPACK
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be a masked array: fill it first, {name}.filled(0)")
     raise TypeError(
         f"{name} must be an array of NumPy, CuPy, Numba, torch or JAX, or have __cuda_array_interface__ or "
         f"__dlpack__; got {kind.__module__}.{kind.__qualname__} (numpy.asarray makes an array of a sequence)"
     )
+
+
+@lru_cache(maxsize=64)
+def _named(kind: type) -> Library | None:
+    """The library of a type of arrays; asked of the type, since an array's own answer takes a microsecond."""
+    if issubclass(kind, np.ndarray):
+        return None if issubclass(kind, np.ma.MaskedArray) else NUMPY
+    if not any(hasattr(kind, protocol) for protocol in ("__cuda_array_interface__", "__dlpack__")):
+        return None
+    modules = (base.__module__.partition(".")[0] for base in kind.__mro__)
+    return next((_BY_MODULE[module] for module in modules if module in _BY_MODULE), None)
 
 
 def _offers(array: Any, attribute: str) -> bool:

@@ -16,30 +16,21 @@ class Extent(NamedTuple):
     first: int  # bytes from the pointer to the lowest element: 0, or less where a stride is negative
     end: int  # and to the end of the highest
     is_injective: bool  # no two elements share memory: each axis steps over all of the faster ones
-    steps_whole: bool  # every stride that is used is a multiple of an element
-
-
-def extent_of(view: View) -> Extent:
-    return _extent(view.shape, view.strides, view.dtype.itemsize)
+    are_whole: bool  # every stride that is used is a multiple of an element
 
 
 @lru_cache(maxsize=1024)
-def _extent(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Extent:
+def extent(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Extent:
     if 0 in shape:
         return Extent(0, 0, True, True)
-    used = [(step, extent) for step, extent in zip(strides, shape, strict=True) if extent > 1]
-    first = sum(min(step * (extent - 1), 0) for step, extent in used)
-    end = itemsize + sum(max(step * (extent - 1), 0) for step, extent in used)
+    used = [(step, count) for step, count in zip(strides, shape, strict=True) if count > 1]
+    first = sum(min(step * (count - 1), 0) for step, count in used)
+    end = itemsize + sum(max(step * (count - 1), 0) for step, count in used)
     reach, is_injective = itemsize, True
-    for step, extent in sorted((abs(step), extent) for step, extent in used):
+    for step, count in sorted((abs(step), count) for step, count in used):
         is_injective = is_injective and step >= reach
-        reach += step * (extent - 1)
+        reach += step * (count - 1)
     return Extent(first, end, is_injective, not any(step % itemsize for step, _ in used))
-
-
-def is_aligned(array: DeviceArray) -> bool:
-    """Every element lies on a multiple of its size."""
-    return array.pointer % array.dtype.itemsize == 0 and extent_of(array).steps_whole
 
 
 def overlap(first: View, second: View) -> bool:
@@ -54,7 +45,8 @@ def overlap(first: View, second: View) -> bool:
 
 def _are_apart(first: DeviceArray, second: DeviceArray) -> bool:
     """One ends before the other begins."""
-    one, other = extent_of(first), extent_of(second)
+    one = extent(first.shape, first.strides, first.dtype.itemsize)
+    other = extent(second.shape, second.strides, second.dtype.itemsize)
     return (
         first.pointer + one.end <= second.pointer + other.first
         or second.pointer + other.end <= first.pointer + one.first

@@ -1,6 +1,9 @@
 """The arrays of one call: of one library, on one device, and which backend computes on them.
 
 `api` makes one `Operands` per call; from there on kernels see views, and the user gets `Result.publish()`.
+
+What can be said of a call without its memory depends on the arrays' signatures alone, and is worked out once
+(`check_together`, and the specs that `api` makes); what depends on addresses is looked at in each call.
 """
 
 from importlib import import_module
@@ -10,51 +13,51 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuconv.arrays import GPU_ENGINE_HINT, NUMPY, DeviceArray, Library, View, library_of
-from gpuconv.memory import extent_of, is_aligned, overlap
+from gpuconv.memory import extent, overlap
 from gpuconv.spec import check_out
 
 OPTIONAL = ("bias", "out")  # where None means that there is none
 
 
+class Signature(NamedTuple):
+    """What is known of an array before its memory; `device` is CUDA's ordinal, None for the CPU."""
+
+    library: Library
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+    device: int | None
+
+    @property
+    def place(self) -> str:
+        return "the CPU" if self.device is None else f"GPU {self.device}"
+
+
 class Operands:
-    """The arrays of one call by argument name: of one library, on one device, viewed as kernels see them.
+    """The arrays of one call by argument name, `input` first, viewed as kernels see them.
 
     Raises
     ------
     TypeError
-        If one of them is no array, or they are of two libraries.
-    ValueError
-        If they lie on two devices.
+        If one of them is no array, or cannot be read.
     """
 
     def __init__(self, **arrays: Any) -> None:
         self.arrays = arrays
         self.views: dict[str, View] = {}
-        libraries = {}
+        signatures: list[Any] = []
         for name, array in arrays.items():
             if array is None and name in OPTIONAL:
+                signatures.append(None)
                 continue
-            libraries[name] = library = library_of(array, name)
-            self.views[name] = _view(library, array, name)
-        self.library = libraries["input"]
-        if not all(library is NUMPY for library in libraries.values()):
-            self._check_together(libraries)
-
-    def _check_together(self, libraries: dict[str, Library]) -> None:
-        kind = self.library.kind(self.views["input"])
-        for name, library in libraries.items():
-            if library is not self.library and library.kind(self.views[name]) != kind:
-                raise TypeError(
-                    f"{name} is of {library.name} and input of {self.library.name}: the arrays of one call "
-                    "must be of one library"
-                )
-        input = self.views["input"]
-        for name, view in self.views.items():
-            if _device(view) != _device(input):
-                raise ValueError(
-                    f"{name} is on {_place(view)} and input on {_place(input)}: nothing is moved between "
-                    "devices"
-                )
+            library = library_of(array, name)
+            self.views[name] = view = _view(library, array, name)
+            if type(view) is DeviceArray:
+                signatures.append((library, *view[1:5]))
+            else:
+                signatures.append((library, view.shape, view.strides, view.dtype, None))
+        self.signatures = tuple(signatures)
+        self.library: Library = signatures[0][0]
 
     def __getitem__(self, name: str) -> View | None:
         return self.views.get(name)
@@ -73,27 +76,63 @@ class Operands:
         return _batched(self.views[name])
 
     def result(self, shape: tuple[int, ...], dtype: str, out: str = "out") -> "Result":
-        """The array for a result of the batch shape `shape`: the user's own, checked, or a fresh one."""
+        """The array for a result of the batch shape `shape`: the user's own, or a fresh one."""
+        if out in self.views:
+            self._check_writable(self.views[out], out)
+            return Result(self.arrays[out], _batched(self.views[out]), NUMPY)
         like = self.views["input"]
-        if len(like.shape) == 3:
-            shape = shape[1:]
-        if out not in self.views:
-            array = self.library.empty(shape, dtype, like)
-            return Result(array, _batched(library_of(array, "the result").view(array)), self.library)
-        view = self.views[out]
-        check_out(view, shape, dtype)
-        self._check_writable(view, out)
-        return Result(self.arrays[out], _batched(view), NUMPY)
+        array = self.library.empty(shape if len(like.shape) == 4 else shape[1:], dtype, like)
+        return Result(array, _batched(library_of(array, "the result").view(array)), self.library)
 
     def _check_writable(self, view: View, out: str) -> None:
         writeable = view.flags.writeable if isinstance(view, np.ndarray) else view.writeable
         if not writeable:
             raise ValueError(f"{out} is read-only")
-        if not extent_of(view).is_injective:
-            raise ValueError(f"{out} has elements that share memory: strides {view.strides}")
         for name, other in self.views.items():
             if name != out and overlap(view, other):
                 raise ValueError(f"{out} overlaps {name} in memory")
+
+
+def check_together(names: tuple[str, ...], signatures: tuple) -> list[Any]:
+    """The `Operands.signatures` of the arguments of these names, which may stand in one call.
+
+    Raises
+    ------
+    TypeError
+        If they are of two libraries.
+    ValueError
+        If they lie on two devices, or elements on odd addresses of a GPU.
+    """
+    checked: list[Any] = [None if values is None else Signature(*values) for values in signatures]
+    input = checked[0]
+    for name, signature in zip(names, checked, strict=True):
+        if signature is None:
+            continue
+        library = signature.library
+        if library is not input.library and library.kind(signature.device) != input.library.kind(
+            input.device
+        ):
+            raise TypeError(
+                f"{name} is of {library.name} and input of {input.library.name}: the arrays of one call must "
+                "be of one library"
+            )
+        if signature.device != input.device:
+            raise ValueError(
+                f"{name} is on {signature.place} and input on {input.place}: nothing is moved between devices"
+            )
+        steps = extent(signature.shape, signature.strides, signature.dtype.itemsize)
+        if signature.device is not None and not steps.are_whole:
+            raise ValueError(_misaligned(name))
+    return checked
+
+
+def check_result(out: Signature | None, shape: tuple[int, ...], input: Signature) -> None:
+    """Refuse an `out` that cannot take a result of the batch shape `shape`."""
+    if out is None:
+        return
+    check_out(out, shape if len(input.shape) == 4 else shape[1:], input.dtype.name)
+    if not extent(out.shape, out.strides, out.dtype.itemsize).is_injective:
+        raise ValueError(f"out has elements that share memory: strides {out.strides}")
 
 
 class Result(NamedTuple):
@@ -124,18 +163,13 @@ def _view(library: Library, array: Any, name: str) -> View:
         view = library.view(array)
     except (TypeError, KeyError, AttributeError, BufferError, RuntimeError) as error:
         raise TypeError(f"{name} cannot be read: {error}") from error
-    if isinstance(view, DeviceArray) and not is_aligned(view):
-        raise ValueError(f"{name} has elements that do not lie on multiples of their size, which a GPU needs")
+    if type(view) is DeviceArray and view.pointer % view.dtype.itemsize:
+        raise ValueError(_misaligned(name))
     return view
 
 
-def _device(view: View) -> int | None:
-    """CUDA's ordinal, None for the CPU."""
-    return None if isinstance(view, np.ndarray) else view.device
-
-
-def _place(view: View) -> str:
-    return "the CPU" if isinstance(view, np.ndarray) else f"GPU {view.device}"
+def _misaligned(name: str) -> str:
+    return f"{name} has elements that do not lie on multiples of their size, which a GPU needs"
 
 
 def _batched(view: View) -> View:

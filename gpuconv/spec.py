@@ -7,12 +7,11 @@ touches memory: only shapes, dtypes and parameters are read. Nothing below here 
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gpuconv.parameters import LIMIT, Pads, Pair, as_flag, as_integer, as_pads, as_pair
-from gpuconv.remembered import remembered
 
 FLOAT_DTYPES = ("float32", "float64")
 PRECISIONS = ("tf32",)  # errors that the caller may allow, beside None: that of the dtype itself
@@ -68,8 +67,25 @@ class ConvSpec:
         precision: Any = None,
     ) -> "ConvSpec":
         """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
-        arrays = Shaped.of(input), Shaped.of(weight), None if bias is None else Shaped.of(bias)
-        return _conv_spec(arrays, stride, padding, dilation, groups, precision)
+        dtype = _float_dtype(input)
+        N, C, H, W = batched_shape(input)
+        if len(weight.shape) != 4:
+            raise ValueError(f"weight must have shape (K, C / groups, R, S), got {tuple(weight.shape)}")
+        K, C_group, R, S = weight.shape
+        if R < 1 or S < 1:
+            raise ValueError(f"weight must have a kernel of at least 1x1, got shape {tuple(weight.shape)}")
+        groups = as_integer(groups, "groups", least=1)
+        _check_groups(C, K, C_group, groups)
+        _same_dtype(weight, "weight", dtype)
+        if bias is not None:
+            _same_dtype(bias, "bias", dtype)
+            if tuple(bias.shape) != (K,):
+                raise ValueError(f"bias must have shape ({K},), one per output channel, got {bias.shape}")
+        stride = as_pair(stride, "stride", least=1)
+        dilation = as_pair(dilation, "dilation", least=1)
+        pads = as_pads(padding, (H, W), (R, S), stride, dilation)
+        _check_precision(precision)
+        return _made(cls, N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
@@ -168,9 +184,24 @@ class PoolSpec:
         return_indices: Any = False,
     ) -> "PoolSpec":
         """Check the arguments of a pool; raise ValueError or TypeError that names the wrong one."""
-        return _pool_spec(
-            Shaped.of(input), op, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad,
-            divisor_override, return_indices,
+        dtype = _float_dtype(input)
+        N, C, H, W = batched_shape(input)
+        R, S = as_pair(kernel_size, "kernel_size", least=1)
+        stride = (R, S) if stride is None else as_pair(stride, "stride", least=1)
+        dilation = as_pair(dilation, "dilation", least=1)
+        pads = as_pads(padding, (H, W), (R, S), stride, dilation)
+        _check_pool_pads(pads, padding, (R, S))
+        if divisor_override is not None:
+            divisor_override = as_integer(divisor_override, "divisor_override", least=1 - LIMIT)
+            if divisor_override == 0:
+                raise ValueError("divisor_override must not be 0")
+        return _made(
+            cls, op, N, C, H, W, R, S, pads, stride, dilation,
+            as_flag(ceil_mode, "ceil_mode"),
+            as_flag(count_include_pad, "count_include_pad"),
+            divisor_override,
+            as_flag(return_indices, "return_indices"),
+            dtype,
         )  # fmt: skip
 
     @property
@@ -207,65 +238,8 @@ def _complete(spec: Spec, ceil_mode: bool, *more: int) -> None:
         object.__setattr__(spec, name, value)
 
 
-class Shaped(NamedTuple):
-    """What a spec knows of an array."""
-
-    shape: tuple[int, ...]
-    dtype: Any
-
-    @classmethod
-    def of(cls, array: Any) -> "Shaped":
-        return cls(tuple(array.shape), array.dtype)
-
-
-@remembered
-def _conv_spec(arrays, stride, padding, dilation, groups, precision) -> ConvSpec:
-    input, weight, bias = arrays
-    dtype = _float_dtype(input)
-    N, C, H, W = batched_shape(input)
-    if len(weight.shape) != 4:
-        raise ValueError(f"weight must have shape (K, C / groups, R, S), got {weight.shape}")
-    K, C_group, R, S = weight.shape
-    if R < 1 or S < 1:
-        raise ValueError(f"weight must have a kernel of at least 1x1, got shape {weight.shape}")
-    groups = as_integer(groups, "groups", least=1)
-    _check_groups(C, K, C_group, groups)
-    _same_dtype(weight, "weight", dtype)
-    if bias is not None:
-        _same_dtype(bias, "bias", dtype)
-        if bias.shape != (K,):
-            raise ValueError(f"bias must have shape ({K},), one per output channel, got {bias.shape}")
-    stride = as_pair(stride, "stride", least=1)
-    dilation = as_pair(dilation, "dilation", least=1)
-    pads = as_pads(padding, (H, W), (R, S), stride, dilation)
-    _check_precision(precision)
-    return ConvSpec(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
-
-
-@remembered
-def _pool_spec(
-    input, op, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad, divisor_override,
-    return_indices,
-) -> PoolSpec:  # fmt: skip
-    dtype = _float_dtype(input)
-    N, C, H, W = batched_shape(input)
-    R, S = as_pair(kernel_size, "kernel_size", least=1)
-    stride = (R, S) if stride is None else as_pair(stride, "stride", least=1)
-    dilation = as_pair(dilation, "dilation", least=1)
-    pads = as_pads(padding, (H, W), (R, S), stride, dilation)
-    _check_pool_pads(pads, padding, (R, S))
-    if divisor_override is not None:
-        divisor_override = as_integer(divisor_override, "divisor_override", least=1 - LIMIT)
-        if divisor_override == 0:
-            raise ValueError("divisor_override must not be 0")
-    return PoolSpec(
-        op, N, C, H, W, R, S, pads, stride, dilation,
-        as_flag(ceil_mode, "ceil_mode"),
-        as_flag(count_include_pad, "count_include_pad"),
-        divisor_override,
-        as_flag(return_indices, "return_indices"),
-        dtype,
-    )  # fmt: skip
+# kind(*fields), or the equal spec made before: the fields are in their normal form by then
+_made: Any = functools.lru_cache(maxsize=1024)(lambda kind, *fields: kind(*fields))
 
 
 def batched_shape(input: Any) -> tuple[int, int, int, int]:

@@ -66,7 +66,6 @@ def torch_call(spec: Spec, arrays: tuple[Any, ...]) -> Call | None:
     import torch
     from torch.nn import functional
 
-    torch.set_grad_enabled(False)
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False
     x, *weight = (torch.from_dlpack(array) for array in arrays)

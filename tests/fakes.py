@@ -49,9 +49,12 @@ class DLPack:
 class FakeCuPyArray:
     def __init__(self, host, device=0):
         self.host, self.device = host, SimpleNamespace(id=device)
-        self.data = SimpleNamespace(ptr=host.ctypes.data)
+        self.data = SimpleNamespace(ptr=host.ctypes.data, device_id=device)
         self.shape, self.strides, self.dtype = host.shape, host.strides, host.dtype
-        self.__cuda_array_interface__ = CudaInterface(host, device).__cuda_array_interface__
+
+    @property
+    def __cuda_array_interface__(self):
+        return CudaInterface(self.host, self.device.id).__cuda_array_interface__
 
     def fill(self, value):
         self.host.fill(value)
@@ -90,7 +93,7 @@ def cupy_module() -> ModuleType:
 
 
 class FakeNumbaArray(CudaInterface):
-    pass
+    __cuda_array_interface__ = None  # its class says that its arrays have one
 
 
 FakeNumbaArray.__module__ = "numba.cuda.cudadrv.devicearray"

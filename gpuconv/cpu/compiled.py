@@ -67,7 +67,7 @@ class Kernel:
         return dispatcher
 
     def _compile(self, dtype: str) -> Callable[..., None]:
-        if numba.config.DISABLE_JIT:
+        if getattr(numba.config, "DISABLE_JIT", 0):
             raise RuntimeError("NUMBA_DISABLE_JIT is set, and the CPU engine runs only when it is compiled")
         dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **OPTIONS)(self.function)
         try:
