@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuconv import algorithm as algorithms
-from gpuconv.operands import Operands, check_result, check_together
-from gpuconv.remembered import remembered
-from gpuconv.spec import ConvSpec, PoolSpec, Spec, refuse_unbuilt
+from gpuconv.calls import prepare_avg_pool2d, prepare_conv2d, prepare_max_pool2d
+from gpuconv.operands import Operands
+from gpuconv.spec import ConvSpec, Spec
 
 Array = Any
 
@@ -84,7 +84,7 @@ def conv2d(
     >>> gpuconv.conv2d(x, w, stride=2, padding="same").shape
     (1, 1, 2, 2)
     """
-    operands, spec = _prepare_conv2d(
+    operands, spec = prepare_conv2d(
         input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision,
         out,
     )  # fmt: skip
@@ -148,7 +148,7 @@ def max_pool2d(
     >>> gpuconv.max_pool2d(x, 3, return_indices=True)[1]
     array([[[[10]]]])
     """
-    operands, spec = _prepare_max_pool2d(
+    operands, spec = prepare_max_pool2d(
         input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, out
     )
     backend = operands.backend
@@ -203,7 +203,7 @@ def avg_pool2d(
     array([[[[2., 3.],
              [5., 6.]]]])
     """
-    operands, spec = _prepare_avg_pool2d(
+    operands, spec = prepare_avg_pool2d(
         input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out
     )
     backend = operands.backend
@@ -267,60 +267,8 @@ def _prepare(function, *arguments, **keywords) -> tuple[Operands, Spec, str | No
     return operands, spec, name
 
 
-def _prepare_conv2d(
-    input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision, out
-) -> tuple[Operands, ConvSpec]:  # fmt: skip
-    operands = Operands(input=input, weight=weight, bias=bias, out=out)
-    return operands, _conv_spec(
-        operands.signatures, stride, padding, dilation, groups, padding_mode, activation, residual, precision
-    )
-
-
-@remembered
-def _conv_spec(
-    signatures, stride, padding, dilation, groups, padding_mode, activation, residual, precision
-) -> ConvSpec:
-    refuse_unbuilt(
-        padding_mode=(padding_mode, "zeros"),
-        activation=(activation, None),
-        residual=(residual, None),
-    )
-    input, weight, bias, out = check_together(("input", "weight", "bias", "out"), signatures)
-    spec = ConvSpec.from_arrays(input, weight, bias, stride, padding, dilation, groups, precision)
-    check_result(out, spec.out_shape, input)
-    return spec
-
-
-def _prepare_max_pool2d(
-    input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, out
-) -> tuple[Operands, PoolSpec]:  # fmt: skip
-    operands = Operands(input=input, out=out)
-    return operands, _pool_spec(
-        operands.signatures, "max", kernel_size, stride, padding, dilation, ceil_mode, True, None,
-        return_indices,
-    )  # fmt: skip
-
-
-def _prepare_avg_pool2d(
-    input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out
-) -> tuple[Operands, PoolSpec]:  # fmt: skip
-    operands = Operands(input=input, out=out)
-    return operands, _pool_spec(
-        operands.signatures, "avg", kernel_size, stride, padding, 1, ceil_mode, count_include_pad,
-        divisor_override, False,
-    )  # fmt: skip
-
-
-@remembered
-def _pool_spec(signatures, op, *parameters) -> PoolSpec:
-    input, out = check_together(("input", "out"), signatures)
-    spec = PoolSpec.from_arrays(op, input, *parameters)
-    check_result(out, spec.out_shape, input)
-    return spec
-
-
 _PREPARATIONS: dict[Callable[..., Any], Callable[..., tuple[Operands, Spec]]] = {
-    conv2d: _prepare_conv2d,
-    max_pool2d: _prepare_max_pool2d,
-    avg_pool2d: _prepare_avg_pool2d,
+    conv2d: prepare_conv2d,
+    max_pool2d: prepare_max_pool2d,
+    avg_pool2d: prepare_avg_pool2d,
 }
