@@ -204,8 +204,7 @@ _BY_MODULE: dict[str, Library] = {
 def library_of(array: Any, name: str) -> Library:
     """The library that `array`, the argument called `name`, belongs to; TypeError if it is no array."""
     kind = type(array)
-    named = _named(kind)  # type: ignore[arg-type]
-    if named is not None:
+    if (named := _named(kind)) is not None:  # type: ignore[arg-type]
         return named
     if not isinstance(array, np.ndarray | np.generic | type):  # a class has the attributes of its arrays
         if _offers(array, "__cuda_array_interface__"):

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuconv.arrays import GPU_ENGINE_HINT, NUMPY, DeviceArray, Library, View, library_of
+from gpuconv.arrays import GPU_ENGINE_HINT, NUMPY, Library, View, library_of
 from gpuconv.memory import extent, overlap
 from gpuconv.spec import check_out
 
 OPTIONAL = ("bias", "out")  # where None means that there is none
+UNREADABLE = TypeError, KeyError, AttributeError, BufferError, RuntimeError  # that a foreign array may raise
 
 
 class Signature(NamedTuple):
@@ -51,11 +52,17 @@ class Operands:
                 signatures.append(None)
                 continue
             library = library_of(array, name)
-            self.views[name] = view = _view(library, array, name)
-            if type(view) is DeviceArray:
-                signatures.append((library, *view[1:5]))
-            else:
+            try:
+                view = library.view(array)
+            except UNREADABLE as error:
+                raise TypeError(f"{name} cannot be read: {error}") from error
+            if isinstance(view, np.ndarray):
                 signatures.append((library, view.shape, view.strides, view.dtype, None))
+            else:
+                if view.pointer % view.dtype.itemsize:
+                    raise ValueError(_misaligned(name))
+                signatures.append((library, *view[1:5]))
+            self.views[name] = view
         self.signatures = tuple(signatures)
         self.library: Library = signatures[0][0]
 
@@ -154,18 +161,6 @@ def _cuda() -> ModuleType:
         raise ImportError(
             f"input is on a GPU, and the GPU engine cannot be loaded ({error}): {GPU_ENGINE_HINT}"
         ) from error
-
-
-def _view(library: Library, array: Any, name: str) -> View:
-    if library is NUMPY:
-        return library.view(array)
-    try:
-        view = library.view(array)
-    except (TypeError, KeyError, AttributeError, BufferError, RuntimeError) as error:
-        raise TypeError(f"{name} cannot be read: {error}") from error
-    if type(view) is DeviceArray and view.pointer % view.dtype.itemsize:
-        raise ValueError(_misaligned(name))
-    return view
 
 
 def _misaligned(name: str) -> str:

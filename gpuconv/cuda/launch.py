@@ -6,12 +6,10 @@ its argument buffer and the kernel is queued on the stream of the output, withou
 an allocation, so that CUDA graphs can capture it.
 """
 
-import contextlib
 import ctypes
 import functools
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,45 +63,47 @@ class Launch:
     _lock: Any = field(default_factory=threading.Lock)
     _values: Any = None
     _addresses: Any = None
+    _parameters: int = 0
 
     def start(self, output: DeviceArray, *arrays: DeviceArray | None) -> None:
         """Queue the kernel with `arrays` as its pointers, None for a null one, on the stream of `output`."""
         if self.blocks == 0:
             return
+        stream = output.stream
         with current(output.device):
             for array in arrays:
-                if array is not None and array.stream != output.stream:
-                    wait_for(array.stream, output.stream)
+                if array is not None and array.stream != stream:
+                    wait_for(array.stream, stream)
             function = self._functions.get(output.device) or self._load(output.device)
             with self._lock:  # the driver has copied the arguments when it returns
-                if self._values is None:
-                    self._make_buffer(len(arrays))
+                values = self._values or self._make_buffer(len(arrays))
                 for i, array in enumerate(arrays):
-                    self._values[i] = 0 if array is None else array.pointer
-                check(
-                    driver.cuLaunchKernel(
-                        function, self.blocks, 1, 1, self.kernel.threads, 1, 1, self.shared_bytes,
-                        output.stream, ctypes.addressof(self._addresses), 0,
-                    )
+                    values[i] = 0 if array is None else array.pointer
+                status = driver.cuLaunchKernel(
+                    function, self.blocks, 1, 1, self.kernel.threads, 1, 1, self.shared_bytes, stream,
+                    self._parameters, 0,
                 )  # fmt: skip
+            check(status)
 
     def _load(self, device: int) -> Any:
         function = loaded(self.kernel, device)
         self._functions[device] = function
         return function
 
-    def _make_buffer(self, pointers: int) -> None:
+    def _make_buffer(self, pointers: int) -> Any:
         """One 8-byte slot per argument (a 4-byte one is read from its low half), and the slots' addresses."""
         count = pointers + len(self.scalars)
         self._values = (ctypes.c_uint64 * count)(*[0] * pointers, *self.scalars)
         base = ctypes.addressof(self._values)
         self._addresses = (ctypes.c_void_p * count)(*[base + 8 * i for i in range(count)])
+        self._parameters = ctypes.addressof(self._addresses)
+        return self._values
 
 
 def check(result: tuple) -> Any:
     """The value of a driver call, or a RuntimeError with CUDA's own name and text for what went wrong."""
     error, *values = result
-    if error != driver.CUresult.CUDA_SUCCESS:
+    if error:
         _, name = driver.cuGetErrorName(error)
         _, text = driver.cuGetErrorString(error)
         raise RuntimeError(f"CUDA: {(name or b'unknown').decode()}: {(text or b'').decode()}")
@@ -158,18 +158,22 @@ def primary_context(ordinal: int) -> Any:
     return check(driver.cuDevicePrimaryCtxRetain(check(driver.cuDeviceGet(ordinal))))
 
 
-@contextlib.contextmanager
-def current(ordinal: int) -> Iterator[None]:
+class current:
     """Make a device's primary context current, and restore what was current before."""
-    context = primary_context(ordinal)
-    if int(check(driver.cuCtxGetCurrent())) == int(context):
-        yield
-        return
-    check(driver.cuCtxPushCurrent(context))
-    try:
-        yield
-    finally:
-        check(driver.cuCtxPopCurrent())
+
+    __slots__ = ("_context", "_is_pushed")
+
+    def __init__(self, ordinal: int) -> None:
+        self._context = primary_context(ordinal)
+
+    def __enter__(self) -> None:
+        self._is_pushed = int(check(driver.cuCtxGetCurrent())) != int(self._context)
+        if self._is_pushed:
+            check(driver.cuCtxPushCurrent(self._context))
+
+    def __exit__(self, *error: object) -> None:
+        if self._is_pushed:
+            check(driver.cuCtxPopCurrent())
 
 
 def loaded(kernel: Kernel, ordinal: int) -> Any:
