@@ -16,6 +16,7 @@ from gpuconv.cpu import (
     pool_direct,
     pool_global,
     pool_separable,
+    pool_small,
 )
 from gpuconv.cpu.compiled import Kernel
 from gpuconv.cpu.workspace import call
@@ -40,6 +41,8 @@ KERNELS: tuple[Kernel, ...] = (
     pool_global.avg_planes,
     pool_separable.max_windows,
     pool_separable.avg_windows,
+    pool_small.max_rows,
+    pool_small.avg_rows,
     pool_direct.max_rows,
     pool_direct.avg_rows,
 )

@@ -233,20 +233,12 @@ def join_lines(
     width = lanes(place)
     rest, full = count % width, count - count % width
     outer, inner_count, i_outer, i_step, q_outer, q_step = order(lines, count // width, width)
-    if stride == 1:
-        for o in range(outer):
-            for k in range(inner_count):
-                i, q = o * i_outer + k * i_step, o * q_outer + k * q_step
-                prefetch_to_write(place, i * pitch + q + PREFETCH)
-                total = window(a, b, c, i * step + q, S, stride, divisors)
-                store(place, i * pitch + q, divided(total, divisors, row_divisors, q, i))
-    else:
-        for o in range(outer):
-            for k in range(inner_count):
-                i, q = o * i_outer + k * i_step, o * q_outer + k * q_step
-                prefetch_to_write(place, i * pitch + q + PREFETCH)
-                total = window(a, b, c, i * step + q * stride, S, stride, divisors)
-                store(place, i * pitch + q, divided(total, divisors, row_divisors, q, i))
+    for o in range(outer):
+        for k in range(inner_count):
+            i, q = o * i_outer + k * i_step, o * q_outer + k * q_step
+            prefetch_to_write(place, i * pitch + q + PREFETCH)
+            total = window(a, b, c, i * step + q * stride, S, stride, divisors)
+            store(place, i * pitch + q, divided(total, divisors, row_divisors, q, i))
     if rest > 0:
         for i in range(lines):
             total = window(a, b, c, i * step + full * stride, S, stride, divisors)
@@ -269,10 +261,10 @@ def every(place, at, stride):
 
 @inlined
 def divided(total, divisors, row_divisors, q, i):
-    """A mean from a sum; a maximum as it is."""
+    """A mean from a sum, where no zero is negative; a maximum as it is."""
     if divisors is None:
         return total
-    return total / (load(pointer(divisors, 0), q) * splat(row_divisors[i]))
+    return (total + splat(divisors.dtype.type(0))) / (load(pointer(divisors, 0), q) * splat(row_divisors[i]))
 
 
 @inner
@@ -280,4 +272,4 @@ def pick_line(result, p, line, at, stride, divisors, row_divisor):
     """result[p, q] = line[at + q stride]: windows that are complete."""
     for q in range(result.shape[1]):
         value = line[at + q * stride]
-        result[p, q] = value if divisors is None else value / (divisors[q] * row_divisor)
+        result[p, q] = value if divisors is None else (value + 0) / (divisors[q] * row_divisor)

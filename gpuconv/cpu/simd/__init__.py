@@ -11,9 +11,9 @@ accumulators in registers. So kernels say themselves:
     store(p, at, v)                 and store_part(p, at, v, count): the first `count` lanes only
     splat(scalar)                   the vector of equal lanes
     fma(a, b, c)                    a * b + c; also a + b, a - b, a * b, a / b
-    greatest(a, b), least(a, b)     NaN where either is
+    greatest(a, b)                  NaN where either is
     even(a, b), odd(a, b)           elements 0, 2, .. and 1, 3, .. of a and b put end to end
-    low(a, b), high(a, b)           the first and the second half of a0 b0 a1 b1 ..
+    from_one(a, b), from_last(a, b) of a and b put end to end, n elements from a1 on, or from the last of a
     has_nan(v)                      whether any lane is NaN
     apart()                         keeps the loops of a function out of its callers
     claim(counter)                  the next task, shared among threads
@@ -38,15 +38,14 @@ from gpuconv.cpu.simd.vectors import (
     claim,
     even,
     fma,
+    from_last,
+    from_one,
     greatest,
     has_nan,
-    high,
     lanes,
-    least,
     load,
     load_between,
     load_part,
-    low,
     odd,
     pointer,
     pointer_after,
@@ -59,7 +58,7 @@ from gpuconv.cpu.simd.vectors import (
 
 __all__ = [
     "LANES", "ROWS", "TILE", "VECTORS", "Tile", "Vector", "apart", "claim", "description", "even", "fma",
-    "greatest", "has_nan", "high", "lanes", "least", "load", "load_between", "load_part", "low", "odd",
-    "pointer", "pointer_after", "prefetch", "prefetch_to_write", "splat", "store", "store_part", "tile_of",
-    "tile_product",
+    "from_last", "from_one", "greatest", "has_nan", "lanes", "load", "load_between",
+    "load_part", "odd", "pointer", "pointer_after", "prefetch", "prefetch_to_write",
+    "splat", "store", "store_part", "tile_of", "tile_product",
 ]  # fmt: skip

@@ -291,9 +291,9 @@ def _binary(emit):
     return function
 
 
-def _extreme(name):
+def _greatest(builder, a, b):
     """NaN where a or b is NaN; either of two zeros will do, which spares x86 half of the instructions."""
-    return lambda builder, a, b: emit_call(builder, name, a.type, a, b, flags=("nsz",))
+    return emit_call(builder, "maximum", a.type, a, b, flags=("nsz",))
 
 
 def _lanes(element):
@@ -303,12 +303,9 @@ def _lanes(element):
     )
 
 
-greatest, least = _binary(_extreme("maximum")), _binary(_extreme("minimum"))
+greatest = _binary(_greatest)
 even, odd = _binary(_lanes(lambda i, n: 2 * i)), _binary(_lanes(lambda i, n: 2 * i + 1))
-low, high = (
-    _binary(_lanes(lambda i, n: i // 2 + i % 2 * n)),
-    _binary(_lanes(lambda i, n: (i + n) // 2 + i % 2 * n)),
-)
+from_one, from_last = _binary(_lanes(lambda i, n: i + 1)), _binary(_lanes(lambda i, n: i + n - 1))
 
 
 def _operator(symbol, emit):
