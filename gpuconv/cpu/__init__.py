@@ -8,7 +8,9 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.cpu import (
+    conv_batch,
     conv_depthwise,
+    conv_depthwise_channels,
     conv_direct,
     conv_implicit_gemm,
     conv_small,
@@ -23,7 +25,9 @@ from gpuconv.cpu.workspace import call
 from gpuconv.spec import ConvSpec, PoolSpec
 
 CONVOLUTIONS: tuple[Algorithm, ...] = (
+    conv_depthwise_channels.ALGORITHM,
     conv_depthwise.ALGORITHM,
+    conv_batch.ALGORITHM,
     conv_small.ALGORITHM,
     conv_winograd.ALGORITHM,
     conv_implicit_gemm.ALGORITHM,
@@ -33,6 +37,8 @@ POOLS: tuple[Algorithm, ...] = (pool_global.ALGORITHM, pool_separable.ALGORITHM,
 KERNELS: tuple[Kernel, ...] = (
     conv_depthwise.slide_over_images,
     conv_depthwise.slide_over_bands,
+    conv_depthwise_channels.slide_over_channels,
+    conv_batch.multiply_items,
     conv_small.multiply_bands,
     *conv_winograd.KERNELS,
     conv_implicit_gemm.multiply_panels,

@@ -32,16 +32,16 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.compiled import kernel, source, target, workspace
-from gpuconv.cpu.layout import in_rows
+from gpuconv.cpu.compiled import TASKS, kernel, source, target, workspace
+from gpuconv.cpu.layout import contiguous, in_rows
 from gpuconv.cpu.simd import LANES, TILE, claim, lanes, pointer, pointer_after
 from gpuconv.cpu.simd.stream import STREAM_VECTORS, STREAMED, stream_windows
 from gpuconv.cpu.simd.window import WINDOW_ROWS, WINDOW_TAPS, WINDOW_VECTORS, window_product
-from gpuconv.cpu.window import COLUMNS, Bands, cut, even_share, load_band
+from gpuconv.cpu.window import COLUMNS, Bands, block_of, cut, even_share, load_band
 from gpuconv.cpu.workspace import reserve
 from gpuconv.spec import ConvSpec
 from gpuconv.threads import get_num_threads, share
-from gpuconv.workspace import workspace_limit
+from gpuconv.workspace import beyond_limit
 
 PRODUCTS = 128  # that are summed before the sum is added to y
 TASK_WORK = 200_000  # multiply-adds of a task, about 2 microseconds: claiming one must cost little beside it
@@ -54,12 +54,12 @@ _numbers, _pair, _table = numba.int64, numba.types.UniTuple(numba.int64, 2), wor
 
 def _signature_of_images(scalar):
     arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
-    return (*arrays, _numbers, *[_pair] * 5, workspace(scalar), _table, _numbers, _numbers)
+    return (*arrays, _numbers, *[_pair] * 5, workspace(scalar), _numbers, *TASKS)
 
 
 @kernel(_signature_of_images)
 def slide_over_images(
-    x, w, bias, y, kind, corner, stride, dilation, block, ahead, zeros, counter, c_blocks, tasks
+    x, w, bias, y, kind, corner, stride, dilation, block, ahead, zeros, c_blocks, counter, tasks
 ):
     """One task is block[0] channels of an image, and block[1] rows of their outputs."""
     C, H, W = x.shape[1:]
@@ -97,15 +97,14 @@ def slide_over_images(
 
 def _signature_of_bands(scalar):
     arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
-    tables = _table, _table, _table
     buffers = workspace(scalar), workspace(scalar)
-    return (*arrays, *[_pair] * 5, *tables, _numbers, _pair, *buffers, _table, _numbers)
+    return (*arrays, *[_pair] * 5, *[_table] * 3, _numbers, _pair, numba.boolean, *buffers, *TASKS)
 
 
 @kernel(_signature_of_bands)
 def slide_over_bands(
-    x, w, bias, y, corner, stride, dilation, steps, block, groups, ends, offsets, width, pitches, band, tile,
-    counter, tasks,
+    x, w, bias, y, corner, stride, dilation, steps, block, groups, ends, offsets, width, pitches, direct,
+    band, tile, counter, tasks,
 ):  # fmt: skip
     """One task is one band of one channel: block[0] x block[1] outputs of each of its output channels."""
     C = x.shape[1]
@@ -114,19 +113,13 @@ def slide_over_bands(
     K_group = K // C
     spread, w_rows = steps
     pitch, plane = pitches
-    p_blocks, q_blocks = -(-P // block[0]), -(-Q // block[1])
     y_row = y.strides[2] // y.itemsize
-    direct = y.strides[3] == y.itemsize and y_row * y.itemsize == y.strides[2]
 
     while True:
-        task = claim(counter)  # = ((n * C + c) * p_blocks + p_block) * q_blocks + q_block
+        task = claim(counter)
         if task >= tasks:
             break
-        rest, q = task // q_blocks, task % q_blocks * block[1]
-        rest, p = rest // p_blocks, rest % p_blocks * block[0]
-        n, c = rest // C, rest % C
-        rows, columns = min(block[0], P - p), min(block[1], Q - q)
-
+        n, c, p, q, rows, columns = block_of(task, C, block, P, Q)
         seen = (rows - 1) * stride[0] + (R - 1) * dilation[0] + 1
         h, v = p * stride[0] - corner[0], q * stride[1] - corner[1]
         load_band(band, 0, x[n, c], h, v, seen, width, stride, pitch, plane)
@@ -190,30 +183,27 @@ def unsupported(spec: ConvSpec) -> str | None:
         return f"it takes one input channel per group, not {spec.C_group}"
     bands = bands_of(spec)
     needed = (bands.size + bands.P * bands.pitch) * spec.itemsize
-    if needed > workspace_limit():
-        return f"its workspace of {needed} bytes exceeds the limit of {workspace_limit()}"
-    return None
+    return beyond_limit(needed)
 
 
 def worth(spec: ConvSpec) -> bool:
-    # Other algorithms fill their tiles with channels, of which there is one here. torch's time / this one's,
-    # on one core of AMD Zen 5, float32, N 8: MobileNetV2's layers 1.2 (3x3 960@7) to 4.2 (144@56), geometric
-    # mean 2.7; 5x5 0.85 (1152@7) to 2.9 (144@56/2); 7x7 0.55 (768@7) to 1.7 (96@56). Also with many output
-    # channels: 1->4 3x3 @28 N 64 4.0 (conv_small 2.8), 1->64 3x3 @512 1.6 (2.0).
+    # Other algorithms fill their tiles with channels, of which there is one here. PyTorch 2.13's time / this
+    # one's, on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, N 8: 3x3 1.4 (256@20) to 5.0
+    # (144@56); 5x5 1.4 (672@14) to 3.1 (144@56/2); 7x7 1.5 (96@56); those that conv_depthwise_channels takes
+    # before it 0.5 to 1.2. Also with many output channels: 1->4 3x3 @28 N 64 4.0 (conv_small 2.8), 1->64 3x3
+    # @512 1.6 (2.0).
     return True
 
 
 def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    if bias is None:
-        bias = np.zeros(spec.K, spec.dtype)
-    w, bias = np.ascontiguousarray(w), np.ascontiguousarray(bias)
-    if _streams(spec) and in_rows(x) and in_rows(y):
+    w, bias = contiguous(w, bias)
+    if slides_over_images(spec) and in_rows(x) and in_rows(y):
         _run_on_images(spec, STREAMED.index((spec.R, spec.S, spec.stride[0])), x, w, bias, y)
     else:
         _run_on_bands(spec, x, w, bias, y)
 
 
-def _streams(spec: ConvSpec) -> bool:
+def slides_over_images(spec: ConvSpec) -> bool:
     """Is it a window for `stream_windows`? It reads borders under masks, which some CPUs lack."""
     alike = spec.stride[0] == spec.stride[1] and (spec.stride[0] == 1 or spec.dilation == (1, 1))
     wide = spec.R == 7 and spec.Q > COLUMNS  # 7x7 on one 2048x2048 image takes 4.3 ms so, and 3.7 on bands
@@ -251,7 +241,7 @@ def _run_on_images(
         zeros.fill(0)
         compiled(
             x, w, bias, y, kind, (top, left), spec.stride, spec.dilation, (planes, rows), ahead, zeros,
-            counter, c_blocks, tasks,
+            c_blocks, counter, tasks,
         )  # fmt: skip
 
     share(compute, tasks, work)
@@ -260,15 +250,14 @@ def _run_on_images(
 def _run_on_bands(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
     bands, steps = bands_of(spec), steps_of(spec)
     groups, ends, offsets = tables_of(spec)
-    tasks = spec.N * spec.C * -(-spec.P // bands.P) * -(-spec.Q // bands.Q)
-    compiled = slide_over_bands[spec.dtype]
+    compiled, tasks, direct = slide_over_bands[spec.dtype], bands.tasks(spec), in_rows(y)
     (top, _), (left, _) = spec.pads
 
     def compute(counter: np.ndarray) -> None:
         band, tile = reserve("conv_depthwise", spec.dtype, bands.size, bands.P * bands.pitch)
         compiled(
             x, w, bias, y, (top, left), spec.stride, spec.dilation, steps, (bands.P, bands.Q), groups, ends,
-            offsets, bands.width, (bands.pitch, bands.plane), band, tile, counter, tasks,
+            offsets, bands.width, (bands.pitch, bands.plane), direct, band, tile, counter, tasks,
         )  # fmt: skip
 
     share(compute, tasks, spec.flops // 2)
@@ -276,5 +265,6 @@ def _run_on_bands(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray
 
 ALGORITHM = Algorithm(
     "conv_depthwise", unsupported, worth, run,
-    fast_for="one input channel a group: 1.3 to 4 times as fast as PyTorch on one core",
+    fast_for="one input channel a group: 1 to 5 times as fast as PyTorch 2.13 on one core (AMD Zen 5, "
+    "November 2026)",
 )  # fmt: skip

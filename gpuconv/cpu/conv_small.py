@@ -21,41 +21,32 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.compiled import kernel, source, target, workspace
+from gpuconv.cpu.compiled import TASKS, kernel, source, target, workspace
+from gpuconv.cpu.layout import contiguous, in_rows
 from gpuconv.cpu.simd import LANES, ROWS, VECTORS, claim, lanes, pointer
 from gpuconv.cpu.simd.gather import gathered_product
-from gpuconv.cpu.window import Bands, cut, load_band
+from gpuconv.cpu.window import Bands, block_of, cut, load_band
 from gpuconv.cpu.workspace import reserve
 from gpuconv.spec import ConvSpec
 from gpuconv.threads import share
-from gpuconv.workspace import workspace_limit
+from gpuconv.workspace import beyond_limit
 
 DEPTH = 160  # products that are summed before the sum is added to y
 
 
 def _signature(scalar):
-    numbers = numba.int64
+    numbers, buffer = numba.int64, workspace(scalar)
     pair, table = numba.types.UniTuple(numbers, 2), workspace(numbers)
     arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
     return (
-        *arrays,
-        *[pair] * 4,
-        table,
-        numbers,
-        pair,
-        numbers,
-        workspace(scalar),
-        workspace(scalar),
-        table,
-        table,
-        numbers,
-    )
+        *arrays, *[pair] * 4, table, numbers, pair, numbers, numba.boolean, buffer, buffer, table, *TASKS,
+    )  # fmt: skip
 
 
 @kernel(_signature)
 def multiply_bands(
-    x, w, bias, y, corner, stride, dilation, block, offsets, width, pitches, groups, band, tile, places,
-    counter, tasks
+    x, w, bias, y, corner, stride, dilation, block, offsets, width, pitches, groups, direct, band, tile,
+    places, counter, tasks
 ):  # fmt: skip
     C_group, R, S = w.shape[1:]
     K, P, Q = y.shape[1:]
@@ -64,23 +55,13 @@ def multiply_bands(
     channel = stride[0] * stride[1] * plane
     depth = C_group * R * S
     L = lanes(band)
-    p_blocks, q_blocks = -(-P // block[0]), -(-Q // block[1])
     y_row, y_plane = y.strides[2] // y.itemsize, y.strides[1] // y.itemsize
-    direct = (
-        y.strides[3] == y.itemsize
-        and y_row * y.itemsize == y.strides[2]
-        and y_plane * y.itemsize == y.strides[1]
-    )
 
     while True:
-        task = claim(counter)  # = ((n * groups + g) * p_blocks + p_block) * q_blocks + q_block
+        task = claim(counter)
         if task >= tasks:
             break
-        rest, q = task // q_blocks, task % q_blocks * block[1]
-        rest, p = rest // p_blocks, rest % p_blocks * block[0]
-        n, g = rest // groups, rest % groups
-        rows, columns = min(block[0], P - p), min(block[1], Q - q)
-
+        n, g, p, q, rows, columns = block_of(task, groups, block, P, Q)
         seen = (rows - 1) * stride[0] + (R - 1) * dilation[0] + 1
         h, v = p * stride[0] - corner[0], q * stride[1] - corner[1]
         for c in range(C_group):
@@ -143,28 +124,24 @@ def _sizes(spec: ConvSpec) -> tuple[int, int, int]:
 def unsupported(spec: ConvSpec) -> str | None:
     band, tile, table = _sizes(spec)
     needed = (band + tile) * spec.itemsize + 8 * (table + spec.C_group * spec.R * spec.S)
-    if needed > workspace_limit():
-        return f"its workspace of {needed} bytes exceeds the limit of {workspace_limit()}"
-    return None
+    return beyond_limit(needed)
 
 
 def worth(spec: ConvSpec) -> bool:
-    # ms on one core of AMD Zen 5, float32, of torch / this / conv_implicit_gemm: 3->64 7x7/2 @224 N 8 11.2 /
-    # 9.8 / 14.5; 3->32 3x3/2 @224 N 8 1.93 / 1.39 / 3.18; 3->64 3x3 @224 1.80 / 0.84 / 1.36; 3->1 5x5 @512
-    # 3.3 / 0.8 / 7.2; 6->16 5x5 @14 N 64 0.19 / 0.31 / 0.47; 16->16 3x3 @56 N 8 0.84 / 0.78 / 0.90. Not so
-    # with more channels: 4->64 3x3 @56 N 8 0.76 / 0.90 / 0.84; 16->64 2.5 / 3.2 / 2.5; nor where rows are
-    # short, each a vector at least: 16->120 5x5 @5 N 64 0.28 / 1.68 / 0.10.
+    # ms on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, of PyTorch 2.13 / this /
+    # conv_implicit_gemm: 3->64 7x7/2 @224 N 8 11.2 / 9.8 / 14.5; 3->32 3x3/2 @224 N 8 1.93 / 1.39 / 3.18;
+    # 3->64 3x3 @224 1.80 / 0.84 / 1.36; 3->1 5x5 @512 3.4 / 0.6 / 7.2; 3->96 11x11/4 @224 1.03 / 1.33 / 2.7;
+    # 16->16 3x3 @56 0.11 / 0.10 / 0.12. Not so with more channels: 16->64 3x3 @56 N 8 2.5 / 3.2 / 2.5; nor
+    # where rows are short, each a vector at least: 16->120 5x5 @5 N 64 0.28 / 1.68 / 0.10. conv_batch, which
+    # comes first, is faster for small images in batches.
     few = spec.C_group <= 3 or max(spec.C_group, spec.K_group) <= 16
     return few and spec.R * spec.S > 1 and LANES[spec.dtype] < 2 * spec.Q
 
 
 def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    if bias is None:
-        bias = np.zeros(spec.K, spec.dtype)
-    w, bias = np.ascontiguousarray(w), np.ascontiguousarray(bias)
+    w, bias = contiguous(w, bias)
     bands, offsets = bands_of(spec), offsets_of(spec)
-    tasks = spec.N * spec.groups * -(-spec.P // bands.P) * -(-spec.Q // bands.Q)
-    compiled = multiply_bands[spec.dtype]
+    compiled, tasks, direct = multiply_bands[spec.dtype], bands.tasks(spec), in_rows(y)
     (top, _), (left, _) = spec.pads
     band_size, tile_size, table_size = _sizes(spec)
 
@@ -173,7 +150,7 @@ def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y
         (places,) = reserve("conv_small places", "int64", table_size)
         compiled(
             x, w, bias, y, (top, left), spec.stride, spec.dilation, (bands.P, bands.Q), offsets, bands.width,
-            (bands.pitch, bands.plane), spec.groups, band, tile, places, counter, tasks,
+            (bands.pitch, bands.plane), spec.groups, direct, band, tile, places, counter, tasks,
         )  # fmt: skip
 
     share(compute, tasks, spec.flops // 2)
@@ -181,5 +158,6 @@ def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y
 
 ALGORITHM = Algorithm(
     "conv_small", unsupported, worth, run,
-    fast_for="few input channels: 1.1 to 2.5 times as fast as PyTorch on one core",
+    fast_for="few input channels: 0.8 to 5 times as fast as PyTorch 2.13 on one core (AMD Zen 5, November "
+    "2026)",
 )  # fmt: skip

@@ -31,9 +31,7 @@ from gpuconv.cpu.simd import (
 )  # fmt: skip
 from gpuconv.spec import ConvSpec
 
-BAND_BYTES = (
-    24 << 10
-)  # of a band: half of the smallest first-level cache in use, and a few images in a larger one
+BAND_BYTES = 24 << 10  # half of the smallest first-level cache, and a few images in a larger one
 COLUMNS = 256  # of outputs, beyond which an image is cut
 
 
@@ -58,6 +56,10 @@ class Bands:
     pitch: int
     plane: int
     size: int
+
+    def tasks(self, spec: ConvSpec) -> int:
+        """Blocks of all images and groups (see `block_of`)."""
+        return spec.N * spec.groups * -(-spec.P // self.P) * -(-spec.Q // self.Q)
 
     def row(self, spec: ConvSpec, r: int) -> int:
         """Where tap r of the kernel's rows finds its first element."""
@@ -90,6 +92,18 @@ def even_share(extent: int, most: int, step: int) -> int:
     """A multiple of step near `most`, such that the pieces of `extent` are about equal; at most extent."""
     pieces = -(-extent // max(step, most // step * step))
     return min(extent, -(-extent // (pieces * step)) * step)
+
+
+@merged
+def block_of(task, groups, block, P, Q):
+    """(n, g, p, q, rows, columns) of task = ((n * groups + g) * p_blocks + p_block) * q_blocks + q_block.
+
+    A block has block[0] x block[1] outputs from (p, q) on, or as many as there are.
+    """
+    p_blocks, q_blocks = -(-P // block[0]), -(-Q // block[1])
+    rest, q = task // q_blocks, task % q_blocks * block[1]
+    rest, p = rest // p_blocks, rest % p_blocks * block[0]
+    return rest // groups, rest % groups, p, q, min(block[0], P - p), min(block[1], Q - q)
 
 
 @merged

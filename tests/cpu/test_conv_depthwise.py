@@ -107,7 +107,8 @@ def test_the_groups_hold_every_tap_once():
 )  # fmt: skip
 def test_what_slides_over_images(change, streams):
     parameters = {"N": 1, "C": 2, "H": 20, "W": 20, "K": 2, "R": 3, "S": 3, "groups": 2}
-    assert conv_depthwise._streams(ConvSpec(**{**parameters, **change})) == (streams and TILE.bits > 128)
+    spec = ConvSpec(**{**parameters, **change})
+    assert conv_depthwise.slides_over_images(spec) == (streams and TILE.bits > 128)
 
 
 def test_more_than_one_input_channel_is_refused():

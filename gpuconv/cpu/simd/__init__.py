@@ -24,6 +24,8 @@ Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing 
     gather.py     gathered_product  the same where a table says where each row of the right factor begins
     window.py     window_product    rows of outputs of a sliding window, over a copy with zeros around
     stream.py     stream_windows    the same straight from an image, row after row
+    channels.py   channel_product   the same where the lanes are channels, each with weights of its own
+    lines.py      lines_to_lanes    planes turned into vectors of one pixel each, and back
     squares.py    square_product    a square of vectors between two constant matrices; grids of vectors
 
 `target.py` chooses the tile for the CPU that Numba compiles for. It is one room and not one file, as
