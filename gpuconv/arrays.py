@@ -58,6 +58,10 @@ class Library:
     def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
         return np.empty(shape, dtype)
 
+    def scratch(self, elements: int, like: Any) -> Any:
+        """Memory for float32 numbers that may be used on the stream of `like`, until it is let go of."""
+        return self.view(self.empty((elements,), "float32", like))
+
     def publish(self, array: Any) -> Any:
         return array
 
@@ -75,6 +79,14 @@ class CuPyLibrary(Library):
         cupy = import_module("cupy")
         with cupy.cuda.Device(like.device):
             return cupy.empty(shape, dtype)
+
+    def scratch(self, elements: int, like: Any) -> Any:
+        cuda = import_module("cupy").cuda
+        if cuda.get_current_stream(like.device).ptr == like.stream:
+            return CuPyLibrary.view(self, CuPyLibrary.empty(self, (elements,), "float32", like))
+        # CuPy hands memory that is let go of to the next taker on the stream it was taken on.
+        with cuda.Device(like.device), cuda.ExternalStream(like.stream, like.device):
+            return CuPyLibrary.view(self, CuPyLibrary.empty(self, (elements,), "float32", like))
 
 
 class InterfaceLibrary(CuPyLibrary):
@@ -120,6 +132,9 @@ class NumbaLibrary(InterfaceLibrary):
         cuda = import_module("numba.cuda")
         with cuda.gpus[like.device]:
             return cuda.device_array(shape, dtype)
+
+    def scratch(self, elements: int, like: Any) -> Any:
+        return Library.scratch(self, elements, like)
 
 
 class TorchLibrary(Library):

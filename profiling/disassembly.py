@@ -132,7 +132,7 @@ def _instruction(match: re.Match, labels: dict[str, int]) -> Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A kernel's main loop.
+    """A kernel's main loop, or all of a kernel that computes without one.
 
     Attributes
     ----------
@@ -151,8 +151,9 @@ class Loop:
 
 
 def analyse(instructions: Sequence[Instruction]) -> Loop:
-    """What the main loop consists of."""
-    members = [instructions[index] for index in main_loop([each.step for each in instructions])]
+    """What the main loop consists of; where all loops are unrolled, what the kernel consists of."""
+    loop = [instructions[index] for index in main_loop([each.step for each in instructions])]
+    members = loop or instructions
     kinds = Counter(each.kind for each in members)
     math = kinds["matrix"] + kinds["math"]
     share = round(100 * math / len(members), 1) if members else 0.0

@@ -15,6 +15,9 @@ import numpy as np
 
 from gpuconv import cuda as engine
 from gpuconv.algorithm import Algorithm
+from gpuconv.arrays import NUMPY
+from gpuconv.cuda import conv_implicit_gemm
+from gpuconv.cuda.gemm_tiles import TILES, Choice
 from gpuconv.cuda.launch import Launch
 from gpuconv.spec import FLOAT_DTYPES, ConvSpec
 from profiling.loops import Step, main_loop
@@ -25,6 +28,17 @@ from tests.ptx import Report
 from tests.ptx.report import Line, class_of
 from tests.ptx.syntax import Instruction
 
+
+def depthwise_problems() -> Iterator[ConvSpec]:
+    """Problems with each kernel and stride that is compiled in, for wide and narrow lanes, and another."""
+    for extent in (3, 5, 7):
+        yield from (convolution(1, 4, (16, columns), 4, extent, groups=4) for columns in (16, 64))
+        yield convolution(1, 4, (16, 64), 4, extent, stride=2, groups=4)
+        unaligned = ((extent // 2 - 1, extent // 2),) * 2
+        yield replace(convolution(1, 4, (16, 32), 4, extent, stride=2, groups=4), pads=unaligned)
+    yield convolution(1, 4, (16, 64), 4, 1, groups=4)
+
+
 # Small, and aligned: whole tiles, rows that begin with a sector.
 PROBLEMS: tuple[Spec, ...] = (
     convolution(1, 8, (16, 64), 32, 3),
@@ -32,10 +46,25 @@ PROBLEMS: tuple[Spec, ...] = (
     convolution(1, 4, (16, 128), 32, 3, stride=2),
     convolution(1, 8, (16, 64), 4, 3),
     convolution(1, 4, (16, 64), 4, 3, groups=4),
+    *depthwise_problems(),
+    *(convolution(1, 2, (16, 64), K, 5, stride) for K in (8, 16, 32) for stride in (1, 2)),  # of few channels
+    *(convolution(1, 1, (32, 192), 1, 9, stride) for stride in (1, 2)),
     pool("max", 1, 4, 64, 3, stride=1, pad=1),
     pool("max", 1, 4, 64, 2),
     pool("avg", 1, 4, 64, 3, stride=1, pad=1),
     pool("avg", 1, 4, 64, 2),
+    *(pool(op, 1, 4, 64, 3, stride=2, pad=1) for op in ("max", "avg")),
+    *(pool(op, 1, 4, 66, 3, stride=1) for op in ("max", "avg")),  # rows that begin anywhere
+    *(replace(pool(op, 1, 4, 64, 3, stride=2), pads=((0, 1), (0, 1))) for op in ("max", "avg")),
+    *(replace(pool(op, 1, 4, 64, 2), pads=((1, 0), (1, 0))) for op in ("max", "avg")),
+    *(pool(op, 1, 32, 16, window) for op in ("max", "avg") for window in (16, 15)),  # one for each plane
+    *(pool(op, 1, 4, 48, window) for op in ("max", "avg") for window in (48, 47)),
+)
+# One block, or a few: whole tiles, and every kernel of the implicit GEMM.
+GEMM_CHOICES = tuple(
+    (convolution(1, 32, (8, 32), tile.k, kernel), Choice(tile, splits))
+    for tile in TILES
+    for kernel, splits in ((3, 1), (1, 1), (3, 2))
 )
 
 
@@ -76,7 +105,10 @@ def _per_request(lines: Iterable[Line]) -> float | None:
 
 
 def _ideal(lines: Iterable[Line]) -> float | None:
-    return _ratio((line.traffic.bytes / 32, line.traffic.requests) for line in lines)
+    """A request takes one sector at least."""
+    return _ratio(
+        (max(line.traffic.bytes / 32, line.traffic.requests), line.traffic.requests) for line in lines
+    )
 
 
 def _conflicts(lines: Iterable[Line]) -> float | None:
@@ -96,6 +128,15 @@ def measure(arch: str, wanted: Callable[[str], bool] = lambda name: True) -> Ite
             for algorithm in algorithms:
                 if algorithm.unsupported(spec) is None:
                     yield from _measure(arch, spec, algorithm, wanted)
+    yield from _chosen(arch, wanted)
+
+
+def _chosen(arch: str, wanted: Callable[[str], bool]) -> Iterator[Measured]:
+    """The implicit GEMM with the tiles that it takes for large problems alone."""
+    for spec, choice in GEMM_CHOICES:
+        with patch.object(conv_implicit_gemm, "choose", lambda spec, workspace, choice=choice: choice):
+            found = [*_measure(arch, spec, conv_implicit_gemm.ALGORITHM, wanted)]
+        yield from found
 
 
 def variants(spec: Spec) -> list[Spec]:
@@ -129,7 +170,7 @@ def _call(spec: Spec, algorithm: Algorithm, start: Callable[..., None]) -> None:
     """One call of the engine in which each launch is handed to `start`."""
     inputs = [execution.on_device(array) for array in operands(spec)]
     y = execution.on_device(execution.poisoned(spec.out_shape, spec.dtype), output=True)
-    with patch.object(Launch, "start", start):
+    with patch.object(Launch, "start", start), patch.object(NUMPY, "scratch", execution.scratch):
         if isinstance(spec, ConvSpec):
             engine.conv2d(spec, *inputs, None, y, algorithm.name)
         else:
@@ -139,10 +180,10 @@ def _call(spec: Spec, algorithm: Algorithm, start: Callable[..., None]) -> None:
 
 def _loop_lines(launch: Launch, arch: str) -> frozenset[int]:
     instructions = execution.executable(launch.kernel, arch).program.entry.instructions
-    return frozenset(instructions[index].line for index in main_loop([*map(_step, instructions)]))
+    return frozenset(instructions[index].line for index in main_loop([*map(step_of, instructions)]))
 
 
-def _step(instruction: Instruction) -> Step:
+def step_of(instruction: Instruction) -> Step:
     opcode = instruction.parts[0]
     ends = opcode in ("bra", "brx", "ret", "exit", "trap") and instruction.guard is None
     kind = class_of(instruction)

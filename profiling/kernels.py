@@ -11,7 +11,8 @@ and the PTX executor of `tests/ptx` the accesses on small aligned problems. A ro
     spill_bytes, local_bytes   stored and loaded again for want of registers; stack of a thread
     shared_bytes               of a block, static and dynamic, on this problem
     blocks_per_sm              resident at once: the least that registers, shared memory and threads allow
-    loop_instructions          of the main loop in the machine code; loop_mix: by opcode
+    loop_instructions          of the main loop in the machine code; loop_mix: by opcode. Where all loops are
+                               unrolled, of the kernel
     loop_math_pct              share of matrix instructions and floating-point arithmetic among them
     problem                    as in the benchmark's tables; null if no problem reaches the kernel
     sectors_per_request        32-byte sectors for a warp's global load or store, and for each kind alone

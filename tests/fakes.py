@@ -78,6 +78,19 @@ def cupy_module() -> ModuleType:
         def __exit__(self, *exception):
             current.pop()
 
+    class ExternalStream:
+        """A stream of another library, current between enter and exit."""
+
+        def __init__(self, handle, device):
+            self.handle, self.device = handle, device
+
+        def __enter__(self):
+            self.before = CURRENT_STREAM[self.device]
+            CURRENT_STREAM[self.device] = self.handle
+
+        def __exit__(self, *exception):
+            CURRENT_STREAM[self.device] = self.before
+
     def pointer_attributes(pointer):
         return SimpleNamespace(device=DEVICE_OF[pointer])
 
@@ -86,6 +99,7 @@ def cupy_module() -> ModuleType:
     cupy.from_dlpack = lambda array: FakeCuPyArray(array.host, array.place[1])
     cupy.cuda = SimpleNamespace(
         Device=Device,
+        ExternalStream=ExternalStream,
         get_current_stream=lambda device=-1: SimpleNamespace(ptr=CURRENT_STREAM[device]),
         runtime=SimpleNamespace(pointerGetAttributes=pointer_attributes),
     )

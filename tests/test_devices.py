@@ -274,6 +274,27 @@ def test_an_array_on_the_cpu_needs_no_engine(no_engine):
     assert gpuconv.max_pool2d(fakes.DLPack(X), 2).shape == (2, 3, 2, 3)
 
 
+@over_kinds
+@pytest.mark.parametrize("stream", [70, 9])
+def test_memory_to_work_in_is_taken_on_the_stream_that_it_is_used_on(kind, stream, engine, monkeypatch):
+    """70 is the current stream of device 0; CuPy may hand freed memory out again on the stream it is from."""
+    taken_on = []
+    cupy, empty = sys.modules["cupy"], sys.modules["cupy"].empty
+
+    def noting(shape, dtype):
+        taken_on.append(cupy.cuda.get_current_stream(0).ptr)
+        return empty(shape, dtype)
+
+    monkeypatch.setattr(cupy, "empty", noting)
+    array = KINDS[kind](X)
+    like = view(array)._replace(stream=stream)
+    memory = library_of(array, "input").scratch(100, like)
+    assert (memory.shape, memory.dtype, memory.device) == ((100,), np.dtype("float32"), 0)
+    assert taken_on == ([] if kind == "Numba" else [stream])
+    assert memory.stream == (0 if kind == "Numba" else stream)
+    assert fakes.CURRENT_STREAM == {0: 70, 1: 71}
+
+
 @pytest.mark.gpu
 def test_cupy_arrays_on_a_real_device():
     import cupy

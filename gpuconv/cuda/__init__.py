@@ -6,14 +6,27 @@ and worthwhile. Importing this package needs no GPU, so that kernels can be comp
 
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.arrays import DeviceArray
-from gpuconv.cuda import conv_tiled, pool_window
+from gpuconv.cuda import (
+    conv_depthwise,
+    conv_implicit_gemm,
+    conv_stem,
+    conv_tiled,
+    pool_direct,
+    pool_global,
+    pool_rows,
+)
 from gpuconv.cuda.compiled import ARCHITECTURES, Kernel
 from gpuconv.cuda.launch import refuse_forked_child
 from gpuconv.spec import ConvSpec, PoolSpec
 
-CONVOLUTIONS: tuple[Algorithm, ...] = (conv_tiled.ALGORITHM,)
-POOLS: tuple[Algorithm, ...] = (pool_window.ALGORITHM,)
-KERNELS: tuple[Kernel, ...] = (*conv_tiled.KERNELS, *pool_window.KERNELS)
+CONVOLUTIONS: tuple[Algorithm, ...] = (
+    conv_depthwise.ALGORITHM, conv_stem.ALGORITHM, conv_implicit_gemm.ALGORITHM, conv_tiled.ALGORITHM,
+)  # fmt: skip
+POOLS: tuple[Algorithm, ...] = (pool_global.ALGORITHM, pool_rows.ALGORITHM, pool_direct.ALGORITHM)
+KERNELS: tuple[Kernel, ...] = (
+    *conv_depthwise.KERNELS, *conv_stem.KERNELS, *conv_tiled.KERNELS, *conv_implicit_gemm.KERNELS,
+    *pool_global.KERNELS, *pool_rows.KERNELS, *pool_direct.KERNELS,
+)  # fmt: skip
 
 __all__ = ["ARCHITECTURES", "CONVOLUTIONS", "KERNELS", "POOLS", "conv2d", "pool2d", "refuse_forked_child"]
 

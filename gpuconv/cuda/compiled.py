@@ -34,6 +34,7 @@ if version("numba-cuda").startswith("0.30.") and not hasattr(np, "row_stack"):
 
 # Each is the lowest of its generation, and runs on the later cards of it: sm_80 on sm_86 and sm_89.
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100", "sm_120")
+SCALARS: dict[str, Any] = {"float32": types.float32, "float64": types.float64}  # elements of arrays, by dtype
 COMPILERS = (
     "numba", "numba-cuda", "cuda-core",
     "nvidia-nvvm", "nvidia-nvjitlink",  # of CUDA 13
@@ -129,7 +130,8 @@ class Kernel:
         folder = cache_folder()
         parts = (self.name, arch, self.arguments, self.threads, self.blocks_per_sm, *_sources(self.function))
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-        return folder and folder / f"{self.name.replace(' ', '-')}-{arch}-{digest}.cubin"
+        file_name = re.sub(r"\W+", "-", self.name)
+        return folder and folder / f"{file_name}-{arch}-{digest}.cubin"
 
     def _load(self, arch: str) -> Cubin | None:
         path = self._path(arch)
@@ -183,9 +185,16 @@ def cache_folder() -> Path | None:
 
 @functools.cache
 def _sources(function: Callable[..., None]) -> tuple[str, ...]:
-    """The source files that machine code depends on: the kernel's and the intrinsics'."""
-    files = [Path(inspect.getfile(function)), *sorted(Path(ptx.__file__).parent.glob("*.py"))]
-    return tuple(file.read_text() for file in files)
+    """The source files that machine code depends on: the kernel's, what it imports here, the intrinsics'."""
+    texts: dict[Path, str] = {}
+    work = [Path(inspect.getfile(function)), *Path(ptx.__file__).parent.glob("*.py")]
+    while work:
+        file = work.pop()
+        if file not in texts and file.exists():
+            texts[file] = file.read_text()
+            names = re.findall(r"^from gpuconv\.cuda\.(\w+) import", texts[file], re.MULTILINE)
+            work += [Path(__file__).with_name(f"{name}.py") for name in names]
+    return tuple(texts[file] for file in sorted(texts))
 
 
 @functools.cache

@@ -34,11 +34,11 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from numba import cuda, float32, float64, int64, types, uint32, uint64
+from numba import cuda, int64, types, uint32, uint64
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.compiled import Kernel
+from gpuconv.cuda.compiled import SCALARS, Kernel
 from gpuconv.cuda.halo import largest_stage
 from gpuconv.cuda.launch import MAX_BLOCKS, Launch
 from gpuconv.spec import ConvSpec
@@ -47,7 +47,6 @@ THREADS = 256
 WARPS = THREADS // 32
 THREAD_PIXELS = 4
 TILE_Q = (64, 32, 16, 8)
-SCALARS = {"float32": float32, "float64": float64}
 
 
 @dataclass(frozen=True, slots=True)

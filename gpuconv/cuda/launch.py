@@ -19,6 +19,7 @@ from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.compiled import ARCHITECTURES, Kernel, compute_capability
 
 OLDEST = (7, 5)
+SHARED_UNASKED = 48 * 1024  # bytes that every block may have
 MAX_BLOCKS = 2**31 - 1  # of a grid's first axis
 FORK_HINT = (
     "A process that was forked after CUDA had started in its parent cannot use it: start it with the 'spawn' "
@@ -87,6 +88,8 @@ class Launch:
 
     def _load(self, device: int) -> Any:
         function = loaded(self.kernel, device)
+        if self.shared_bytes > SHARED_UNASKED:
+            allow_shared(function, device)
         self._functions[device] = function
         return function
 
@@ -182,6 +185,16 @@ def loaded(kernel: Kernel, ordinal: int) -> Any:
     library = _library(kernel, device(ordinal).arch)
     handle = check(driver.cuLibraryGetKernel(library, cubin.entry.encode()))
     return check(driver.cuKernelGetFunction(handle))
+
+
+def allow_shared(function: Any, ordinal: int) -> None:
+    """Let a function have as much dynamic shared memory as a block of the device can."""
+    most = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+    attributes = driver.CUfunction_attribute
+    static = check(driver.cuFuncGetAttribute(attributes.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function))
+    size = check(driver.cuDeviceGetAttribute(most, check(driver.cuDeviceGet(ordinal)))) - static
+    dynamic = attributes.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    check(driver.cuFuncSetAttribute(function, dynamic, size))
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-from gpuconv.arrays import DeviceArray
+from gpuconv.arrays import NUMPY, DeviceArray
 from gpuconv.cuda.launch import Launch
 from tests import ptx
 
@@ -54,7 +54,15 @@ def installed(monkeypatch, arch, **options):
             reports.append(execute(self, *arrays, arch=arch, **options))
 
     monkeypatch.setattr(Launch, "start", start)
+    monkeypatch.setattr(NUMPY, "scratch", scratch)
     return reports
+
+
+def scratch(elements, like):
+    """Memory between two kernels of a call: the second reads what the first has written, or a NaN."""
+    array = poisoned((elements,), "float32")
+    pointer = array.__array_interface__["data"][0]
+    return DeviceArray(pointer, array.shape, array.strides, array.dtype, 0, 0, False, array)
 
 
 def poisoned(shape, dtype):

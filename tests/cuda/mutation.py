@@ -10,7 +10,8 @@ from types import ModuleType
 
 import numpy as np
 
-from gpuconv.cuda import conv_tiled, halo, pool_window
+from gpuconv.arrays import NUMPY
+from gpuconv.cuda import conv_tiled, halo, pool_direct
 from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.launch import Launch
 from tests import ptx, reference
@@ -74,6 +75,7 @@ def verdict(convolution: ModuleType | None, pool: ModuleType | None) -> str:
     """What is wrong with the kernels of these modules: a fault's name, "wrong result", or HARMLESS."""
     original = Launch.start
     Launch.start = lambda self, output, *arrays: self.blocks and execution.execute(self, *arrays)
+    NUMPY.scratch = execution.scratch
     try:
         for case in CONVOLUTIONS if convolution else ():
             if not _convolves(convolution, case):
@@ -85,6 +87,7 @@ def verdict(convolution: ModuleType | None, pool: ModuleType | None) -> str:
         return type(fault).__name__
     finally:
         Launch.start = original
+        del NUMPY.scratch
     return HARMLESS
 
 
@@ -117,4 +120,4 @@ def with_stage(old: str, new: str) -> ModuleType:
     return module
 
 
-__all__ = ["HARMLESS", "changed_module", "conv_tiled", "pool_window", "ptx_changed", "verdict", "with_stage"]
+__all__ = ["HARMLESS", "changed_module", "conv_tiled", "pool_direct", "ptx_changed", "verdict", "with_stage"]

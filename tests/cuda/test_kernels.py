@@ -4,11 +4,22 @@ import re
 
 import pytest
 
-from gpuconv.cuda import ARCHITECTURES, KERNELS
+from gpuconv.cuda import ARCHITECTURES, KERNELS, compiled
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+def compilations():
+    """Each kernel for sm_90a, the first of each file for every architecture; all others are slow."""
+    files = set()
+    for kernel in KERNELS:
+        file = kernel.function.__code__.co_filename
+        for arch in ARCHITECTURES:
+            quick = arch == "sm_90a" or file not in files
+            marks = () if quick else pytest.mark.slow
+            yield pytest.param(kernel, arch, id=f"{kernel.name}, {arch}", marks=marks)
+        files.add(file)
+
+
+@pytest.mark.parametrize(("kernel", "arch"), compilations())
 def test_no_spill_no_local_memory_and_the_promised_occupancy(kernel, arch):
     log = kernel.cubin(arch).log
     (frame,) = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log)
@@ -23,6 +34,12 @@ def test_the_promised_architectures_are_built():
 
 def test_names_are_unique():
     assert len({kernel.name for kernel in KERNELS}) == len(KERNELS)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+def test_a_cubin_lies_in_the_folder_of_the_cache(kernel, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
+    assert kernel._path("sm_90a").parent == tmp_path
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)

@@ -13,6 +13,7 @@ import pytest
 import gpuconv.cuda as engine
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import launch as launching
+from gpuconv.cuda import split
 from gpuconv.spec import ConvSpec, PoolSpec
 
 
@@ -29,6 +30,11 @@ class NotingDriver:
     CUdevice_attribute = SimpleNamespace(
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR="major",
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor",
+        CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
+    )
+    CUfunction_attribute = SimpleNamespace(
+        CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES="static",
+        CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES="dynamic",
     )
 
     def __init__(self, capability=(9, 0), slots=0):
@@ -55,7 +61,11 @@ class NotingDriver:
         return (Status.CUDA_SUCCESS, b"Notebook GPU\0\0")
 
     def cuDeviceGetAttribute(self, attribute, handle):
-        return (Status.CUDA_SUCCESS, self.capability[attribute == "minor"])
+        major, minor = self.capability
+        return (Status.CUDA_SUCCESS, {"major": major, "minor": minor, "shared": 227 * 1024}[attribute])
+
+    def cuFuncGetAttribute(self, attribute, function):
+        return (Status.CUDA_SUCCESS, 1024)
 
     def cuDevicePrimaryCtxRetain(self, handle):
         return (Status.CUDA_SUCCESS, 70 + handle)
@@ -98,12 +108,12 @@ def driver(monkeypatch):
     for cache in CACHES:
         cache.cache_clear()
     engine.conv_tiled.plan.cache_clear()
-    engine.pool_window.plan.cache_clear()
+    engine.pool_direct.plan.cache_clear()
     yield noting
     for cache in CACHES:
         cache.cache_clear()
     engine.conv_tiled.plan.cache_clear()
-    engine.pool_window.plan.cache_clear()
+    engine.pool_direct.plan.cache_clear()
 
 
 def array(shape, pointer, stream=5, device=0, dtype="float32"):
@@ -168,6 +178,31 @@ def test_each_device_gets_the_function_of_its_own_context(driver):
     assert [name for name, *_ in driver.calls].count("cuKernelGetFunction") == 2
 
 
+@pytest.mark.parametrize(("kilobytes", "asked"), [(48, 0), (50, 1)])
+def test_more_shared_memory_than_48_kb_is_asked_for_once(driver, kilobytes, asked):
+    y = array((1,), 0x1000)
+    launch = launching.Launch(engine.KERNELS[0], 1, kilobytes * 1024, ())
+    driver.slots = 1
+    launch.start(y, y)
+    launch.start(y, y)
+    found = [call for call in driver.calls if call[0] == "cuFuncSetAttribute"]
+    assert [call[2:] for call in found] == asked * [("dynamic", 226 * 1024)]
+
+
+def test_two_kernels_follow_each_other_on_the_outputs_stream(driver, monkeypatch):
+    kernel = engine.KERNELS[0]
+    x, y, parts = array((8,), 0x1000), array((8,), 0x2000), array((8,), 0x3000)
+    library = SimpleNamespace(scratch=lambda elements, like: parts._replace(stream=like.stream))
+    monkeypatch.setattr(split, "library_of", lambda owner, name: library)
+    launches = [launching.Launch(kernel, blocks, 0, ()) for blocks in (3, 4)]
+    driver.slots = 2
+    split.Passes(8, ((launches[0], (0, 2)), (launches[1], (2, 1)))).start(y, x, y)
+    assert [(launch.grid[0], launch.values, launch.stream) for launch in driver.launches] == [
+        (3, [0x1000, 0x3000], 5), (4, [0x3000, 0x2000], 5),
+    ]  # fmt: skip
+    assert not [name for name, *_ in driver.calls if name in ("cuEventRecord", "cuStreamWaitEvent")]
+
+
 def test_a_failed_launch_names_cudas_error_and_restores_the_context(driver):
     driver.launch_status = Status.CUDA_ERROR_LAUNCH_FAILED
     with pytest.raises(RuntimeError, match="CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure"):
@@ -200,9 +235,9 @@ def test_pools_pass_one_slot_per_argument(driver, op, indices):
     spec = PoolSpec(op, 2, 3, 8, 8, 2, 2, stride=(2, 2), pads=((1, 0), (0, 1)), return_indices=indices)
     x, y = array((2, 3, 8, 8), 0x1000), array(spec.out_shape, 0x9000)
     places = array(spec.out_shape, 0xA000, dtype="int64") if indices else None
-    plan = engine.pool_window.plan(spec, x.strides, y.strides, places.strides if indices else None)
+    plan = engine.pool_direct.plan(spec, x.strides, y.strides, places.strides if indices else None)
     driver.slots = len(plan.kernel.arguments)
-    engine.pool2d(spec, x, y, places)
+    engine.pool2d(spec, x, y, places, "pool_direct")
     (launch,) = driver.launches
     pointers = {"avg": [x, y], "max": [x, y, places]}[op]
     assert launch.values[: len(pointers)] == [0 if a is None else a.pointer for a in pointers]

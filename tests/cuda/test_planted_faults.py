@@ -7,7 +7,7 @@ from tests.cuda.mutation import (
     HARMLESS,
     changed_module,
     conv_tiled,
-    pool_window,
+    pool_direct,
     ptx_changed,
     verdict,
     with_stage,
@@ -36,9 +36,9 @@ def test_faults_in_the_layout_of_shared_memory(fault):
 
 
 @over(POOL_FAULTS)
-def test_faults_in_pool_window(fault):
+def test_faults_in_pool_direct(fault):
     what, old, new, expected = fault
-    check(what, verdict(None, changed_module(pool_window, old, new)), expected)
+    check(what, verdict(None, changed_module(pool_direct, old, new)), expected)
 
 
 @over(PTX_FAULTS)
@@ -49,4 +49,4 @@ def test_faults_in_the_compiled_text_of_conv_tiled(fault):
 
 
 def test_unharmed_kernels_raise_nothing():
-    assert verdict(conv_tiled, pool_window) == HARMLESS
+    assert verdict(conv_tiled, pool_direct) == HARMLESS

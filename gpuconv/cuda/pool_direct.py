@@ -1,4 +1,4 @@
-"""Window pooling: one thread computes one output from the taps of its window that lie inside the image.
+"""Direct pooling: one thread computes one output from the taps of its window that lie inside the image.
 
     max   the greatest tap, a NaN counting as the greatest, and the flat index h W + w of the first such;
           -inf and -1 where no tap is inside
@@ -16,16 +16,15 @@ Not yet run on a GPU: the tests execute its compiled PTX; speed is not measured.
 import functools
 import math
 
-from numba import cuda, float32, float64, int32, int64, types, uint32
+from numba import cuda, int32, int64, types, uint32
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.compiled import Kernel
+from gpuconv.cuda.compiled import SCALARS, Kernel
 from gpuconv.cuda.launch import MAX_BLOCKS, Launch
 from gpuconv.spec import PoolSpec
 
 THREADS = 256
-SCALARS = {"float32": float32, "float64": float64}
 
 
 @cuda.jit(device=True, inline="always")
@@ -70,7 +69,7 @@ def make_max_kernel(dtype: str, with_indices: bool) -> Kernel:
     pointers = types.CPointer(scalar), types.CPointer(scalar), types.CPointer(int64)
     kind = "argmax" if with_indices else "max"
     arguments = (*pointers, *[int64] * 12, *[uint32] * 14)
-    return Kernel(f"pool_window {dtype} {kind}", max_window, arguments, THREADS, blocks_per_sm=4)
+    return Kernel(f"pool_direct {dtype} {kind}", max_window, arguments, THREADS, blocks_per_sm=4)
 
 
 def make_avg_kernel(dtype: str) -> Kernel:
@@ -109,7 +108,7 @@ def make_avg_kernel(dtype: str) -> Kernel:
 
     pointers = types.CPointer(scalar), types.CPointer(scalar)
     arguments = (*pointers, *[int64] * 8, *[uint32] * 15, int32)
-    return Kernel(f"pool_window {dtype} avg", avg_window, arguments, THREADS, blocks_per_sm=4)
+    return Kernel(f"pool_direct {dtype} avg", avg_window, arguments, THREADS, blocks_per_sm=4)
 
 
 MAX_KERNELS = {(dtype, flag): make_max_kernel(dtype, flag) for dtype in SCALARS for flag in (False, True)}
@@ -161,4 +160,4 @@ def run(spec: PoolSpec, x: DeviceArray, y: DeviceArray, indices: DeviceArray | N
     launch.start(y, x, y, *[] if spec.op == "avg" else [indices])
 
 
-ALGORITHM = Algorithm("pool_window", unsupported, worth, run)
+ALGORITHM = Algorithm("pool_direct", unsupported, worth, run)

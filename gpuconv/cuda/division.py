@@ -1,0 +1,57 @@
+"""Divisions that cost less than the machine's own, and give the same result.
+
+Integers by a number that is known before the launch: a multiplication and a shift. With
+shift = ceil(log2 d) and multiplier = ceil(2^(31 + shift) / d), which is below 2^32, a // d is
+(a multiplier) >> (31 + shift) for every 0 <= a < 2^31 (Granlund and Montgomery, "Division by Invariant
+Integers using Multiplication", PLDI 1994).
+
+A float32 by a whole number, without a branch: a Newton step mends the hardware's reciprocal, which is within
+one unit in the last place, and the remainder the quotient (Markstein, "Computation of elementary functions on
+the IBM RISC System/6000 processor", IBM J. Res. Dev. 34, 1990). For divisors below 2^22 in magnitude the
+result is the quotient of IEEE 754, unless that is subnormal; a zero has either sign.
+"""
+
+from numba import cuda, float32, uint32, uint64
+
+from gpuconv.cuda.ptx.reciprocal import near_reciprocal
+
+LIMIT = 2**31  # of the dividend and of the divisor
+
+
+def reciprocal(divisor: int) -> tuple[int, int]:
+    """(multiplier, shift) for `quotient`; a divisor of 0, of an empty axis, is taken for 1.
+
+    Examples
+    --------
+    >>> reciprocal(7)
+    (2454267027, 3)
+    """
+    divisor = max(divisor, 1)
+    shift = (divisor - 1).bit_length()
+    return -(-(2 ** (31 + shift)) // divisor), shift
+
+
+@cuda.jit(device=True, inline="always")
+def quotient(a, multiplier, shift):
+    """a // d as uint32, for a below 2^31."""
+    high = uint64(uint32(a << uint32(1))) * uint64(multiplier) >> uint64(32)
+    return uint32(uint32(high) >> shift)
+
+
+@cuda.jit(device=True, inline="always")
+def divided32(total, divisor):
+    """total / divisor in float32."""
+    near = near_reciprocal(divisor)
+    inverse = cuda.fma(cuda.fma(-near, divisor, float32(1)), near, near)
+    rough = total * inverse
+    better = cuda.fma(cuda.fma(-rough, divisor, total), inverse, rough)
+    return better if better == better else rough  # NaN stays NaN; an infinity has no remainder
+
+
+@cuda.jit(device=True, inline="always")
+def divided64(total, divisor):
+    """total / divisor in float64, where nothing is gained over the division itself."""
+    return total / divisor
+
+
+DIVIDED = {"float32": divided32, "float64": divided64}

@@ -1,0 +1,73 @@
+"""How a block of `conv_stem` fills shared memory for a stage: an input tile with its halo, and weights.
+
+The layout is that of `stem_tiles.py`. The input is copied asynchronously, element by element, since its rows
+begin anywhere; what lies outside of the image becomes zero. Coordinates are unsigned and wrap, so that one
+comparison checks both borders.
+"""
+
+from numba import cuda, float32, int64, uint32
+
+from gpuconv.cuda.division import quotient
+from gpuconv.cuda.ptx.async_copy import copy_async, shared_address
+from gpuconv.cuda.ptx.predicated import load_if
+from gpuconv.cuda.ptx.vectors import store4
+
+LANES = 32
+
+
+@cuda.jit(device=True, inline="always")
+def fill_input(
+    shared, x, x_first, x_h, x_w, lane, warp, warps, h_first, w_first, H, W, lines, columns,
+    begin, phases, phases_m, phases_s, phase_pitch, pitch, longer, skip_long, skip_short,
+):  # fmt: skip
+    """Copy `lines` rows of the image to `begin`; a warp takes one after the other, its lanes the columns."""
+    for line in range(warp, lines, warps):
+        h = uint32(h_first + uint32(line))
+        x_row = x_first + int64(h) * x_h
+        row = uint32(begin + uint32(line) * pitch)
+        for column in range(lane, columns, uint32(LANES)):
+            v = uint32(w_first + uint32(column))
+            place = quotient(uint32(column), phases_m, phases_s)
+            phase = uint32(uint32(column) - place * phases)
+            skip = skip_long if phase < longer else skip_short
+            bytes = uint32(4) if (h < H) & (v < W) else uint32(0)
+            target = shared_address(shared, uint32(row + phase * phase_pitch + skip + place))
+            copy_async(1, target, x, x_row + int64(v) * x_w, bytes)
+
+
+@cuda.jit(device=True, inline="always")
+def fill_weights_of_many(
+    shared, w, w_first, w_k, w_r, w_s, lane, warp, warps, channels, quads, taps, S, S_m, S_s,
+    phases, phases_m, phases_s, full, longer, w_tile, pitch_k,
+):  # fmt: skip
+    """[tap][channel], the taps of a row phase by phase; a thread brings a tap of four channels at a time."""
+    for quad in range(warp, quads, warps):
+        k = uint32(uint32(quad) * uint32(4))
+        for t in range(lane, taps, uint32(LANES)):
+            r = quotient(uint32(t), S_m, S_s)
+            s = uint32(uint32(t) - r * S)
+            i = quotient(s, phases_m, phases_s)
+            phase = uint32(s - i * phases)
+            place_w = w_first + int64(k) * w_k + int64(r) * w_r + int64(s) * w_s
+            a = load_if(k < channels, w, place_w, float32(0))
+            b = load_if(uint32(k + uint32(1)) < channels, w, place_w + w_k, float32(0))
+            c = load_if(uint32(k + uint32(2)) < channels, w, place_w + int64(2) * w_k, float32(0))
+            d = load_if(uint32(k + uint32(3)) < channels, w, place_w + int64(3) * w_k, float32(0))
+            tap = uint32(r * S + phase * full + min(phase, longer) + i)
+            store4(shared, uint32(w_tile + tap * uint32(pitch_k) + k), a, b, c, d)
+
+
+@cuda.jit(device=True, inline="always")
+def fill_weights_of_one(
+    shared, w, w_first, w_r, w_s, thread, threads, taps, S, S_m, S_s,
+    phases, phases_m, phases_s, longer, skip_long, skip_short, w_tile, w_row, w_phase,
+):  # fmt: skip
+    """[row][phase][tap] of one channel; what is skipped stays as it was."""
+    for t in range(thread, taps, threads):
+        r = quotient(uint32(t), S_m, S_s)
+        s = uint32(uint32(t) - r * S)
+        i = quotient(s, phases_m, phases_s)
+        phase = uint32(s - i * phases)
+        skip = skip_long if phase < longer else skip_short
+        value = w[w_first + int64(r) * w_r + int64(s) * w_s]
+        shared[uint32(w_tile + r * w_row + phase * w_phase + skip + i)] = value

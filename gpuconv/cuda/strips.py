@@ -1,0 +1,92 @@
+"""How a depthwise convolution is cut into strips, one for each warp: which lane owns which columns.
+
+Pure arithmetic, tested without a GPU. A lane owns `outputs` neighbouring columns of the output and the
+`outputs * stride` columns of the image below them; what its windows need beyond them it gets from the lanes
+beside it. So some lanes hold columns for their neighbours alone (a halo h), or nothing:
+
+    an image narrower than a warp,     [ p p p p p p p 0 | p p p p p p p 0 | ... ]   `slots` planes
+    with zeros alone around it           slot 0            slot 1
+    any other image                    [ h p p p p  ...  p p p p h ]                 one tile of one plane
+
+In the first picture the lanes after a plane hold zeros, for the plane before them and for the one after; the
+lane before the first one is the last, since shuffles go round. A strip is `tile_p` rows of output high. Rows
+that two strips share are requested twice, but few high strips leave most of the chip idle: of the heights
+that request little the one is taken whose predicted time, in cycles, is the least.
+"""
+
+from dataclasses import dataclass
+
+from gpuconv.spec import ConvSpec
+
+LANES = 32
+MOST_REQUESTED = 1.18  # times the least bytes
+MOST_CUTS = 512  # that are compared
+
+# For the prediction: an H200, whose multiprocessors number 132 with 4 schedulers each and move 4.8 TB/s at
+# about 1.8 GHz. The instructions are those of the compiled 3x3 kernels, the latency is an estimate.
+SCHEDULERS, BYTES_PER_CYCLE, LATENCY = 132 * 4, 2640, 1000
+SETUP, STEP = 350, 20  # instructions of a warp once, and for each row of the image beside the products
+CYCLES = 3  # from one instruction of a warp to its next, where no other warp has any
+
+
+@dataclass(frozen=True, slots=True)
+class Strips:
+    """Lanes from one plane to the next, planes of a warp, the first lane that stores, how many do; tiles."""
+
+    pitch: int
+    slots: int
+    halo: int
+    out_lanes: int
+    tile_q: int
+    tiles_q: int
+    tile_p: int
+    strips: int
+    warps: int
+    rounds: int
+    requested: float  # bytes asked for over the bytes that must move
+    cycles: float  # predicted
+
+    @classmethod
+    def of(cls, spec: ConvSpec, outputs: int, steps: int) -> "Strips":
+        """The strips of a problem with an odd square kernel, not dilated; a round computes `steps` rows."""
+        lanes = pitch, slots, _, out_lanes = _lanes(spec, outputs)
+        tile_q = out_lanes * outputs
+        tiles_q = -(-spec.Q // tile_q)
+        groups = -(-spec.N * spec.K // slots) * tiles_q
+        columns = spec.W if tiles_q == 1 else spec.W * pitch / out_lanes
+        planes, taps = spec.N * spec.K, spec.R * spec.S
+        least = planes * (spec.H * spec.W + spec.P * spec.Q) + spec.K * taps
+
+        def cut(tile_p: int) -> "Strips":
+            strips = -(-spec.P // tile_p)
+            rows = spec.H + (strips - 1) * max(0, spec.R - spec.stride[0])
+            requested = planes * (rows * columns + spec.P * spec.Q + strips * tiles_q * taps)
+            rounds = -(-(tile_p + (spec.R - 1) // spec.stride[0]) // steps)
+            instructions = SETUP + rounds * steps * (taps * outputs + STEP * spec.stride[0])
+            issued = -(-groups * strips // SCHEDULERS) * instructions
+            moved = requested * spec.itemsize / BYTES_PER_CYCLE
+            cycles = LATENCY + CYCLES * instructions + max(issued, moved)
+            return cls(
+                *lanes, tile_q, tiles_q, tile_p, strips, groups * strips, rounds,
+                requested / max(1, least), cycles,
+            )  # fmt: skip
+
+        cuts = [cut(spec.P)]
+        while cuts[-1].tile_p > 1 and len(cuts) < MOST_CUTS:
+            finer = cut(min(cuts[-1].tile_p - 1, -(-spec.P // (cuts[-1].strips + 1))))
+            if finer.requested > MOST_REQUESTED:
+                break
+            cuts.append(finer)
+        return min(cuts, key=lambda each: each.cycles)
+
+
+def _lanes(spec: ConvSpec, outputs: int) -> tuple[int, int, int, int]:
+    """(pitch, slots, halo, out_lanes) for lanes that own `outputs` columns of the output."""
+    columns, before = outputs * spec.stride[1], (spec.S - 1) // 2
+    left, right = -(-before // columns), -(-(spec.S - before - spec.stride[1]) // columns)
+    needed, zeros = -(-spec.Q // outputs), max(left, right)
+    origin = before - spec.pads[1][0]  # the column of the image at which the first output lane begins
+    if origin <= 0 and needed * columns + origin >= spec.W and needed + zeros <= LANES:
+        return needed + zeros, LANES // (needed + zeros), 0, needed
+    pitch = min(LANES, left + needed + right)
+    return pitch, LANES // pitch, left, pitch - left - right

@@ -1,0 +1,142 @@
+"""Faults planted in the vectorised pools: what, the file, the old text, the new text, and possible verdicts.
+
+Several verdicts can be right, because a stray index may be wrong, uninitialised or out of bounds, whichever
+the executor meets first.
+"""
+
+from tests.cuda.faults import BEYOND, RACE, UNSET, WRONG
+
+ROWS_FAULTS = [
+    (
+        "the row below the image", "pool_rows",
+        "wanted = inside & (uint32(h + uint32(i)) < H)",
+        "wanted = inside & (uint32(h + uint32(i)) <= H)",
+        f"{BEYOND} {WRONG}",
+    ),
+    (
+        "the first lane of a warp has no neighbour", "pool_rows",
+        "at_left = (lane == uint32(0)) | (vector == uint32(0))",
+        "at_left = vector == uint32(0)",
+        WRONG,
+    ),
+    (
+        "the last lane of a warp has no neighbour", "pool_rows",
+        "at_right = (lane == uint32(31)) | (uint32(vector + uint32(1)) == vectors)",
+        "at_right = uint32(vector + uint32(1)) == vectors",
+        WRONG,
+    ),
+    (
+        "a neighbour of the row above", "pool_rows",
+        "at_left = (lane == uint32(0)) | (vector == uint32(0))",
+        "at_left = lane == uint32(0)",
+        WRONG,
+    ),
+    (
+        "the column before the image", "pool_rows",
+        "wanted & at_left & (uint32(w - uint32(1)) < W)", "wanted & at_left", f"{BEYOND} {WRONG}",
+    ),
+    (
+        "the column behind the image", "pool_rows",
+        "wanted & at_right & (uint32(w + uint32(COLUMNS)) < W)",
+        "wanted & at_right & (uint32(w + uint32(COLUMNS)) <= W)",
+        f"{BEYOND} {WRONG}",
+    ),
+    ("the stride of windows", "pool_rows", "line[j * STRIDE + s]", "line[j + s]", WRONG),
+    (
+        "the rows of a window", "pool_rows",
+        "row[(first + r) * COLUMNS + j]", "row[(first + 1) * COLUMNS + j]", WRONG,
+    ),
+    (
+        "a row below the output", "pool_rows",
+        "if inside & (p < P):", "if inside & (p <= P):", f"{BEYOND} {RACE} {WRONG}",
+    ),
+    ("threads without an output", "pool_rows", "if inside & (p < P):", "if p < P:", f"{BEYOND} {RACE}"),
+    (
+        "a vector over the end of a row", "pool_rows",
+        "(uint32(q + uint32(OUTPUTS)) <= Q)",
+        "(q <= Q)",
+        f"{BEYOND} {RACE} {WRONG}",
+    ),
+    ("vectors that are not aligned", "pool_rows", "(y_vectors != uint32(0)) & ", "", "MisalignedError"),
+    ("the divisor's first row", "pool_rows", "overlap(h + uint32(first), R,", "overlap(h, R,", WRONG),
+    (
+        "the divisor of the user", "pool_rows",
+        "int32(taps * counted + divisor_override)", "int32(taps * counted + counted)", WRONG,
+    ),
+    (
+        "a neighbour too far", "pool_rows",
+        "line[LEFT + COLUMNS - 1], 1)", "line[LEFT + COLUMNS - 1], 2)", WRONG,
+    ),
+    ("the next row", "pool_rows", "            place += x_h\n", "", f"{BEYOND} {WRONG}"),
+    ("a thread too many", "row_tiles", "return item < items,", "return item <= items,", f"{BEYOND} {RACE}"),
+    ("the channel of a plane", "row_tiles", "uint32(plane - n * C)", "plane", f"{BEYOND} {WRONG}"),
+    (
+        "a column too many", "row_tiles",
+        "(uint32(w + uint32(j)) < W)", "(uint32(w + uint32(j)) <= W)", f"{BEYOND} {WRONG}",
+    ),
+    (
+        "a vector behind the image", "row_tiles",
+        "load4_if(condition & (w < W),", "load4_if(condition,", f"{BEYOND} {WRONG}",
+    ),
+    (
+        "an output too many", "row_tiles",
+        "if uint32(j) < count:", "if uint32(j) <= count:", f"{BEYOND} {RACE} {WRONG}",
+    ),
+    ("the first of equals", "pool_rows_argmax", "| ((other == best) & (place < index))", "", WRONG),
+    (
+        "the first row of equals", "pool_rows_argmax",
+        "greater = key > best", "greater = key >= best", WRONG,
+    ),
+    (
+        "padding that counts", "pool_rows_argmax",
+        "key(row[i * COLUMNS + j], known)", "key(row[i * COLUMNS + j], True)", WRONG,
+    ),
+    (
+        "the index on the right", "pool_rows_argmax",
+        "uint32(corner + uint32(COLUMNS)), W)", "corner, W)", WRONG,
+    ),
+]  # fmt: skip
+
+GLOBAL_FAULTS = [
+    (
+        "lanes that meet twice", "pool_global",
+        "((16, 4), (8, 2), (4, 1))", "((16, 4), (8, 2), (2, 1))", WRONG,
+    ),
+    (
+        "planes that stay", "pool_global",
+        "given = low if upper else high", "given = high if upper else low", WRONG,
+    ),
+    ("no barrier between the warps", "pool_global", "        cuda.syncthreads()\n", "", f"{RACE} {UNSET}"),
+    (
+        "an element behind the row", "pool_global",
+        "uint32(at + own + uint32(j * PART)) < ends[j]",
+        "uint32(at + own + uint32(j * PART)) <= ends[j]",
+        f"{BEYOND} {WRONG}",
+    ),
+    ("a plane too many", "pool_global", "if stores & (plane < planes):", "if stores:", BEYOND),
+    ("planes behind the last", "teams", "elements if plane < planes else uint32(0)", "elements", BEYOND),
+    (
+        "stages that overlap", "pool_global",
+        "end = min(columns, uint32(begin + uint32(STAGE * STEP)))", "end = columns", WRONG,
+    ),
+    (
+        "one warp alone", "pool_global",
+        "if thread % uint32(32) == uint32(0):", "if thread == uint32(0):", UNSET,
+    ),
+    ("a warp left out", "pool_global", "for mask in (4, 2, 1):", "for mask in (4, 2):", WRONG),
+    ("half of a vector", "pool_global", "value = both(value, sums[j * width + i])", "pass", WRONG),
+    ("the parts of a plane", "teams", "uint32(j * PART)", "uint32(j)", f"{BEYOND} {WRONG}"),
+    ("the next plane", "teams", "uint32(first + uint32(j * NEXT))", "first", WRONG),
+    (
+        "the first of equals", "pool_global_argmax",
+        "(other_index < index))", "(other_index != index))", WRONG,
+    ),
+    (
+        "the row of an index", "pool_global_argmax",
+        "uint32(uint32(h) * W + w)", "uint32(uint32(h) * columns + w)", WRONG,
+    ),
+    (
+        "padding that counts", "pool_global_argmax",
+        "key_of(values[j], w < ends[j])", "key_of(values[j], True)", WRONG,
+    ),
+]  # fmt: skip

@@ -1,0 +1,115 @@
+"""Faults planted in the vectorised pools are caught, by the executor or by a wrong result."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import gpuconv.cuda
+from gpuconv.cuda.launch import Launch
+from tests import ptx, reference
+from tests.cases import PoolCase, integers
+from tests.cuda import execution
+from tests.cuda.execution import on_device, poisoned
+from tests.cuda.mutation import HARMLESS
+from tests.cuda.pool_faults import GLOBAL_FAULTS, ROWS_FAULTS
+
+FOLDER = Path(gpuconv.cuda.__file__).parent
+# The files that a kernel is written in, each after those that it imports.
+ROWS = ("row_tiles", "pool_rows_argmax", "pool_rows")
+GLOBAL = ("teams", "pool_global_argmax", "pool_global")
+
+ROWS_CASES = (
+    PoolCase("several warps a row, whole vectors", "max", (1, 3, 9, 140), 3, 1, 1),
+    PoolCase("a row that ends within a vector", "max", (1, 3, 8, 140), 3, 1, ((1, 1), (1, 0))),
+    PoolCase("elements alone", "avg", (1, 3, 9, 35), 3, 1, 1, count_include_pad=False),
+    PoolCase("a vector behind the image", "max", (2, 2, 9, 16), 3, 2, 1, ceil_mode=True),
+    PoolCase("a pair over the edge", "max", (1, 2, 7, 7), 2, ceil_mode=True),
+    PoolCase("divided by 5", "avg", (1, 3, 7, 8), 2, divisor_override=5),
+)
+GLOBAL_CASES = (
+    PoolCase("warps, ragged", "avg", (3, 5, 7, 7), 7),
+    PoolCase("warps, vectors", "max", (3, 5, 8, 8), 8),
+    PoolCase("warps, rows", "max", (1, 3, 16, 16), 15),
+    PoolCase("blocks", "avg", (1, 2, 33, 33), 33),
+    PoolCase("blocks, several stages", "avg", (1, 1, 301, 303), (301, 303)),
+)
+
+
+def planted(files, file, old, new):
+    """The last of the modules `files`, with one place of one of them changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in files:
+            path = FOLDER / f"{name}.py"
+            source = path.read_text()
+            if name == file:
+                assert source.count(old) == 1, f"{source.count(old)} places of {name} read {old!r}"
+                source = source.replace(old, new)
+            module = ModuleType(f"gpuconv.cuda.{name}")
+            module.__file__ = str(path)
+            patch.setitem(sys.modules, module.__name__, module)
+            exec(compile(source, path, "exec"), vars(module))
+    return module
+
+
+def verdict(module, cases):
+    """A fault's name, "wrong result", or HARMLESS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Launch, "start", lambda self, output, *arrays: execution.execute(self, *arrays))
+        try:
+            return HARMLESS if all(pools(module, case) for case in cases) else "wrong result"
+        except ptx.PtxError as fault:
+            return type(fault).__name__
+
+
+def pools(module, case):
+    """Whether it pools as the case says, into rows that end where the next begins, and into others."""
+    x = integers(case.x, "float32")
+    if case.op == "max":
+        x[..., 3:5, 2:6] = np.nan
+        x[..., 5:8, 7:10] = -np.inf
+        x[0, 0] = -1 - abs(integers(x[0, 0].shape, "float32"))  # padding of zeros would win
+    right = [right_result(module, case, x, pitch) for pitch in (1, 4)]
+    return all(right) and (case.op == "avg" or right_indices(module, case, x))
+
+
+def right_result(module, case, x, pitch):
+    spec = case.spec()
+    N, C, P, Q = spec.out_shape
+    rows = poisoned((N, C, P, -(-Q // pitch) * pitch), "float32")
+    module.run(spec, on_device(x), on_device(rows[..., :Q], True), None)
+    expected = case.expected(x).astype("float32")
+    return np.array_equal(rows[..., :Q], expected, equal_nan=True) and np.isnan(rows[..., Q:]).all()
+
+
+def right_indices(module, case, x):
+    spec = case.spec(return_indices=True)
+    y, indices = poisoned(spec.out_shape, "float32"), poisoned(spec.out_shape, "int64")
+    module.run(spec, on_device(x), on_device(y, True), on_device(indices, True))
+    values, places = reference.max_pool2d(x, **case.parameters)
+    return np.array_equal(y, values, equal_nan=True) and np.array_equal(indices, places)
+
+
+def over(faults):
+    return pytest.mark.parametrize("fault", faults, ids=lambda fault: fault[0])
+
+
+@over(ROWS_FAULTS)
+def test_faults_in_pool_rows(fault):
+    _, file, old, new, expected = fault
+    found = verdict(planted(ROWS, file, old, new), ROWS_CASES)
+    assert found != HARMLESS and found in expected
+
+
+@over(GLOBAL_FAULTS)
+def test_faults_in_pool_global(fault):
+    _, file, old, new, expected = fault
+    found = verdict(planted(GLOBAL, file, old, new), GLOBAL_CASES)
+    assert found != HARMLESS and found in expected
+
+
+@pytest.mark.parametrize(("files", "cases"), [(ROWS, ROWS_CASES), (GLOBAL, GLOBAL_CASES)])
+def test_unharmed_kernels_raise_nothing(files, cases):
+    assert verdict(planted(files, None, "", ""), cases) == HARMLESS
