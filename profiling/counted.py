@@ -1,0 +1,95 @@
+"""What the launches of an algorithm consist of, counted without a GPU: all that a prediction is made from."""
+
+import functools
+import math
+from dataclasses import dataclass
+
+from gpuconv import cuda as engine
+from gpuconv.algorithm import Algorithm, select
+from gpuconv.spec import ConvSpec
+from profiling.block_sample import executable
+from profiling.captured import Captured, launches
+from profiling.critical_path import critical_path
+from profiling.kernels import resources
+from profiling.slots import Work, work
+from profiling.watching import Sample
+from profiling.workloads import Spec
+from tests.ptx.counts import SECTOR
+
+LANES = 1024  # threads that are executed at once; NumPy's cost for each call outweighs that for each element
+FEWEST, MOST = 4, 12  # blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A launch.
+
+    Attributes
+    ----------
+    registers, shared_bytes : int
+        Of a thread; of a block, static and dynamic.
+    work : Work
+        Instructions of one block's warps.
+    shared_cycles : float
+        Of the path to shared memory and the first-level cache, for one block: passes through the banks, and
+        128 bytes each of what is asked of global memory.
+    l2_bytes : float
+        That one block exchanges with the second-level cache, where the first-level cache keeps what it has.
+    path_cycles : float
+        That one block takes alone.
+    array_bytes, scratch_bytes : int
+        Of the arrays that the launch is given: those of the caller, and memory between two launches.
+    """
+
+    kernel: str
+    blocks: int
+    threads: int
+    registers: int
+    shared_bytes: int
+    work: Work
+    shared_cycles: float
+    l2_bytes: float
+    path_cycles: float
+    array_bytes: int
+    scratch_bytes: int
+
+
+@functools.lru_cache(maxsize=4096)
+def counted(spec: Spec, algorithm: str, arch: str) -> tuple[Counted, ...]:
+    """The launches of one of the engine's algorithms, by name."""
+    return tuple(_count(each, arch) for each in launches(spec, algorithm_of(spec, algorithm)))
+
+
+def algorithm_of(spec: Spec, name: str) -> Algorithm:
+    """The engine's algorithm of that name; ValueError if it has none that can run the problem."""
+    return select(engine.CONVOLUTIONS if isinstance(spec, ConvSpec) else engine.POOLS, spec, name)
+
+
+def _count(captured: Captured, arch: str) -> Counted:
+    launch, kernel = captured.launch, captured.launch.kernel
+    blocks = min(MOST, max(FEWEST, LANES // kernel.threads))
+    sample = executable(kernel, arch).sample(launch, captured.arrays, blocks)
+    shared_cycles, l2_bytes = _traffic(sample)
+    fixed = resources(kernel.cubin(arch))
+    arrays = [array for array in captured.arrays if array is not None]
+    sizes = [math.prod(array.shape) * array.dtype.itemsize for array in arrays]
+    return Counted(
+        kernel.name, launch.blocks, kernel.threads, fixed["registers"],
+        fixed["static_shared_bytes"] + launch.shared_bytes, work(sample, kernel, arch),
+        shared_cycles, l2_bytes, critical_path(sample),
+        sum(size for array, size in zip(arrays, sizes, strict=True) if len(array.shape) == 4),
+        sum(size for array, size in zip(arrays, sizes, strict=True) if len(array.shape) != 4),
+    )  # fmt: skip
+
+
+def _traffic(sample: Sample) -> tuple[float, float]:
+    """(Cycles of the path to shared memory, bytes of the second-level cache) of one block."""
+    cycles = sectors = 0.0
+    for (instruction, space), traffic in sample.traffic.items():
+        if space == "shared":
+            cycles += traffic.wavefronts
+        elif space == "global":
+            loads = instruction.parts[0] in ("ld", "ldu", "cp")
+            sectors += traffic.sectors / (sample.reuse if loads else 1)
+            cycles += max(traffic.requests, traffic.sectors * SECTOR / 128)
+    return cycles / sample.blocks, SECTOR * sectors / sample.blocks
