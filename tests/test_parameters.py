@@ -10,7 +10,7 @@ from tests import reference
 
 SIZE, KERNEL, STRIDE, DILATION = (7, 8), (3, 4), (2, 3), (2, 1)
 
-NOT_INTEGERS = (1.0, "1", b"1", True, np.True_, None, 1j, np.float32(1), object(), {1}, {1: 1}, [], [[1]])
+NOT_INTEGERS = (1.0, "1", b"1", True, np.True_, None, 1j, np.float32(1), object, {1}, {1: 1}, [], [[1]])
 
 
 def pads(padding):
