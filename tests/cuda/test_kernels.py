@@ -19,7 +19,7 @@ def compilations():
         files.add(file)
 
 
-@pytest.mark.parametrize(("kernel", "arch"), compilations())
+@pytest.mark.parametrize(("kernel", "arch"), list(compilations()))
 def test_no_spill_no_local_memory_and_the_promised_occupancy(kernel, arch):
     log = kernel.cubin(arch).log
     (frame,) = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log)
