@@ -26,7 +26,9 @@ class Algorithm:
     worth : callable
         `worth(spec)` says whether it is the fast choice among those that follow it: a matter of speed.
     run : callable
-        `run(spec, *arrays)` computes into the output arrays.
+        `run(spec, *arrays)` computes into the output arrays. What it returns, if it has a method
+        `queue(device, stream, pointers)`, can be queued again for arrays that lie likewise, behind whose
+        pointers goes that of `elements` float32 to work in, if it wants any (`gpuconv.repeat`).
     fast_for : str
         In words, what it is worthwhile for, and the speed that was measured: what `explain` tells the user.
     """
@@ -34,7 +36,7 @@ class Algorithm:
     name: str
     unsupported: Callable[[Any], str | None]
     worth: Callable[[Any], bool]
-    run: Callable[..., None]
+    run: Callable[..., Any]
     fast_for: str = ""
 
 

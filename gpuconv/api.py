@@ -11,6 +11,7 @@ from typing import Any
 from gpuconv import algorithm as algorithms
 from gpuconv.calls import prepare_avg_pool2d, prepare_conv2d, prepare_max_pool2d
 from gpuconv.operands import Operands
+from gpuconv.repeat import Again
 from gpuconv.spec import ConvSpec, Spec
 
 Array = Any
@@ -84,13 +85,16 @@ def conv2d(
     >>> gpuconv.conv2d(x, w, stride=2, padding="same").shape
     (1, 1, 2, 2)
     """
-    operands, spec = prepare_conv2d(
-        input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision,
-        out,
-    )  # fmt: skip
+    parameters = stride, padding, dilation, groups, padding_mode, activation, residual, precision
+    again = Again((input, weight, bias, out), "conv2d", *parameters, algorithm)
+    if again.result is not None:
+        return again.result
+    operands, spec = prepare_conv2d(input, weight, bias, *parameters, out)
     backend = operands.backend
     y = operands.result(spec.out_shape, spec.dtype)
-    backend.conv2d(spec, operands.batched("input"), operands["weight"], operands["bias"], y.view, algorithm)
+    _, w, b, _ = operands.views
+    launched = backend.conv2d(spec, operands.batch, w, b, y.view, algorithm)
+    again.keep(launched, operands, y)
     return y.publish()
 
 
@@ -148,16 +152,19 @@ def max_pool2d(
     >>> gpuconv.max_pool2d(x, 3, return_indices=True)[1]
     array([[[[10]]]])
     """
-    operands, spec = prepare_max_pool2d(
-        input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, out
-    )
+    parameters = kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    again = Again((input, out), "max_pool2d", *parameters, algorithm)
+    if again.result is not None:
+        return again.result
+    operands, spec = prepare_max_pool2d(input, *parameters, out)
     backend = operands.backend
     y = operands.result(spec.out_shape, spec.dtype)
     if not spec.return_indices:
-        backend.pool2d(spec, operands.batched("input"), y.view, None, algorithm)
+        launched = backend.pool2d(spec, operands.batch, y.view, None, algorithm)
+        again.keep(launched, operands, y)
         return y.publish()
-    indices = operands.result(spec.out_shape, "int64", out="indices")
-    backend.pool2d(spec, operands.batched("input"), y.view, indices.view, algorithm)
+    indices = operands.fresh(spec.out_shape, "int64")
+    backend.pool2d(spec, operands.batch, y.view, indices.view, algorithm)
     return y.publish(), indices.publish()
 
 
@@ -203,12 +210,15 @@ def avg_pool2d(
     array([[[[2., 3.],
              [5., 6.]]]])
     """
-    operands, spec = prepare_avg_pool2d(
-        input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out
-    )
+    parameters = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    again = Again((input, out), "avg_pool2d", *parameters, algorithm)
+    if again.result is not None:
+        return again.result
+    operands, spec = prepare_avg_pool2d(input, *parameters, out)
     backend = operands.backend
     y = operands.result(spec.out_shape, spec.dtype)
-    backend.pool2d(spec, operands.batched("input"), y.view, None, algorithm)
+    launched = backend.pool2d(spec, operands.batch, y.view, None, algorithm)
+    again.keep(launched, operands, y)
     return y.publish()
 
 
@@ -262,7 +272,7 @@ def _prepare(function, *arguments, **keywords) -> tuple[Operands, Spec, str | No
     call.apply_defaults()
     name = call.arguments.pop("algorithm")
     operands, spec = _PREPARATIONS[function](**call.arguments)
-    if operands["out"] is not None:
+    if operands.views[-1] is not None:
         operands.result(spec.out_shape, spec.dtype)
     return operands, spec, name
 

@@ -42,7 +42,8 @@ View = np.ndarray | DeviceArray
 class Library:
     """NumPy, and the pattern for every other library.
 
-    `view` is the array as kernels see it, `kind` the library whose arrays may stand beside one on `device`,
+    `view` is the array as kernels see it, `beside` the view of another of this library made in the same call,
+    `kind` the library whose arrays may stand beside one on `device`,
     `empty` a fresh array on the same device as `like`, and `publish` turns a filled array from `empty` into
     what the user gets, for libraries whose arrays are immutable.
     """
@@ -52,7 +53,7 @@ class Library:
     def kind(self, device: int | None) -> str:
         return self.name
 
-    def view(self, array: Any) -> View:
+    def view(self, array: Any, beside: Any = None) -> View:
         return np.asarray(array)
 
     def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
@@ -69,11 +70,14 @@ class Library:
 class CuPyLibrary(Library):
     name = "CuPy"
 
-    def view(self, array: Any) -> View:
-        device = array.data.device_id  # without making a Device
-        stream = modules["cupy"].cuda.get_current_stream(device).ptr
-        memory = array.data.ptr, array.shape, array.strides, array.dtype, device
-        return DeviceArray(*memory, stream, True, array)
+    def view(self, array: Any, beside: Any = None) -> View:
+        memory = array.data
+        device = memory.device_id  # without making a Device
+        if beside is not None and beside.device == device:
+            stream = beside.stream
+        else:
+            stream = modules["cupy"].cuda.get_current_stream(device).ptr
+        return DeviceArray(memory.ptr, array.shape, array.strides, array.dtype, device, stream, True, array)
 
     def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
         cupy = import_module("cupy")
@@ -89,6 +93,41 @@ class CuPyLibrary(Library):
             return CuPyLibrary.view(self, CuPyLibrary.empty(self, (elements,), "float32", like))
 
 
+class Glance(NamedTuple):
+    """CuPy's arrays of a call: where they begin, and all else that matters; 0 and None for one left out.
+
+    `layouts` hold shape, strides, dtype, device and the pointer's place within 16 bytes; `device` is that of
+    the first, `stream` the current one there.
+    """
+
+    pointers: list[int]
+    layouts: tuple[Any, ...]
+    device: int
+    stream: int
+
+
+def glance(arrays: tuple[Any, ...]) -> Glance | None:
+    """`arrays` at a glance, None unless they are of one type, which is CuPy's."""
+    kind: Any = type(arrays[0])
+    if _named(kind) is not _CUPY:
+        return None
+    device = arrays[0].data.device_id
+    pointers: list[int] = []
+    layouts: list[Any] = []
+    for array in arrays:
+        if array is None:
+            pointers.append(0)
+            layouts.append(None)
+            continue
+        if type(array) is not kind:
+            return None
+        memory = array.data
+        pointer = memory.ptr
+        pointers.append(pointer)
+        layouts.append((array.shape, array.strides, array.dtype, memory.device_id, pointer % 16))
+    return Glance(pointers, tuple(layouts), device, modules["cupy"].cuda.get_current_stream(device).ptr)
+
+
 class InterfaceLibrary(CuPyLibrary):
     """Any object with `__cuda_array_interface__`: it counts as CuPy's, and so do results."""
 
@@ -97,7 +136,7 @@ class InterfaceLibrary(CuPyLibrary):
     def kind(self, device: int | None) -> str:
         return CuPyLibrary.name
 
-    def view(self, array: Any) -> View:
+    def view(self, array: Any, beside: Any = None) -> View:
         interface = array.__cuda_array_interface__
         if not isinstance(interface, dict):
             raise TypeError("its __cuda_array_interface__ is not a dictionary")
@@ -140,7 +179,7 @@ class NumbaLibrary(InterfaceLibrary):
 class TorchLibrary(Library):
     name = "torch"
 
-    def view(self, array: Any) -> View:
+    def view(self, array: Any, beside: Any = None) -> View:
         torch = import_module("torch")
         if array.requires_grad and torch.is_grad_enabled():
             raise TypeError("it requires grad, which gpuconv does not record: pass tensor.detach()")
@@ -176,7 +215,7 @@ class DLPackLibrary(CuPyLibrary):
     def kind(self, device: int | None) -> str:
         return Library.name if device is None else CuPyLibrary.name
 
-    def view(self, array: Any) -> View:
+    def view(self, array: Any, beside: Any = None) -> View:
         device = int(array.__dlpack_device__()[0])
         if device in DLPACK_CPU:
             return np.from_dlpack(array)
@@ -205,9 +244,9 @@ class JaxLibrary(DLPackLibrary):
 DLPACK_CPU = (1, 3)  # kDLCPU, and kDLCUDAHost: page-locked memory of the CPU
 DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 
-NUMPY, _INTERFACE, _DLPACK = Library(), InterfaceLibrary(), DLPackLibrary()
+NUMPY, _CUPY, _INTERFACE, _DLPACK = Library(), CuPyLibrary(), InterfaceLibrary(), DLPackLibrary()
 _BY_MODULE: dict[str, Library] = {
-    "cupy": CuPyLibrary(),
+    "cupy": _CUPY,
     "numba": NumbaLibrary(),
     "numba_cuda": NumbaLibrary(),
     "torch": TorchLibrary(),
@@ -218,8 +257,8 @@ _BY_MODULE: dict[str, Library] = {
 
 def library_of(array: Any, name: str) -> Library:
     """The library that `array`, the argument called `name`, belongs to; TypeError if it is no array."""
-    kind = type(array)
-    if (named := _named(kind)) is not None:  # type: ignore[arg-type]
+    kind: Any = type(array)
+    if (named := _named(kind)) is not None:
         return named
     if not isinstance(array, np.ndarray | np.generic | type):  # a class has the attributes of its arrays
         if _offers(array, "__cuda_array_interface__"):

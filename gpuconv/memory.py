@@ -33,24 +33,21 @@ def extent(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> E
     return Extent(first, end, is_injective, not any(step % itemsize for step, _ in used))
 
 
-def overlap(first: View, second: View) -> bool:
-    """Two arrays share memory, or to find that out would take too long."""
-    if isinstance(first, DeviceArray) and isinstance(second, DeviceArray) and _are_apart(first, second):
+def overlap(first: View, second: View, one: Extent, other: Extent) -> bool:
+    """Two arrays, which reach so far, share memory, or to find that out would take too long."""
+    if (
+        isinstance(first, DeviceArray)
+        and isinstance(second, DeviceArray)
+        and (
+            first.pointer + one.end <= second.pointer + other.first
+            or second.pointer + other.end <= first.pointer + one.first
+        )
+    ):
         return False
     try:
         return np.shares_memory(_addresses(first), _addresses(second), max_work=MAX_OVERLAP_WORK)
     except np.exceptions.TooHardError:
         return True
-
-
-def _are_apart(first: DeviceArray, second: DeviceArray) -> bool:
-    """One ends before the other begins."""
-    one = extent(first.shape, first.strides, first.dtype.itemsize)
-    other = extent(second.shape, second.strides, second.dtype.itemsize)
-    return (
-        first.pointer + one.end <= second.pointer + other.first
-        or second.pointer + other.end <= first.pointer + one.first
-    )
 
 
 def _addresses(view: View) -> np.ndarray:

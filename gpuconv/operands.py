@@ -7,6 +7,7 @@ What can be said of a call without its memory depends on the arrays' signatures 
 """
 
 from importlib import import_module
+from sys import modules
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -17,7 +18,10 @@ from gpuconv.memory import extent, overlap
 from gpuconv.spec import check_out
 
 OPTIONAL = ("bias", "out")  # where None means that there is none
+WIDEST = 16  # bytes of an element
 UNREADABLE = TypeError, KeyError, AttributeError, BufferError, RuntimeError  # that a foreign array may raise
+
+Extents = tuple[Any, ...]  # an Extent for each array, None where there is none
 
 
 class Signature(NamedTuple):
@@ -35,7 +39,10 @@ class Signature(NamedTuple):
 
 
 class Operands:
-    """The arrays of one call by argument name, `input` first, viewed as kernels see them.
+    """The arrays of one call by argument name, `input` first and `out` last, viewed as kernels see them.
+
+    `views` and `signatures` have None where there is no array. `extents` say how far each array reaches; they
+    are known when the signatures have been checked.
 
     Raises
     ------
@@ -43,65 +50,77 @@ class Operands:
         If one of them is no array, or cannot be read.
     """
 
-    def __init__(self, **arrays: Any) -> None:
-        self.arrays = arrays
-        self.views: dict[str, View] = {}
+    __slots__ = ("arrays", "extents", "library", "names", "signatures", "views")
+
+    def __init__(self, names: tuple[str, ...], arrays: tuple[Any, ...]) -> None:
+        self.names, self.arrays = names, arrays
+        self.extents: Extents = ()
+        views: list[Any] = []
         signatures: list[Any] = []
-        for name, array in arrays.items():
+        self.library = library_of(arrays[0], names[0])
+        for name, array in zip(names, arrays, strict=True):
             if array is None and name in OPTIONAL:
+                views.append(None)
                 signatures.append(None)
                 continue
             library = library_of(array, name)
+            beside = views[0] if views and library is self.library else None
             try:
-                view = library.view(array)
+                view = library.view(array, beside)
             except UNREADABLE as error:
                 raise TypeError(f"{name} cannot be read: {error}") from error
+            views.append(view)
             if isinstance(view, np.ndarray):
                 signatures.append((library, view.shape, view.strides, view.dtype, None))
-            else:
-                if view.pointer % view.dtype.itemsize:
-                    raise ValueError(_misaligned(name))
-                signatures.append((library, *view[1:5]))
-            self.views[name] = view
-        self.signatures = tuple(signatures)
-        self.library: Library = signatures[0][0]
-
-    def __getitem__(self, name: str) -> View | None:
-        return self.views.get(name)
+                continue
+            if view.pointer % WIDEST and view.pointer % view.dtype.itemsize:
+                raise ValueError(_misaligned(name))
+            signatures.append((library, *view[1:5]))
+        self.views, self.signatures = tuple(views), tuple(signatures)
 
     @property
     def backend(self) -> ModuleType:
         """`gpuconv.cpu` or `gpuconv.cuda`, imported when it is first asked for."""
-        if isinstance(self.views["input"], np.ndarray):
-            return import_module("gpuconv.cpu")
-        backend = _cuda()
+        if isinstance(self.views[0], np.ndarray):
+            return modules.get("gpuconv.cpu") or import_module("gpuconv.cpu")
+        backend = modules.get("gpuconv.cuda") or _cuda()
         backend.refuse_forked_child()
         return backend
 
-    def batched(self, name: str) -> View:
-        """The view of an input as a batch: (1, C, H, W) where the user gave (C, H, W)."""
-        return _batched(self.views[name])
+    @property
+    def batch(self) -> View:
+        """The view of the input as a batch: (1, C, H, W) where the user gave (C, H, W)."""
+        return _batched(self.views[0])
 
-    def result(self, shape: tuple[int, ...], dtype: str, out: str = "out") -> "Result":
-        """The array for a result of the batch shape `shape`: the user's own, or a fresh one."""
-        if out in self.views:
-            self._check_writable(self.views[out], out)
-            return Result(self.arrays[out], _batched(self.views[out]), NUMPY)
-        like = self.views["input"]
+    def result(self, shape: tuple[int, ...], dtype: str) -> "Result":
+        """The array for a result of the batch shape `shape`: the user's `out`, or a fresh one."""
+        out = self.views[-1]
+        if out is None:
+            return self.fresh(shape, dtype)
+        self._check_writable(out)
+        return Result(self.arrays[-1], _batched(out), NUMPY)
+
+    def fresh(self, shape: tuple[int, ...], dtype: str) -> "Result":
+        """A fresh array for a result of the batch shape `shape`."""
+        like: Any = self.views[0]
         array = self.library.empty(shape if len(like.shape) == 4 else shape[1:], dtype, like)
-        return Result(array, _batched(library_of(array, "the result").view(array)), self.library)
+        library = library_of(array, "the result")
+        view = library.view(array, like if library is self.library else None)
+        return Result(array, _batched(view), self.library)
 
-    def _check_writable(self, view: View, out: str) -> None:
-        writeable = view.flags.writeable if isinstance(view, np.ndarray) else view.writeable
+    def _check_writable(self, out: View) -> None:
+        writeable = out.flags.writeable if isinstance(out, np.ndarray) else out.writeable
         if not writeable:
-            raise ValueError(f"{out} is read-only")
-        for name, other in self.views.items():
-            if name != out and overlap(view, other):
-                raise ValueError(f"{out} overlaps {name} in memory")
+            raise ValueError("out is read-only")
+        *inputs, reach = self.extents
+        for name, view, its_reach in zip(self.names, self.views, inputs, strict=False):
+            if view is not None and overlap(view, out, its_reach, reach):
+                raise ValueError(f"out overlaps {name} in memory")
 
 
-def check_together(names: tuple[str, ...], signatures: tuple) -> list[Any]:
-    """The `Operands.signatures` of the arguments of these names, which may stand in one call.
+def check_together(names: tuple[str, ...], signatures: tuple) -> tuple[list[Any], Extents]:
+    """The `Operands.signatures` of the arguments of these names, which may stand in one call, and how far
+    each of them reaches.
 
     Raises
     ------
@@ -112,8 +131,10 @@ def check_together(names: tuple[str, ...], signatures: tuple) -> list[Any]:
     """
     checked: list[Any] = [None if values is None else Signature(*values) for values in signatures]
     input = checked[0]
+    extents: list[Any] = []
     for name, signature in zip(names, checked, strict=True):
         if signature is None:
+            extents.append(None)
             continue
         library = signature.library
         if library is not input.library and library.kind(signature.device) != input.library.kind(
@@ -127,10 +148,10 @@ def check_together(names: tuple[str, ...], signatures: tuple) -> list[Any]:
             raise ValueError(
                 f"{name} is on {signature.place} and input on {input.place}: nothing is moved between devices"
             )
-        steps = extent(signature.shape, signature.strides, signature.dtype.itemsize)
-        if signature.device is not None and not steps.are_whole:
+        extents.append(extent(signature.shape, signature.strides, signature.dtype.itemsize))
+        if signature.device is not None and not extents[-1].are_whole:
             raise ValueError(_misaligned(name))
-    return checked
+    return checked, tuple(extents)
 
 
 def check_result(out: Signature | None, shape: tuple[int, ...], input: Signature) -> None:

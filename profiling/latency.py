@@ -2,10 +2,12 @@
 
     python -m profiling.latency
     python -m profiling.latency --device cpu --calls 500 --out latency.json
+    python -m profiling.latency --device idle
 
 On a GPU each call is timed until it returns, its kernel queued and not waited for. The problems are so small
 that the device keeps up; it is waited for, untimed, after every QUEUED calls. A row has the median and the
-fastest call in microseconds, and the most bytes of Python objects that one call held at once.
+fastest call in microseconds, and the most bytes of Python objects that one call held at once. `idle` is a GPU
+that does nothing (`profiling.idle`), for machines that have none.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -75,43 +78,55 @@ def python_bytes(call: Call) -> int:
         tracemalloc.stop()
 
 
-def contestants(spec: Spec, place: Callable[[Any], Any]) -> dict[str, Call]:
-    """The calls by name, on the same arrays; PyTorch's if it is installed."""
+def contestants(spec: Spec, place: Callable[[Any], Any], peers: bool = True) -> dict[str, Call]:
+    """The calls by name, on the same arrays; with `peers` PyTorch's if it is installed."""
     arrays = tuple(map(place, operands(spec)))
     if isinstance(spec, ConvSpec):
         name = "conv2d"
-        ours = partial(gpuconv.conv2d, *arrays, None, spec.stride, spec.pads)
+        given = *arrays, None, spec.stride, spec.pads
+        ours, plan = partial(gpuconv.conv2d, *given), gpuconv.plan_conv2d(*given)
+        planned = {"gpuconv.plan_conv2d()(out=)": partial(plan, *arrays, out=plan(*arrays))}
     else:
         name = "max_pool2d"
         ours = partial(gpuconv.max_pool2d, *arrays, (spec.R, spec.S), spec.stride, spec.pads)
+        planned = {}
     calls: dict[str, Call] = {f"gpuconv.{name}(out=)": partial(ours, out=ours()), f"gpuconv.{name}": ours}
-    theirs = torch_call(spec, arrays) if find_spec("torch") else None
-    return calls | ({f"torch {name}": theirs} if theirs else {})
+    theirs = torch_call(spec, arrays) if peers and find_spec("torch") else None
+    return calls | planned | ({f"torch {name}": theirs} if theirs else {})
 
 
 def waiting(device: str) -> Callable[[], Any]:
     """What waits until the device has done its work."""
-    return (lambda: None) if device == "cpu" else import_module("cupy").cuda.Device().synchronize
+    return (lambda: None) if device != "cuda" else import_module("cupy").cuda.Device().synchronize
+
+
+def rows(
+    place: Callable[[Any], Any], wait: Callable[[], Any], calls: int, peers: bool
+) -> list[dict[str, Any]]:
+    """The latencies of all contestants, each printed when it is known."""
+    found = []
+    print(f"{'problem':<20}{'call':<28}{'median us':>10}{'fastest':>10}{'bytes':>8}")
+    for spec in PROBLEMS:
+        for name, call in contestants(spec, place, peers).items():
+            latency = measure(call, wait, calls)
+            found.append({"problem": label(spec), "call": name, **asdict(latency)})
+            print(f"{label(spec):<20}{name:<28}{latency.median_us:>10.2f}{latency.fastest_us:>10.2f}"
+                  f"{latency.python_bytes:>8}", flush=True)  # fmt: skip
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for each call and, with --out, write the file; returns exit code 0."""
     parser = argparse.ArgumentParser("python -m profiling.latency", description=__doc__.splitlines()[0])
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--device", choices=("cuda", "cpu", "idle"), default="cuda")
     parser.add_argument("--calls", type=int, default=5000, help="of each contestant, %(default)s")
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON, one row a problem and call")
     options = parser.parse_args(arguments)
     if options.calls < 1:
         parser.error(f"--calls must be at least 1, not {options.calls}")
     engine, wait = import_module(f"profiling.{options.device}"), waiting(options.device)
-    found = []
-    print(f"{'problem':<20}{'call':<28}{'median us':>10}{'fastest':>10}{'bytes':>8}")
-    for spec in PROBLEMS:
-        for name, call in contestants(spec, engine.place).items():
-            latency = measure(call, wait, options.calls)
-            found.append({"problem": label(spec), "call": name, **asdict(latency)})
-            print(f"{label(spec):<20}{name:<28}{latency.median_us:>10.2f}{latency.fastest_us:>10.2f}"
-                  f"{latency.python_bytes:>8}", flush=True)  # fmt: skip
+    with engine.standing_in() if options.device == "idle" else nullcontext():
+        found = rows(engine.place, wait, options.calls, peers=options.device != "idle")
     if options.out:
         device, driver = engine.describe()
         head = {

@@ -4,6 +4,8 @@ The algorithms stand here in order of preference; `gpuconv.algorithm.select` tak
 and worthwhile. Importing this package needs no GPU, so that kernels can be compiled where there is none.
 """
 
+from typing import Any
+
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import (
@@ -38,9 +40,12 @@ def conv2d(
     bias: DeviceArray | None,
     y: DeviceArray,
     algorithm: str | None = None,
-) -> None:
-    """Convolve x (N, C, H, W) with w (K, C / groups, R, S) into y (N, K, P, Q), on the stream of y."""
-    select(CONVOLUTIONS, spec, algorithm).run(spec, x, w, bias, y)
+) -> Any:
+    """Convolve x (N, C, H, W) with w (K, C / groups, R, S) into y (N, K, P, Q), on the stream of y.
+
+    Returns what was launched: with `queue`, it can be queued again on arrays that lie likewise.
+    """
+    return select(CONVOLUTIONS, spec, algorithm).run(spec, x, w, bias, y)
 
 
 def pool2d(
@@ -49,6 +54,9 @@ def pool2d(
     y: DeviceArray,
     indices: DeviceArray | None = None,
     algorithm: str | None = None,
-) -> None:
-    """Pool x (N, C, H, W) into y (N, C, P, Q), and the places of the maxima into indices (int64)."""
-    select(POOLS, spec, algorithm).run(spec, x, y, indices)
+) -> Any:
+    """Pool x (N, C, H, W) into y (N, C, P, Q), and the places of the maxima into indices (int64).
+
+    Returns what was launched, as `conv2d` does.
+    """
+    return select(POOLS, spec, algorithm).run(spec, x, y, indices)

@@ -236,11 +236,11 @@ def plan(
     return Launch(SLIDING[spec.R, stride, outputs], -(-strips.warps // WARPS), shared_bytes, scalars)
 
 
-def run(spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray) -> None:
+def run(spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray) -> Launch:
     bias_strides = None if bias is None else bias.strides
     alignments = (array.pointer & -array.pointer & 15 or 16 for array in (x, y))
     launch = plan(spec, x.strides, w.strides, bias_strides, y.strides, *alignments)
-    launch.start(y, x, w, bias, y)
+    return launch.start(y, x, w, bias, y)
 
 
 ALGORITHM = Algorithm("conv_depthwise", unsupported, worth, run)

@@ -148,12 +148,14 @@ def _runs(spec: ConvSpec, y: Strides) -> tuple[int, int, Strides]:
     return spec.Q, spec.P, (y_n, y_k, y_p, y_q)
 
 
-def run(spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray) -> None:
+def run(
+    spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray
+) -> Launch | split.Passes:
     launch = plan(
         spec, x.strides, w.strides, None if bias is None else bias.strides, y.strides,
         choose(spec, workspace_limit()), x.pointer % 16 == 0, y.pointer % 16 == 0,
     )  # fmt: skip
-    launch.start(y, x, w, bias, y)
+    return launch.start(y, x, w, bias, y)
 
 
 ALGORITHM = Algorithm(

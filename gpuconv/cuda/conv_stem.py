@@ -141,10 +141,10 @@ def plan(
     return Launch(BY_SHAPE[shape], stage.blocks(spec, shape), stage.words * size, scalars)
 
 
-def run(spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray) -> None:
+def run(spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray) -> Launch:
     bias_strides = None if bias is None else bias.strides
     launch = plan(spec, x.strides, w.strides, bias_strides, y.strides, y.pointer % 16 == 0)
-    launch.start(y, x, w, bias, y)
+    return launch.start(y, x, w, bias, y)
 
 
 ALGORITHM = Algorithm("conv_stem", unsupported, worth, run)

@@ -285,9 +285,9 @@ def plan(
     return Launch(_KERNELS[spec.dtype, grid.tile], grid.blocks, stage.shared_bytes, scalars)
 
 
-def run(spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray) -> None:
+def run(spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray) -> Launch:
     launch = plan(spec, x.strides, w.strides, None if bias is None else bias.strides, y.strides)
-    launch.start(y, x, w, bias, y)
+    return launch.start(y, x, w, bias, y)
 
 
 ALGORITHM = Algorithm("conv_tiled", unsupported, worth, run)

@@ -10,8 +10,9 @@ import ctypes
 import functools
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from cuda.bindings import driver
 
@@ -66,25 +67,35 @@ class Launch:
     _addresses: Any = None
     _parameters: int = 0
 
-    def start(self, output: DeviceArray, *arrays: DeviceArray | None) -> None:
+    elements: ClassVar[int] = 0  # of memory between kernels
+
+    def start(self, output: DeviceArray, *arrays: DeviceArray | None) -> "Launch":
         """Queue the kernel with `arrays` as its pointers, None for a null one, on the stream of `output`."""
+        stream = output.stream
+        foreign = {array.stream for array in arrays if array is not None and array.stream != stream}
+        if foreign and self.blocks:
+            with current(output.device):
+                for producer in foreign:
+                    wait_for(producer, stream)
+        self.queue(output.device, stream, [0 if array is None else array.pointer for array in arrays])
+        return self
+
+    def queue(self, device: int, stream: int, pointers: Sequence[int]) -> None:
+        """Queue the kernel on a stream of a device, behind all that its arrays wait for."""
         if self.blocks == 0:
             return
-        stream = output.stream
-        with current(output.device):
-            for array in arrays:
-                if array is not None and array.stream != stream:
-                    wait_for(array.stream, stream)
-            function = self._functions.get(output.device) or self._load(output.device)
+        refuse_forked_child()
+        with current(device):
+            function = self._functions.get(device) or self._load(device)
             with self._lock:  # the driver has copied the arguments when it returns
-                values = self._values or self._make_buffer(len(arrays))
-                for i, array in enumerate(arrays):
-                    values[i] = 0 if array is None else array.pointer
+                values = self._values or self._make_buffer(len(pointers))
+                values[: len(pointers)] = pointers
                 status = driver.cuLaunchKernel(
                     function, self.blocks, 1, 1, self.kernel.threads, 1, 1, self.shared_bytes, stream,
                     self._parameters, 0,
                 )  # fmt: skip
-            check(status)
+            if status[0]:
+                check(status)
 
     def _load(self, device: int) -> Any:
         function = loaded(self.kernel, device)
@@ -164,15 +175,17 @@ def primary_context(ordinal: int) -> Any:
 class current:
     """Make a device's primary context current, and restore what was current before."""
 
-    __slots__ = ("_context", "_is_pushed")
+    __slots__ = ("_is_pushed", "_ordinal")
 
     def __init__(self, ordinal: int) -> None:
-        self._context = primary_context(ordinal)
+        self._ordinal = ordinal
 
     def __enter__(self) -> None:
-        self._is_pushed = int(check(driver.cuCtxGetCurrent())) != int(self._context)
+        context = primary_context(self._ordinal)
+        error, found = driver.cuCtxGetCurrent()
+        self._is_pushed = error or int(found) != int(context)
         if self._is_pushed:
-            check(driver.cuCtxPushCurrent(self._context))
+            check(driver.cuCtxPushCurrent(context))
 
     def __exit__(self, *error: object) -> None:
         if self._is_pushed:

@@ -155,9 +155,9 @@ def plan(
     return Launch(kernel, blocks, 0, (*strides, *geometry, *spec.dilation))
 
 
-def run(spec: PoolSpec, x: DeviceArray, y: DeviceArray, indices: DeviceArray | None) -> None:
+def run(spec: PoolSpec, x: DeviceArray, y: DeviceArray, indices: DeviceArray | None) -> Launch:
     launch = plan(spec, x.strides, y.strides, None if indices is None else indices.strides)
-    launch.start(y, x, y, *[] if spec.op == "avg" else [indices])
+    return launch.start(y, x, y, *[] if spec.op == "avg" else [indices])
 
 
 ALGORITHM = Algorithm("pool_direct", unsupported, worth, run)

@@ -226,10 +226,10 @@ def plan(
     return Launch(_KERNELS[spec.dtype, spec.op, team, wide], blocks, 0, (*strides, _divisor(spec), *work))
 
 
-def run(spec: PoolSpec, x: DeviceArray, y: DeviceArray, indices: DeviceArray | None) -> None:
+def run(spec: PoolSpec, x: DeviceArray, y: DeviceArray, indices: DeviceArray | None) -> Launch:
     places = None if indices is None else indices.strides
     launch = plan(spec, x.strides, y.strides, places, x.pointer % VECTOR_BYTES)
-    launch.start(y, x, y, *[] if indices is None else [indices])
+    return launch.start(y, x, y, *[] if indices is None else [indices])
 
 
 ALGORITHM = Algorithm("pool_global", unsupported, worth, run, fast_for="one window for each plane")

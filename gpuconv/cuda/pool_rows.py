@@ -237,11 +237,11 @@ def plan(
     return Launch(_KERNELS[spec.dtype, tile], -(-items // THREADS), 0, scalars)
 
 
-def run(spec: PoolSpec, x: DeviceArray, y: DeviceArray, indices: DeviceArray | None) -> None:
+def run(spec: PoolSpec, x: DeviceArray, y: DeviceArray, indices: DeviceArray | None) -> Launch:
     arrays = [x, y] if indices is None else [x, y, indices]
     offsets = tuple(0 if each is None else each.pointer % VECTOR_BYTES for each in (x, y, indices))
     launch = plan(spec, x.strides, y.strides, None if indices is None else indices.strides, offsets)
-    launch.start(y, *arrays)
+    return launch.start(y, *arrays)
 
 
 ALGORITHM = Algorithm(

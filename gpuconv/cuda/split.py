@@ -7,6 +7,7 @@ thread computes one output; lanes lie along the pixels. Blocks run over the chan
 first. The order of the sum does not depend on which block is first, so results are the same from run to run.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numba import cuda, float32, int64, types, uint32
@@ -30,12 +31,18 @@ class Passes:
     elements: int
     launches: tuple[tuple[Launch, tuple[int, ...]], ...]
 
-    def start(self, output: DeviceArray, *arrays: DeviceArray | None) -> None:
+    def start(self, output: DeviceArray, *arrays: DeviceArray | None) -> "Passes":
         """Queue the kernels on the stream of `output`."""
         library = library_of(output.owner, "the output")
         given = (*arrays, library.scratch(self.elements, output))
         for launch, places in self.launches:
             launch.start(output, *(given[place] for place in places))
+        return self
+
+    def queue(self, device: int, stream: int, pointers: Sequence[int]) -> None:
+        """Queue the kernels; the last of the pointers is that of the memory between them."""
+        for launch, places in self.launches:
+            launch.queue(device, stream, [pointers[place] for place in places])
 
 
 def sum_splits(

@@ -1,7 +1,5 @@
 """The launch path against a driver that only takes notes: pointers, streams, contexts, errors."""
 
-import ctypes
-import enum
 import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,105 +13,9 @@ from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import launch as launching
 from gpuconv.cuda import split
 from gpuconv.spec import ConvSpec, PoolSpec
-
-
-class Status(enum.IntEnum):
-    CUDA_SUCCESS = 0
-    CUDA_ERROR_LAUNCH_FAILED = 719
-
-
-class NotingDriver:
-    """As much of cuda.bindings.driver as the launch path calls; `calls` is what was called, in order."""
-
-    CUresult = Status
-    CUevent_flags = SimpleNamespace(CU_EVENT_DISABLE_TIMING=2)
-    CUdevice_attribute = SimpleNamespace(
-        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR="major",
-        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor",
-        CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
-    )
-    CUfunction_attribute = SimpleNamespace(
-        CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES="static",
-        CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES="dynamic",
-    )
-
-    def __init__(self, capability=(9, 0), slots=0):
-        self.capability, self.slots = capability, slots
-        self.context, self.calls, self.launches = 0, [], []
-        self.launch_status = Status.CUDA_SUCCESS
-
-    def __getattr__(self, name):
-        """Anything else succeeds and hands out a number of its own."""
-
-        def call(*arguments):
-            self.calls.append((name, *arguments))
-            return (Status.CUDA_SUCCESS, 1000 + len(self.calls))
-
-        return call
-
-    def cuDeviceGetCount(self):
-        return (Status.CUDA_SUCCESS, 2)
-
-    def cuDeviceGet(self, ordinal):
-        return (Status.CUDA_SUCCESS, ordinal)
-
-    def cuDeviceGetName(self, length, handle):
-        return (Status.CUDA_SUCCESS, b"Notebook GPU\0\0")
-
-    def cuDeviceGetAttribute(self, attribute, handle):
-        major, minor = self.capability
-        return (Status.CUDA_SUCCESS, {"major": major, "minor": minor, "shared": 227 * 1024}[attribute])
-
-    def cuFuncGetAttribute(self, attribute, function):
-        return (Status.CUDA_SUCCESS, 1024)
-
-    def cuDevicePrimaryCtxRetain(self, handle):
-        return (Status.CUDA_SUCCESS, 70 + handle)
-
-    def cuCtxGetCurrent(self):
-        return (Status.CUDA_SUCCESS, self.context)
-
-    def cuCtxPushCurrent(self, context):
-        self.calls.append(("cuCtxPushCurrent", context))
-        return (Status.CUDA_SUCCESS,)
-
-    def cuCtxPopCurrent(self):
-        self.calls.append(("cuCtxPopCurrent",))
-        return (Status.CUDA_SUCCESS, 0)
-
-    def cuGetErrorName(self, error):
-        return (Status.CUDA_SUCCESS, error.name.encode())
-
-    def cuGetErrorString(self, error):
-        return (Status.CUDA_SUCCESS, b"unspecified launch failure")
-
-    def cuLaunchKernel(self, function, gx, gy, gz, bx, by, bz, shared_bytes, stream, parameters, extra):
-        addresses = (ctypes.c_void_p * self.slots).from_address(parameters)
-        values = [ctypes.c_uint64.from_address(address).value for address in addresses]
-        self.calls.append(("cuLaunchKernel", stream))
-        self.launches.append(
-            SimpleNamespace(grid=(gx, gy, gz), block=(bx, by, bz), stream=stream, values=values)
-        )
-        return (self.launch_status,)
-
+from tests.cuda.noting_driver import Status
 
 SPEC = ConvSpec(2, 3, 8, 9, 4, 3, 3, dtype="float32")
-CACHES = (launching.start_driver, launching.device, launching.primary_context, launching._library)
-
-
-@pytest.fixture
-def driver(monkeypatch):
-    noting = NotingDriver()
-    monkeypatch.setattr(launching, "driver", noting)
-    for cache in CACHES:
-        cache.cache_clear()
-    engine.conv_tiled.plan.cache_clear()
-    engine.pool_direct.plan.cache_clear()
-    yield noting
-    for cache in CACHES:
-        cache.cache_clear()
-    engine.conv_tiled.plan.cache_clear()
-    engine.pool_direct.plan.cache_clear()
 
 
 def array(shape, pointer, stream=5, device=0, dtype="float32"):

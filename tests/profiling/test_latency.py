@@ -1,10 +1,13 @@
 """The latency of calls and the launches for ncu, on the CPU; no time is asserted."""
 
 import json
+import sys
 
 import pytest
 
 from gpuconv.cpu import CONVOLUTIONS, POOLS
+from gpuconv.cuda import launch
+from gpuconv.spec import ConvSpec
 from profiling import latency, ncu
 from profiling.workloads import convolution, pool
 
@@ -31,17 +34,17 @@ def test_python_bytes_are_the_most_that_is_held_at_once():
 def test_all_contestants_compute_the_same(spec):
     pytest.importorskip("torch")
     calls = latency.contestants(spec, lambda array: array)
-    names = [name.split()[0].split(".")[0] for name in calls]
-    assert names == ["gpuconv", "gpuconv", "torch"]
-    with_out, without, theirs = (call() for call in calls.values())
-    assert with_out.shape == spec.out_shape
-    assert (with_out == without).all()
-    assert abs(without - theirs.numpy()).max() < 1e-4
+    *ours, theirs = (call() for call in calls.values())
+    assert len(ours) == (3 if spec.__class__ is ConvSpec else 2) and [*calls][-1].startswith("torch ")
+    assert ours[0].shape == spec.out_shape
+    assert all((other == ours[0]).all() for other in ours)
+    assert abs(ours[0] - theirs.numpy()).max() < 1e-4
 
 
 def test_the_one_with_out_allocates_no_result():
     calls = latency.contestants(convolution(1, 2, 6, 3, 3), lambda array: array)
     assert calls["gpuconv.conv2d(out=)"]() is calls["gpuconv.conv2d(out=)"]()
+    assert calls["gpuconv.plan_conv2d()(out=)"]() is calls["gpuconv.plan_conv2d()(out=)"]()
     assert calls["gpuconv.conv2d"]() is not calls["gpuconv.conv2d"]()
 
 
@@ -56,6 +59,17 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     with pytest.raises(SystemExit):
         latency.main(["--calls", "0"])
     assert "--calls must be at least 1, not 0" in capsys.readouterr().err
+
+
+def test_a_gpu_that_does_nothing_has_no_peers(tmp_path, capsys):
+    pytest.importorskip("numba.cuda")
+    out = tmp_path / "latency.json"
+    before = sys.modules.get("cupy"), launch.driver
+    assert latency.main(["--device", "idle", "--calls", "3", "--out", str(out)]) == 0
+    assert (sys.modules.get("cupy"), launch.driver) == before
+    names = {row["call"] for row in json.loads(out.read_text())["rows"]}
+    assert "gpuconv.plan_conv2d()(out=)" in names and not any("torch" in name for name in names)
+    assert "gpuconv.max_pool2d" in capsys.readouterr().out
 
 
 def test_ncu_is_given_every_algorithm(monkeypatch, capsys):
