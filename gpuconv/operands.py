@@ -7,7 +7,6 @@ What can be said of a call without its memory depends on the arrays' signatures 
 """
 
 from importlib import import_module
-from sys import modules
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -82,8 +81,8 @@ class Operands:
     def backend(self) -> ModuleType:
         """`gpuconv.cpu` or `gpuconv.cuda`, imported when it is first asked for."""
         if isinstance(self.views[0], np.ndarray):
-            return modules.get("gpuconv.cpu") or import_module("gpuconv.cpu")
-        backend = modules.get("gpuconv.cuda") or _cuda()
+            return import_module("gpuconv.cpu")
+        backend = _cuda()
         backend.refuse_forked_child()
         return backend
 
