@@ -18,12 +18,18 @@ from profiling.workloads import Spec, convolution, label, pool
 LAYERS: tuple[Spec, ...] = (
     convolution(32, 64, 56, 64, 3),
     convolution(32, 256, 14, 256, 3),
+    convolution(64, 512, 7, 512, 3),
+    convolution(8, 64, 256, 64, 3),
     convolution(32, 256, 56, 64, 1),
     convolution(32, 3, 224, 64, 7, stride=2),
     convolution(32, 144, 56, 144, 3, groups=144),
+    convolution(32, 144, 56, 144, 5, stride=2, groups=144),
     convolution(1, 1, 2048, 1, 5),
+    convolution(1, 1, 2048, 1, 31),
     pool("max", 32, 64, 112, 3, stride=2, pad=1),
+    pool("max", 32, 512, 14, 5, stride=1, pad=2),
     pool("avg", 32, 256, 56, 2),
+    pool("avg", 32, 2048, 7, 7),
 )
 
 

@@ -82,6 +82,23 @@ def test_layouts_and_out(cupy):
         assert cupy.isnan(buffer[:, ::2]).all()
 
 
+@pytest.mark.parametrize("C", [3, 256])  # one kernel, and sums that several blocks share
+def test_a_call_made_again_computes_on_its_own_arrays(cupy, C):
+    w = integers((4, C, 3, 3), "float32", 1)
+    plan = gpuconv.plan_conv2d(*map(cupy.asarray, (integers((1, C, 7, 7), "float32"), w)), padding=1)
+    for seed in range(3):
+        x = integers((1, C, 7, 7), "float32", seed)
+        arrays = cupy.asarray(x), cupy.asarray(w)
+        out = cupy.full((1, 4, 7, 7), cupy.nan, "float32")
+        results = (
+            gpuconv.conv2d(*arrays, padding=1), gpuconv.conv2d(*arrays, padding=1, out=out),
+            plan(*arrays), plan(*arrays, out=cupy.full_like(out, cupy.nan)),
+        )  # fmt: skip
+        expected = reference.conv2d(x, w, padding=1).astype("float32")
+        for got in results:
+            np.testing.assert_array_equal(got.get(), expected)
+
+
 def test_the_callers_stream_is_used_and_graphs_capture(cupy):
     x, w = (cupy.asarray(integers(shape, "float32")) for shape in ((1, 3, 16, 16), (4, 3, 3, 3)))
     y = cupy.zeros((1, 4, 14, 14), "float32")
