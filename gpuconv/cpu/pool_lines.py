@@ -122,17 +122,17 @@ def reduce_rows(to, pitch, place, advance, step, count, taps, columns, divisors)
     if taps == 1:
         copy(to, pitch, place, advance, count, columns)
     elif taps == 2:
-        reduce_two(to, pitch, place, advance, second, advance, count, columns, divisors)
+        merge_rows(to, pitch, place, advance, second, None, advance, count, columns, divisors)
     else:
-        reduce_three(to, pitch, place, advance, second, third, advance, count, columns, divisors)
+        merge_rows(to, pitch, place, advance, second, third, advance, count, columns, divisors)
     r = 3
     while r + 1 < taps:
         second, third = pointer_after(place, r * step), pointer_after(place, (r + 1) * step)
-        reduce_three(to, pitch, to, pitch, second, third, advance, count, columns, divisors)
+        merge_rows(to, pitch, to, pitch, second, third, advance, count, columns, divisors)
         r += 2
     if r < taps:
         last = pointer_after(place, r * step)
-        reduce_two(to, pitch, to, pitch, last, advance, count, columns, divisors)
+        merge_rows(to, pitch, to, pitch, last, None, advance, count, columns, divisors)
 
 
 @inlined
@@ -159,28 +159,8 @@ def copy(to, pitch, a, a_pitch, rows, columns):
 
 
 @inner
-def reduce_two(to, pitch, a, a_pitch, b, b_pitch, rows, columns, divisors):
-    """to[i pitch + v] = what a[i a_pitch + v] and b[i b_pitch + v] come to, for i < rows and v < columns."""
-    apart()
-    width = lanes(to)
-    rest, full = columns % width, columns - columns % width
-    outer, count, i_outer, i_step, v_outer, v_step = order(rows, columns // width, width)
-    for o in range(outer):
-        for k in range(count):
-            i, v = o * i_outer + k * i_step, o * v_outer + k * v_step
-            prefetch(a, i * a_pitch + v + PREFETCH)
-            prefetch(b, i * b_pitch + v + PREFETCH)
-            store(to, i * pitch + v, both(load(a, i * a_pitch + v), load(b, i * b_pitch + v), divisors))
-    if rest > 0:
-        for i in range(rows):
-            first = load_between(a, i * a_pitch + full, 0, rest)
-            second = load_between(b, i * b_pitch + full, 0, rest)
-            store_part(to, i * pitch + full, both(first, second, divisors), rest)
-
-
-@inner
-def reduce_three(to, pitch, a, a_pitch, b, c, b_pitch, rows, columns, divisors):
-    """to[i pitch + v] = what a[i a_pitch + v], b[i b_pitch + v] and c[i b_pitch + v] come to."""
+def merge_rows(to, pitch, a, a_pitch, b, c, b_pitch, rows, columns, divisors):
+    """to[i pitch + v] = what a[i a_pitch + v], b[i b_pitch + v] and c, if there is one, come to."""
     apart()
     width = lanes(to)
     rest, full = columns % width, columns - columns % width
@@ -189,13 +169,18 @@ def reduce_three(to, pitch, a, a_pitch, b, c, b_pitch, rows, columns, divisors):
         for k in range(count):
             i, v = o * i_outer + k * i_step, o * v_outer + k * v_step
             prefetch(b, i * b_pitch + v + PREFETCH)
-            prefetch(c, i * b_pitch + v + PREFETCH)
-            more = both(load(b, i * b_pitch + v), load(c, i * b_pitch + v), divisors)
+            more = load(b, i * b_pitch + v)
+            if c is None:
+                prefetch(a, i * a_pitch + v + PREFETCH)
+            else:  # a has been read by the lines before, or written
+                prefetch(c, i * b_pitch + v + PREFETCH)
+                more = both(more, load(c, i * b_pitch + v), divisors)
             store(to, i * pitch + v, both(load(a, i * a_pitch + v), more, divisors))
     if rest > 0:
         for i in range(rows):
-            second = load_between(b, i * b_pitch + full, 0, rest)
-            more = both(second, load_between(c, i * b_pitch + full, 0, rest), divisors)
+            more = load_between(b, i * b_pitch + full, 0, rest)
+            if c is not None:
+                more = both(more, load_between(c, i * b_pitch + full, 0, rest), divisors)
             first = load_between(a, i * a_pitch + full, 0, rest)
             store_part(to, i * pitch + full, both(first, more, divisors), rest)
 

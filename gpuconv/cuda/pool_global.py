@@ -36,25 +36,10 @@ from gpuconv.cuda.division import LIMIT, quotient, reciprocal
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.pool_global_argmax import make_argmax_kernel
 from gpuconv.cuda.ptx.extremes import maximum
-from gpuconv.cuda.ptx.predicated import load2_if, load4_if, load_if
-from gpuconv.cuda.row_tiles import ALL_LANES, VECTOR_BYTES, add
+from gpuconv.cuda.row_tiles import add
 from gpuconv.cuda.teams import LARGE, STAGE, TEAMS, Team, make_locate
+from gpuconv.cuda.warp import ALL_LANES, VECTOR_BYTES, make_loader
 from gpuconv.spec import PoolSpec
-
-
-def make_loader(columns: int) -> Callable[..., Any]:
-    """load(values, at, condition, x, place, nothing): the next elements of a thread."""
-
-    def one(values, at, condition, x, place, nothing):
-        values[at] = load_if(condition, x, place, nothing)
-
-    def two(values, at, condition, x, place, nothing):
-        values[at], values[at + 1] = load2_if(condition, x, place, nothing)
-
-    def four(values, at, condition, x, place, nothing):
-        values[at], values[at + 1], values[at + 2], values[at + 3] = load4_if(condition, x, place, nothing)
-
-    return cuda.jit(device=True, inline="always")({1: one, 2: two, 4: four}[columns])
 
 
 def make_halving(both: Callable[..., Any], mask: int, half: int) -> Callable[..., Any]:

@@ -15,8 +15,8 @@ from gpuconv.cuda.compiled import SCALARS, Kernel
 from gpuconv.cuda.division import quotient
 from gpuconv.cuda.ordered import INTEGERS, KEY, LOWEST, VALUE
 from gpuconv.cuda.ptx.predicated import load_if
-from gpuconv.cuda.row_tiles import ALL_LANES
 from gpuconv.cuda.teams import Team, make_locate
+from gpuconv.cuda.warp import ALL_LANES
 
 
 @cuda.jit(device=True, inline="always")

@@ -38,20 +38,18 @@ from gpuconv.cuda.division import DIVIDED, LIMIT, reciprocal
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.pool_rows_argmax import make_argmax_kernel
 from gpuconv.cuda.ptx.extremes import maximum
-from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.row_tiles import (
-    ALL_LANES,
     BLOCKS_PER_SM,
     THREADS,
-    VECTOR_BYTES,
     WINDOWS,
     Tile,
     add,
     kernel_name,
-    locate,
-    row_loader,
-    row_storer,
+    make_locate,
+    make_row_storer,
+    make_rows_loader,
 )
+from gpuconv.cuda.warp import ALL_LANES, VECTOR_BYTES
 from gpuconv.spec import PoolSpec
 
 
@@ -66,12 +64,12 @@ def make_kernel(dtype: str, tile: Tile) -> Kernel:
     scalar = SCALARS[dtype]
     R, STRIDE, TILE_P = tile.window.R, tile.window.stride, tile.tile_p
     COLUMNS, OUTPUTS, LEFT, RIGHT = tile.columns, tile.outputs, tile.left, tile.right
-    ROWS = (TILE_P - 1) * STRIDE + R
-    ELEMENTS, LINE = ROWS * COLUMNS, LEFT + COLUMNS + RIGHT
+    ROWS, ELEMENTS, LINE = tile.rows, tile.rows * tile.columns, LEFT + COLUMNS + RIGHT
     AVERAGE = tile.kind == "avg"
     nothing = 0.0 if AVERAGE else -math.inf
     divided = DIVIDED[dtype]
-    both, load, store = add if AVERAGE else maximum, row_loader(tile), row_storer(OUTPUTS)
+    both = add if AVERAGE else maximum
+    locate, load, store = make_locate(tile), make_rows_loader(tile), make_row_storer(OUTPUTS)
 
     def pool_rows(
         x, y, x_n, x_c, x_h, x_w, y_n, y_c, y_p, y_q,  # strides in elements
@@ -84,28 +82,17 @@ def make_kernel(dtype: str, tile: Tile) -> Kernel:
         line, out = cuda.local.array(LINE, scalar), cuda.local.array(OUTPUTS, scalar)
 
         # locate
-        inside, n, c, tile, vector = locate(
-            items, plane_items, plane_by, plane_shift, vectors, vectors_by, vectors_shift, C, C_by, C_shift
-        )
-        lane = uint32(cuda.threadIdx.x) % uint32(32)
-        at_left = (lane == uint32(0)) | (vector == uint32(0))
-        at_right = (lane == uint32(31)) | (uint32(vector + uint32(1)) == vectors)
-        p_first, q = uint32(tile * uint32(TILE_P)), uint32(vector * uint32(OUTPUTS))
-        h = uint32(p_first * uint32(STRIDE) + h_origin)
-        w = uint32(q * uint32(STRIDE) + w_origin + uint32(LEFT))
-        place = int64(n) * x_n + int64(c) * x_c + int64(int32(h)) * x_h + int64(int32(w)) * x_w
+        inside, n, c, p_first, q, h, w, at_left, at_right = locate(
+            items, plane_items, plane_by, plane_shift, vectors, vectors_by, vectors_shift, C, C_by, C_shift,
+            h_origin, w_origin,
+        )  # fmt: skip
 
         # load
-        for i in range(ROWS):
-            wanted = inside & (uint32(h + uint32(i)) < H)
-            load(row, i * COLUMNS, wanted, x, place, x_w, w, W, scalar(nothing))
-            if LEFT > 0:
-                loads = wanted & at_left & (uint32(w - uint32(1)) < W)
-                edge_left[i] = load_if(loads, x, place - x_w, scalar(nothing))
-            if RIGHT > 0:
-                loads = wanted & at_right & (uint32(w + uint32(COLUMNS)) < W)
-                edge_right[i] = load_if(loads, x, place + COLUMNS * x_w, scalar(nothing))
-            place += x_h
+        place = int64(n) * x_n + int64(c) * x_c + int64(int32(h)) * x_h + int64(int32(w)) * x_w
+        load(
+            row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W,
+            scalar(nothing),
+        )  # fmt: skip
 
         # accumulate and store
         place = int64(n) * y_n + int64(c) * y_c + int64(p_first) * y_p + int64(q) * y_q

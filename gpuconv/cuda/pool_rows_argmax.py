@@ -12,17 +12,16 @@ from numba import cuda, int32, int64, types, uint32
 
 from gpuconv.cuda.compiled import SCALARS, Kernel
 from gpuconv.cuda.ordered import INTEGERS, KEY, VALUE
-from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.row_tiles import (
-    ALL_LANES,
     BLOCKS_PER_SM,
     THREADS,
     Tile,
     kernel_name,
-    locate,
-    row_loader,
-    row_storer,
+    make_locate,
+    make_row_storer,
+    make_rows_loader,
 )
+from gpuconv.cuda.warp import ALL_LANES
 
 
 @cuda.jit(device=True, inline="always")
@@ -55,11 +54,11 @@ def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
     scalar = SCALARS[dtype]
     R, STRIDE, TILE_P = tile.window.R, tile.window.stride, tile.tile_p
     COLUMNS, OUTPUTS, LEFT, RIGHT = tile.columns, tile.outputs, tile.left, tile.right
-    ROWS = (TILE_P - 1) * STRIDE + R
-    ELEMENTS, LINE = ROWS * COLUMNS, LEFT + COLUMNS + RIGHT
+    ROWS, ELEMENTS, LINE = tile.rows, tile.rows * tile.columns, LEFT + COLUMNS + RIGHT
     APART = int(not tile.wide)  # an aligned vector lies inside of the image with its first column
     integer, key, value_of = INTEGERS[dtype], KEY[dtype], VALUE[dtype]
-    load, store, pick = row_loader(tile), row_storer(OUTPUTS), make_picker(R)
+    locate, load, store = make_locate(tile), make_rows_loader(tile), make_row_storer(OUTPUTS)
+    pick = make_picker(R)
 
     def pool_rows_argmax(
         x, y, indices, x_n, x_c, x_h, x_w, y_n, y_c, y_p, y_q, i_n, i_c, i_p, i_q,  # strides in elements
@@ -73,28 +72,16 @@ def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
         out, out_where = cuda.local.array(OUTPUTS, scalar), cuda.local.array(OUTPUTS, int64)
 
         # locate
-        inside, n, c, tile, vector = locate(
-            items, plane_items, plane_by, plane_shift, vectors, vectors_by, vectors_shift, C, C_by, C_shift
-        )
-        lane = uint32(cuda.threadIdx.x) % uint32(32)
-        at_left = (lane == uint32(0)) | (vector == uint32(0))
-        at_right = (lane == uint32(31)) | (uint32(vector + uint32(1)) == vectors)
-        p_first, q = uint32(tile * uint32(TILE_P)), uint32(vector * uint32(OUTPUTS))
-        h = uint32(p_first * uint32(STRIDE) + h_origin)
-        w = uint32(q * uint32(STRIDE) + w_origin + uint32(LEFT))
-        place = int64(n) * x_n + int64(c) * x_c + int64(int32(h)) * x_h + int64(int32(w)) * x_w
+        inside, n, c, p_first, q, h, w, at_left, at_right = locate(
+            items, plane_items, plane_by, plane_shift, vectors, vectors_by, vectors_shift, C, C_by, C_shift,
+            h_origin, w_origin,
+        )  # fmt: skip
 
         # load
-        for i in range(ROWS):
-            wanted = inside & (uint32(h + uint32(i)) < H)
-            load(row, i * COLUMNS, wanted, x, place, x_w, w, W, scalar(0))
-            if LEFT > 0:
-                loads = wanted & at_left & (uint32(w - uint32(1)) < W)
-                edge_left[i] = load_if(loads, x, place - x_w, scalar(0))
-            if RIGHT > 0:
-                loads = wanted & at_right & (uint32(w + uint32(COLUMNS)) < W)
-                edge_right[i] = load_if(loads, x, place + COLUMNS * x_w, scalar(0))
-            place += x_h
+        place = int64(n) * x_n + int64(c) * x_c + int64(int32(h)) * x_h + int64(int32(w)) * x_w
+        load(
+            row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W, scalar(0)
+        )  # fmt: skip
         for i in range(ROWS):
             in_image = uint32(h + uint32(i)) < H
             for j in range(COLUMNS):

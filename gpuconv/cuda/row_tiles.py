@@ -7,13 +7,12 @@ from typing import Any
 from numba import cuda, uint32
 
 from gpuconv.cuda.division import quotient
-from gpuconv.cuda.ptx.predicated import load2_if, load4_if, load_if
+from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.ptx.vectors import store2, store4
+from gpuconv.cuda.warp import VECTOR_BYTES, WARP, make_loader
 
 THREADS = 128
 BLOCKS_PER_SM = {"float32": 4, "float64": 3}
-VECTOR_BYTES = 16
-ALL_LANES = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,11 @@ class Tile:
         return self.window.tile_p_indices if self.kind == "argmax" else self.window.tile_p
 
     @property
+    def rows(self) -> int:
+        """Rows of the image that the thread loads."""
+        return (self.tile_p - 1) * self.window.stride + self.window.R
+
+    @property
     def left(self) -> int:
         """Columns that windows reach to the left of the thread's own."""
         return int(self.window.R == 3)
@@ -68,36 +72,79 @@ def add(a, b):
     return a + b
 
 
-@cuda.jit(device=True, inline="always")
-def locate(items, plane_items, plane_by, plane_shift, vectors, vectors_by, vectors_shift, C, C_by, C_shift):
-    """(inside, n, c, tile of rows, vector of columns) of this thread."""
-    item = uint32(uint32(cuda.blockIdx.x) * uint32(THREADS) + uint32(cuda.threadIdx.x))
-    plane = quotient(item, plane_by, plane_shift)
-    place = uint32(item - plane * plane_items)
-    tile = quotient(place, vectors_by, vectors_shift)
-    n = quotient(plane, C_by, C_shift)
-    return item < items, n, uint32(plane - n * C), tile, uint32(place - tile * vectors)
+def make_locate(tile: Tile) -> Callable[..., Any]:
+    """locate(...): what this thread computes, from where, and whether it has neighbours.
+
+    (inside, n, c, p, q, h, w, at_left, at_right): whether it computes anything, its first output and the
+    first of its own columns in the image, and whether it loads the columns beside them as well.
+    """
+    STRIDE, TILE_P, OUTPUTS, LEFT = tile.window.stride, tile.tile_p, tile.outputs, tile.left
+
+    def locate(
+        items, plane_items, plane_by, plane_shift, vectors, vectors_by, vectors_shift, C, C_by, C_shift,
+        h_origin, w_origin,
+    ):  # fmt: skip
+        thread = uint32(cuda.threadIdx.x)
+        item = uint32(uint32(cuda.blockIdx.x) * uint32(THREADS) + thread)
+        plane = quotient(item, plane_by, plane_shift)
+        place = uint32(item - plane * plane_items)
+        tile = quotient(place, vectors_by, vectors_shift)
+        vector = uint32(place - tile * vectors)
+        n = quotient(plane, C_by, C_shift)
+        c = uint32(plane - n * C)
+        lane = thread % uint32(WARP)
+        at_left = (lane == uint32(0)) | (vector == uint32(0))
+        at_right = (lane == uint32(WARP - 1)) | (uint32(vector + uint32(1)) == vectors)
+        p, q = uint32(tile * uint32(TILE_P)), uint32(vector * uint32(OUTPUTS))
+        h = uint32(p * uint32(STRIDE) + h_origin)
+        w = uint32(q * uint32(STRIDE) + w_origin + uint32(LEFT))
+        return item < items, n, c, p, q, h, w, at_left, at_right
+
+    return cuda.jit(device=True, inline="always")(locate)
 
 
-def row_loader(tile: Tile) -> Callable[..., Any]:
+def make_columns_loader(tile: Tile) -> Callable[..., Any]:
     """load(row, at, condition, x, place, x_w, w, W, nothing): the thread's own columns of a row."""
     COLUMNS = tile.columns
+    load_vector = make_loader(COLUMNS)
 
     def narrow(row, at, condition, x, place, x_w, w, W, nothing):
         for j in range(COLUMNS):
             row[at + j] = load_if(condition & (uint32(w + uint32(j)) < W), x, place + j * x_w, nothing)
 
-    def wide2(row, at, condition, x, place, x_w, w, W, nothing):
-        row[at], row[at + 1] = load2_if(condition & (w < W), x, place, nothing)
+    def wide(row, at, condition, x, place, x_w, w, W, nothing):
+        load_vector(row, at, condition & (w < W), x, place, nothing)
 
-    def wide4(row, at, condition, x, place, x_w, w, W, nothing):
-        row[at], row[at + 1], row[at + 2], row[at + 3] = load4_if(condition & (w < W), x, place, nothing)
-
-    chosen = {2: wide2, 4: wide4}[COLUMNS] if tile.wide else narrow
-    return cuda.jit(device=True, inline="always")(chosen)
+    return cuda.jit(device=True, inline="always")(wide if tile.wide else narrow)
 
 
-def row_storer(outputs: int) -> Callable[..., Any]:
+def make_rows_loader(tile: Tile) -> Callable[..., Any]:
+    """load(row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W, nothing).
+
+    The thread's own columns of all of its rows, from `place` on, and the columns beside them where it has no
+    neighbour; `nothing` outside of the image.
+    """
+    ROWS, COLUMNS, LEFT, RIGHT = tile.rows, tile.columns, tile.left, tile.right
+    load_columns = make_columns_loader(tile)
+
+    def load(
+        row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W, nothing
+    ):  # fmt: skip
+        for i in range(ROWS):
+            wanted = inside & (uint32(h + uint32(i)) < H)
+            load_columns(row, i * COLUMNS, wanted, x, place, x_w, w, W, nothing)
+            if LEFT > 0:
+                loads = wanted & at_left & (uint32(w - uint32(1)) < W)
+                edge_left[i] = load_if(loads, x, place - x_w, nothing)
+            if RIGHT > 0:
+                loads = wanted & at_right & (uint32(w + uint32(COLUMNS)) < W)
+                edge_right[i] = load_if(loads, x, place + COLUMNS * x_w, nothing)
+            place += x_h
+
+    return cuda.jit(device=True, inline="always")(load)
+
+
+def make_row_storer(outputs: int) -> Callable[..., Any]:
     """store(row, target, place, step, whole, count): the first `count` outputs, at once if `whole`."""
 
     def apart(row, target, place, step, whole, count):

@@ -10,10 +10,9 @@ from typing import Any
 
 from numba import cuda, float32, int32, uint32
 
-from gpuconv.cuda.ptx.predicated import load2_if, load4_if, load_if, store2_if, store4_if, store_if
+from gpuconv.cuda.ptx.predicated import load2_if, load_if, store2_if, store4_if, store_if
 from gpuconv.cuda.ptx.products import add_products
-
-EVERY_LANE = 0xFFFFFFFF
+from gpuconv.cuda.warp import ALL_LANES, make_loader
 
 
 def products(extent: int, stride: int, outputs: int, row: int) -> list[tuple[int, int, int]]:
@@ -44,20 +43,18 @@ def steps(extent: int, stride: int, outputs: int) -> int:
 def row_loader(columns: int) -> Callable[..., Any]:
     """load(rows, begin, x, place, x_w, row_inside, inside, pairs): a lane's columns of a row, 0 outside."""
 
-    def load4(rows, begin, x, place, x_w, row_inside, inside, pairs):
-        a, b, c, d = load4_if(row_inside & inside[0], x, place, float32(0))
-        rows[begin], rows[begin + 1], rows[begin + 2], rows[begin + 3] = a, b, c, d
+    load_all = make_loader(columns)
 
-    def load2(rows, begin, x, place, x_w, row_inside, inside, pairs):
+    def load(rows, begin, x, place, x_w, row_inside, inside, pairs):
+        load_all(rows, begin, row_inside & inside[0], x, place, float32(0))
+
+    def load_pair(rows, begin, x, place, x_w, row_inside, inside, pairs):
         pair = pairs != uint32(0)  # both columns at once, or one after the other
         a, b = load2_if(row_inside & inside[0] & pair, x, place, float32(0))
         rows[begin] = load_if(row_inside & inside[0] & (not pair), x, place, a)
         rows[begin + 1] = load_if(row_inside & inside[1] & (not pair), x, place + x_w, b)
 
-    def load1(rows, begin, x, place, x_w, row_inside, inside, pairs):
-        rows[begin] = load_if(row_inside & inside[0], x, place, float32(0))
-
-    return cuda.jit({4: load4, 2: load2, 1: load1}[columns], device=True, inline="always")
+    return cuda.jit(load_pair if columns == 2 else load, device=True, inline="always")
 
 
 def window_filler(extent: int, stride: int, outputs: int) -> Callable[..., Any]:
@@ -69,7 +66,7 @@ def window_filler(extent: int, stride: int, outputs: int) -> Callable[..., Any]:
             distance = (j - LEFT) // COLUMNS
             value = rows[begin + (j - LEFT) % COLUMNS]
             if distance != 0:
-                value = cuda.shfl_sync(EVERY_LANE, value, int32((lane + uint32(distance)) & uint32(31)))
+                value = cuda.shfl_sync(ALL_LANES, value, int32((lane + uint32(distance)) & uint32(31)))
             window[j] = value
 
     return cuda.jit(fill, device=True, inline="always")

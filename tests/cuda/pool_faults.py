@@ -8,35 +8,35 @@ from tests.cuda.faults import BEYOND, RACE, UNSET, WRONG
 
 ROWS_FAULTS = [
     (
-        "the row below the image", "pool_rows",
+        "the row below the image", "row_tiles",
         "wanted = inside & (uint32(h + uint32(i)) < H)",
         "wanted = inside & (uint32(h + uint32(i)) <= H)",
         f"{BEYOND} {WRONG}",
     ),
     (
-        "the first lane of a warp has no neighbour", "pool_rows",
+        "the first lane of a warp has no neighbour", "row_tiles",
         "at_left = (lane == uint32(0)) | (vector == uint32(0))",
         "at_left = vector == uint32(0)",
         WRONG,
     ),
     (
-        "the last lane of a warp has no neighbour", "pool_rows",
-        "at_right = (lane == uint32(31)) | (uint32(vector + uint32(1)) == vectors)",
+        "the last lane of a warp has no neighbour", "row_tiles",
+        "at_right = (lane == uint32(WARP - 1)) | (uint32(vector + uint32(1)) == vectors)",
         "at_right = uint32(vector + uint32(1)) == vectors",
         WRONG,
     ),
     (
-        "a neighbour of the row above", "pool_rows",
+        "a neighbour of the row above", "row_tiles",
         "at_left = (lane == uint32(0)) | (vector == uint32(0))",
         "at_left = lane == uint32(0)",
         WRONG,
     ),
     (
-        "the column before the image", "pool_rows",
+        "the column before the image", "row_tiles",
         "wanted & at_left & (uint32(w - uint32(1)) < W)", "wanted & at_left", f"{BEYOND} {WRONG}",
     ),
     (
-        "the column behind the image", "pool_rows",
+        "the column behind the image", "row_tiles",
         "wanted & at_right & (uint32(w + uint32(COLUMNS)) < W)",
         "wanted & at_right & (uint32(w + uint32(COLUMNS)) <= W)",
         f"{BEYOND} {WRONG}",
@@ -67,7 +67,7 @@ ROWS_FAULTS = [
         "a neighbour too far", "pool_rows",
         "line[LEFT + COLUMNS - 1], 1)", "line[LEFT + COLUMNS - 1], 2)", WRONG,
     ),
-    ("the next row", "pool_rows", "            place += x_h\n", "", f"{BEYOND} {WRONG}"),
+    ("the next row", "row_tiles", "            place += x_h\n", "", f"{BEYOND} {WRONG}"),
     ("a thread too many", "row_tiles", "return item < items,", "return item <= items,", f"{BEYOND} {RACE}"),
     ("the channel of a plane", "row_tiles", "uint32(plane - n * C)", "plane", f"{BEYOND} {WRONG}"),
     (
@@ -76,7 +76,7 @@ ROWS_FAULTS = [
     ),
     (
         "a vector behind the image", "row_tiles",
-        "load4_if(condition & (w < W),", "load4_if(condition,", f"{BEYOND} {WRONG}",
+        "condition & (w < W), x,", "condition, x,", f"{BEYOND} {WRONG}",
     ),
     (
         "an output too many", "row_tiles",
