@@ -30,7 +30,8 @@ from gpuconv.cuda import stem_few, stem_many
 from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.division import reciprocal
 from gpuconv.cuda.launch import MAX_BLOCKS, Launch
-from gpuconv.cuda.stem_tiles import CHUNK, LANES, Shape, Stage, choose, chunks_of
+from gpuconv.cuda.limits import LANES
+from gpuconv.cuda.stem_tiles import CHUNK, Shape, Stage, choose, chunks_of
 from gpuconv.spec import ConvSpec
 
 MOST_CHANNELS = 4  # of the input, in a group

@@ -32,7 +32,6 @@ or an image few pixels. Not yet run on a GPU: the tests execute its compiled PTX
 import functools
 import itertools
 import math
-from dataclasses import dataclass
 
 from numba import cuda, int64, types, uint32, uint64
 
@@ -41,40 +40,8 @@ from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.compiled import SCALARS, Kernel
 from gpuconv.cuda.halo import largest_stage
 from gpuconv.cuda.launch import MAX_BLOCKS, Launch
+from gpuconv.cuda.tiled_grid import THREAD_PIXELS, THREADS, TILE_Q, TILES, WARPS, Tile, grid_of
 from gpuconv.spec import ConvSpec
-
-THREADS = 256
-WARPS = THREADS // 32
-THREAD_PIXELS = 4
-TILE_Q = (64, 32, 16, 8)
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """How the warps of a block share output channels and pixels."""
-
-    thread_k: int
-    warps_k: int
-
-    @property
-    def k(self) -> int:
-        return self.thread_k * self.warps_k
-
-    @property
-    def pixels(self) -> int:
-        return THREADS // self.warps_k * THREAD_PIXELS
-
-    @property
-    def pitch_k(self) -> int:
-        return self.k + 4 if self.k > 4 else self.k  # words; staggers the rows over the banks
-
-
-# The first that covers the channels of a group is taken, else the last. Twice THREAD_K * THREAD_PIXELS sums
-# must fit the 128 registers that two blocks per multiprocessor leave a thread.
-TILES = {
-    "float32": (Tile(1, 1), Tile(4, 1), Tile(8, 4)),
-    "float64": (Tile(1, 1), Tile(4, 1), Tile(4, 4)),
-}
 
 
 def make_kernel(dtype: str, tile: Tile) -> Kernel:
@@ -221,40 +188,13 @@ def unsupported(spec: ConvSpec) -> str | None:
             return "the padded image has a side of about 2^31 or more"
     if max(spec.C, spec.K) >= 2**31:
         return "there are 2^31 channels or more"
-    if _grid(spec).blocks > MAX_BLOCKS:
+    if grid_of(spec).blocks > MAX_BLOCKS:
         return "the output needs more blocks than a grid has"
     return None
 
 
 def worth(spec: ConvSpec) -> bool:
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Which tile computes a problem, and how many of them along each axis."""
-
-    tile: Tile
-    tile_p: int
-    tile_q: int
-    p: int
-    q: int
-    k: int
-    blocks: int
-
-
-def _grid(spec: ConvSpec) -> Grid:
-    """The tile for the channels of a group, as wide as wastes the fewest pixels."""
-    tiles = TILES[spec.dtype]
-    tile = next((tile for tile in tiles if tile.k >= spec.K_group), tiles[-1])
-    k = -(-spec.K_group // tile.k)
-
-    def grid(tile_q: int) -> Grid:
-        tile_p = tile.pixels // tile_q
-        p, q = -(-spec.P // tile_p), -(-spec.Q // tile_q)
-        return Grid(tile, tile_p, tile_q, p, q, k, spec.N * spec.groups * p * q * k)
-
-    return min(map(grid, TILE_Q), key=lambda grid: grid.blocks)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -266,7 +206,7 @@ def plan(
     y_strides: tuple[int, ...],
 ) -> Launch:
     """The launch for a problem and the byte strides of its arrays."""
-    grid = _grid(spec)
+    grid = grid_of(spec)
     stage = largest_stage(spec, grid.tile_p, grid.tile_q, grid.tile.pitch_k)
     (top, _), (left, _) = spec.pads
     stages = -(-spec.C_group // stage.c), spec.R // stage.r, spec.S // stage.s

@@ -12,13 +12,12 @@ are `pixel` lines apart and neighbouring taps `tap` lines. Columns are stored by
 import math
 from dataclasses import dataclass
 
+from gpuconv.cuda.limits import LANES, SHARED_BYTES
 from gpuconv.spec import ConvSpec
 
-SHARED_LIMIT = 48 * 1024  # bytes that a block has on every architecture without asking
 STAGE_BYTES = 32 * 1024  # a longer stage would cost more resident blocks than it saves barriers
 MAX_C = 32
 BANKS_BYTES = 128  # one access of shared memory serves 32 banks of 4 bytes
-WARP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def largest_stage(spec: ConvSpec, tile_p: int, tile_q: int, pitch_k: int) -> Sta
         return Stage(c, r, s, rows, columns, phase_pitch, spec.itemsize, pitch_k)
 
     shapes = (spec.R, spec.S), (1, spec.S), (1, 1)
-    r, s = next(shape for shape in shapes if stage(1, *shape).shared_bytes <= SHARED_LIMIT)
+    r, s = next(shape for shape in shapes if stage(1, *shape).shared_bytes <= SHARED_BYTES)
     most = max(1, min(spec.C_group, MAX_C))
     fitting = (c for c in range(most, 1, -1) if stage(c, r, s).shared_bytes <= STAGE_BYTES)
     return stage(next(fitting, 1), r, s)
@@ -100,9 +99,9 @@ def largest_stage(spec: ConvSpec, tile_p: int, tile_q: int, pitch_k: int) -> Sta
 
 def conflict_degree(row_step: int, tile_q: int, itemsize: int) -> int:
     """How many accesses one warp's load of 32 outputs takes, `tile_q` of them in each row; 1 is free."""
-    lanes = min(WARP, BANKS_BYTES // itemsize)  # 8-byte loads are served half a warp at a time
-    words = [lane // tile_q * row_step + lane % tile_q for lane in range(WARP)]
-    return max(_most_common(words[i : i + lanes], lanes) for i in range(0, WARP, lanes))
+    lanes = min(LANES, BANKS_BYTES // itemsize)  # 8-byte loads are served half a warp at a time
+    words = [lane // tile_q * row_step + lane % tile_q for lane in range(LANES)]
+    return max(_most_common(words[i : i + lanes], lanes) for i in range(0, LANES, lanes))
 
 
 def _most_common(words: list[int], banks: int) -> int:
@@ -113,7 +112,7 @@ def _most_common(words: list[int], banks: int) -> int:
 def _conflict_free_pitch(pixel_h: int, columns: Axis, tile_q: int, itemsize: int) -> int:
     """Elements of one phase of a row: the fewest at which a warp that spans rows has no bank conflict."""
     least = -(-columns.lines // columns.pixel)
-    for pitch in range(least, least + WARP):
+    for pitch in range(least, least + LANES):
         if conflict_degree(pixel_h * columns.pixel * pitch, tile_q, itemsize) == 1:
             return pitch
     return least

@@ -18,9 +18,9 @@ from cuda.bindings import driver
 
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.compiled import ARCHITECTURES, Kernel, compute_capability
+from gpuconv.cuda.limits import SHARED_BYTES
 
 OLDEST = (7, 5)
-SHARED_UNASKED = 48 * 1024  # bytes that every block may have
 MAX_BLOCKS = 2**31 - 1  # of a grid's first axis
 FORK_HINT = (
     "A process that was forked after CUDA had started in its parent cannot use it: start it with the 'spawn' "
@@ -99,7 +99,7 @@ class Launch:
 
     def _load(self, device: int) -> Any:
         function = loaded(self.kernel, device)
-        if self.shared_bytes > SHARED_UNASKED:
+        if self.shared_bytes > SHARED_BYTES:
             allow_shared(function, device)
         self._functions[device] = function
         return function

@@ -18,12 +18,13 @@ added up. Outputs pass through shared memory, so that the lanes of a warp store 
 from numba import cuda, float32, int64, types, uint32, uint64
 
 from gpuconv.cuda.compiled import Kernel
+from gpuconv.cuda.limits import LANES
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
 from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.ptx.products import add_products
 from gpuconv.cuda.ptx.vectors import load4, store4
 from gpuconv.cuda.stem_fill import fill_input, fill_weights_of_one
-from gpuconv.cuda.stem_tiles import CHUNK, LANES, Shape
+from gpuconv.cuda.stem_tiles import CHUNK, Shape
 
 ROWS, PIXELS = 2, 12
 OUTPUTS = ROWS * PIXELS
@@ -132,15 +133,12 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                 these_r = min(rows, uint32(R - uint32(r_first)))
                 cuda.syncthreads()  # the stage before has been read
                 h_first = uint32(p_first * stride_h + uint32(r_first) + h_origin)
-                for c in range(these_c):
-                    c_x = uint32(g * C + uint32(c_first) + uint32(c))
-                    fill_input(
-                        shared, x, int64(n) * x_n + int64(c_x) * x_c, x_h, x_w, lane, warp, uint32(WARPS),
-                        h_first, uint32(q_first * phases + w_origin), H, W,
-                        uint32((tile_p - uint32(1)) * stride_h + these_r), columns,
-                        uint32(uint32(c) * lines * pitch),
-                        phases, phases_m, phases_s, phase_pitch, pitch, longer, skip_long, skip_short,
-                    )  # fmt: skip
+                fill_input(
+                    shared, x, int64(n) * x_n, x_c, x_h, x_w, lane, warp, uint32(WARPS),
+                    uint32(g * C + uint32(c_first)), these_c, h_first, uint32(q_first * phases + w_origin),
+                    H, W, uint32((tile_p - uint32(1)) * stride_h + these_r), lines, columns,
+                    phases, phases_m, phases_s, phase_pitch, pitch, longer, skip_long, skip_short,
+                )  # fmt: skip
                 commit_group()
                 for c in range(these_c):
                     c_w = int64(uint32(uint32(c_first) + uint32(c)))

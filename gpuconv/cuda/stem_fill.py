@@ -8,31 +8,34 @@ comparison checks both borders.
 from numba import cuda, float32, int64, uint32
 
 from gpuconv.cuda.division import quotient
+from gpuconv.cuda.limits import LANES
 from gpuconv.cuda.ptx.async_copy import copy_async, shared_address
 from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.ptx.vectors import store4
 
-LANES = 32
-
 
 @cuda.jit(device=True, inline="always")
 def fill_input(
-    shared, x, x_first, x_h, x_w, lane, warp, warps, h_first, w_first, H, W, lines, columns,
-    begin, phases, phases_m, phases_s, phase_pitch, pitch, longer, skip_long, skip_short,
+    shared, x, x_image, x_c, x_h, x_w, lane, warp, warps, c_first, channels, h_first, w_first,
+    H, W, filled, lines, columns,
+    phases, phases_m, phases_s, phase_pitch, pitch, longer, skip_long, skip_short,
 ):  # fmt: skip
-    """Copy `lines` rows of the image to `begin`; a warp takes one after the other, its lanes the columns."""
-    for line in range(warp, lines, warps):
-        h = uint32(h_first + uint32(line))
-        x_row = x_first + int64(h) * x_h
-        row = uint32(begin + uint32(line) * pitch)
-        for column in range(lane, columns, uint32(LANES)):
-            v = uint32(w_first + uint32(column))
-            place = quotient(uint32(column), phases_m, phases_s)
-            phase = uint32(uint32(column) - place * phases)
-            skip = skip_long if phase < longer else skip_short
-            bytes = uint32(4) if (h < H) & (v < W) else uint32(0)
-            target = shared_address(shared, uint32(row + phase * phase_pitch + skip + place))
-            copy_async(1, target, x, x_row + int64(v) * x_w, bytes)
+    """Copy the first `filled` of `lines` rows of each channel; a warp takes a row, its lanes the columns."""
+    for c in range(channels):
+        x_channel = x_image + int64(uint32(c_first + uint32(c))) * x_c
+        begin = uint32(uint32(c) * lines * pitch)
+        for line in range(warp, filled, warps):
+            h = uint32(h_first + uint32(line))
+            x_row = x_channel + int64(h) * x_h
+            row = uint32(begin + uint32(line) * pitch)
+            for column in range(lane, columns, uint32(LANES)):
+                v = uint32(w_first + uint32(column))
+                place = quotient(uint32(column), phases_m, phases_s)
+                phase = uint32(uint32(column) - place * phases)
+                skip = skip_long if phase < longer else skip_short
+                bytes = uint32(4) if (h < H) & (v < W) else uint32(0)
+                target = shared_address(shared, uint32(row + phase * phase_pitch + skip + place))
+                copy_async(1, target, x, x_row + int64(v) * x_w, bytes)
 
 
 @cuda.jit(device=True, inline="always")

@@ -11,12 +11,11 @@ lacks to a multiple of four: tap i of a phase lies at place skip + i, and so doe
 
 from dataclasses import dataclass
 
+from gpuconv.cuda.limits import LANES, SHARED_BYTES
 from gpuconv.spec import ConvSpec
 
-SHARED_LIMIT = 48 * 1024  # bytes that a block has on every architecture without asking
 STAGE_BYTES = 32 * 1024  # several channels would cost more resident blocks than they save barriers
 WORD = 4  # bytes
-LANES = 32
 CHUNK = 4  # taps, and elements of one access of 128 bits
 
 
@@ -108,7 +107,7 @@ def choose(spec: ConvSpec, shape: Shape) -> Stage | None:
     fitting = []
     for lanes_q in (8, 16, 32):
         several = ((channels, spec.R, STAGE_BYTES) for channels in range(spec.C_group, 1, -1))
-        one = ((1, rows, SHARED_LIMIT) for rows in range(spec.R, 0, -1))
+        one = ((1, rows, SHARED_BYTES) for rows in range(spec.R, 0, -1))
         stages = ((Stage.of(spec, shape, lanes_q, *extents), limit) for *extents, limit in (*several, *one))
         fitting += [stage for stage, limit in stages if stage.words * WORD <= limit][:1]
 

@@ -16,9 +16,9 @@ that request little the one is taken whose predicted time, in cycles, is the lea
 
 from dataclasses import dataclass
 
+from gpuconv.cuda.limits import LANES
 from gpuconv.spec import ConvSpec
 
-LANES = 32
 MOST_REQUESTED = 1.18  # times the least bytes
 MOST_CUTS = 512  # that are compared
 

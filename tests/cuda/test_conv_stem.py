@@ -10,7 +10,8 @@ import pytest
 from gpuconv.cuda import conv_stem, stem_few, stem_fill, stem_many, stem_tiles
 from gpuconv.cuda.conv_stem import BY_SHAPE, FEW, SHAPES
 from gpuconv.cuda.launch import Launch
-from gpuconv.cuda.stem_tiles import SHARED_LIMIT, STAGE_BYTES, WORD, Stage, choose
+from gpuconv.cuda.limits import SHARED_BYTES
+from gpuconv.cuda.stem_tiles import STAGE_BYTES, WORD, Stage, choose
 from gpuconv.spec import ConvSpec
 from profiling import kernels
 from profiling.workloads import convolution, filters, resnet50
@@ -127,7 +128,7 @@ def test_what_is_staged_fits_and_covers_what_is_read():
     for case in CASES:
         spec = case.spec()
         shape, stage = conv_stem.shape_of(spec), conv_stem.stage_of(spec)
-        assert stage.words * WORD <= (SHARED_LIMIT if stage.channels == 1 else STAGE_BYTES)
+        assert stage.words * WORD <= (SHARED_BYTES if stage.channels == 1 else STAGE_BYTES)
         assert stage.channels == 1 or stage.rows == spec.R
         assert stage.tile_p * stage.tile_q * shape.k == shape.threads * shape.thread_k * (
             shape.thread_rows * shape.thread_q

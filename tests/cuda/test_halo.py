@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuconv.cuda.conv_tiled import TILE_Q, TILES, _grid, plan
-from gpuconv.cuda.halo import SHARED_LIMIT, Axis, conflict_degree, largest_stage
+from gpuconv.cuda.conv_tiled import plan
+from gpuconv.cuda.halo import Axis, conflict_degree, largest_stage
+from gpuconv.cuda.limits import SHARED_BYTES
+from gpuconv.cuda.tiled_grid import TILE_Q, TILES, grid_of
 from gpuconv.spec import ConvSpec
 
 geometry = st.tuples(
@@ -41,7 +43,7 @@ def test_a_stage_fits_and_its_parts_do_not_overlap(problem, tile_q):
     tile = TILES[spec.dtype][-1]
     stage = largest_stage(spec, tile.pixels // tile_q, tile_q, tile.pitch_k)
     taps = stage.c * stage.r * stage.s
-    assert stage.shared_bytes <= SHARED_LIMIT
+    assert stage.shared_bytes <= SHARED_BYTES
     assert spec.R % stage.r == 0 and spec.S % stage.s == 0
     assert stage.x_table * 4 >= taps * 8
     assert stage.places >= stage.x_table + taps
@@ -80,7 +82,7 @@ def test_conflict_degree_counts():
 def test_the_grid_covers_the_output(problem, N, K):
     spec = spec_of(*problem, K=K)
     spec = ConvSpec(N, spec.C, spec.H, spec.W, K, spec.R, spec.S, spec.pads, spec.stride, spec.dilation)
-    grid = _grid(spec)
+    grid = grid_of(spec)
     assert grid.p * grid.tile_p >= spec.P > (grid.p - 1) * grid.tile_p
     assert grid.q * grid.tile_q >= spec.Q > (grid.q - 1) * grid.tile_q
     assert grid.k * grid.tile.k >= K
