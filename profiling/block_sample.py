@@ -24,6 +24,8 @@ from gpuconv.cuda.launch import Launch
 from profiling.program_slice import registers_needed
 from profiling.watching import Sample, Watch
 from tests import ptx
+from tests.ptx.async_copies import AsyncCopies
+from tests.ptx.asynchronous import Holds
 from tests.ptx.counts import Counts
 from tests.ptx.machine import Machine
 from tests.ptx.memory import GLOBAL_BASE, GLOBAL_SPACING_BITS, GlobalSpace
@@ -131,9 +133,20 @@ class Unlogged(Tracker):
         pass
 
 
+class Unheld(Holds):
+    """Notes of no copy that it is under way."""
+
+    def hold(self, region: Region, record: str, granules: np.ndarray) -> None:
+        pass
+
+    def release(self, region: Region, record: str, granules: np.ndarray) -> None:
+        pass
+
+
 def _forget_races(machine: Machine) -> None:
     machine.races.global_regions = []
     shared = machine.races.shared
     shared.tracker = Unlogged(shared.name, shared.granule, shared.valid.size, shared.address)
     for region in machine.memory.spaces["global"].regions:
         region.tracker = None
+    machine.extension(AsyncCopies).holds = Unheld(machine)

@@ -13,6 +13,7 @@ from gpuconv.cuda import (
     conv_implicit_gemm,
     conv_stem,
     conv_tiled,
+    conv_winograd,
     pool_direct,
     pool_global,
     pool_rows,
@@ -22,12 +23,13 @@ from gpuconv.cuda.launch import refuse_forked_child
 from gpuconv.spec import ConvSpec, PoolSpec
 
 CONVOLUTIONS: tuple[Algorithm, ...] = (
-    conv_depthwise.ALGORITHM, conv_stem.ALGORITHM, conv_implicit_gemm.ALGORITHM, conv_tiled.ALGORITHM,
+    conv_depthwise.ALGORITHM, conv_stem.ALGORITHM, conv_winograd.ALGORITHM, conv_implicit_gemm.ALGORITHM,
+    conv_tiled.ALGORITHM,
 )  # fmt: skip
 POOLS: tuple[Algorithm, ...] = (pool_global.ALGORITHM, pool_rows.ALGORITHM, pool_direct.ALGORITHM)
 KERNELS: tuple[Kernel, ...] = (
     *conv_depthwise.KERNELS, *conv_stem.KERNELS, *conv_tiled.KERNELS, *conv_implicit_gemm.KERNELS,
-    *pool_global.KERNELS, *pool_rows.KERNELS, *pool_direct.KERNELS,
+    *conv_winograd.KERNELS, *pool_global.KERNELS, *pool_rows.KERNELS, *pool_direct.KERNELS,
 )  # fmt: skip
 
 __all__ = ["ARCHITECTURES", "CONVOLUTIONS", "KERNELS", "POOLS", "conv2d", "pool2d", "refuse_forked_child"]

@@ -73,7 +73,11 @@ def test_convolutions_are_exact_on_integers(arch, algorithm, case, dtype):
 def test_convolutions_stay_within_the_error_bound(hopper, algorithm, case, dtype):
     host = case.arrays(dtype, normal)
     got = convolve(case.spec(dtype), *host, algorithm.name)
-    assert (abs(got - case.expected(*host)) <= reference.error_bound(*host, **case.parameters)).all()
+    if algorithm.name == "conv_winograd":  # an output sees the greatest input of its tile
+        bound = reference.tile_error_bound(*host, padding=case.padding, groups=case.groups)
+    else:
+        bound = reference.error_bound(*host, **case.parameters)
+    assert (abs(got - case.expected(*host)) <= bound).all()
 
 
 @pytest.mark.parametrize(("algorithm", "case", "dtype"), supported(engine.POOLS, POOL_CASES, DTYPES))
