@@ -14,9 +14,13 @@ than 1100 cycles, about twice the way from device memory, so that a third would 
 A warp computes 32 channels x 64 pixels, a thread 8 x 8 of them in registers, as two by two squares of 4 x 4:
 per tap 4 loads of 128 bits for 64 products.
 
-      pixels ->   lanes 0 .. 7 along the pixels, 4 of them each, and the same 32 further on
-    k |  lane  0  1  2 ...  7       channels 4 i .. 4 i + 3, and the same 16 further down
-      v  lane  8  9 10 ... 15
+      pixels ->   lanes 0 2 4 .. 14 along the pixels, 4 of them each, and the same 32 further on
+    k |  lane  0  2  4 ... 14       channels 4 i .. 4 i + 3, and the same 16 further down
+      v  lane  1  3  5 ... 15
+         lane 16 18 20 ... 30
+
+So the lanes of every pair n, n + 1 read the same pixels, and those of n, n + 2 the same channels: the hardware
+then serves a load of 128 bits in two passes, and otherwise in four (NVIDIA's developer forum, thread 77228).
 
 All state of the main loop is addresses, because what can be computed anew from the thread's number is, by the
 compiler, in every slab. Not yet run on a GPU.
@@ -130,6 +134,7 @@ def locate_share(split, slabs, taps):
 def locate_sums(thread, warps_k):
     """(first channel, first pixel) of a thread's sums in its tile."""
     lane, warp = uint32(thread % uint32(32)), uint32(thread // uint32(32))
-    k_lane, pixel_lane = uint32(lane // uint32(8)), uint32(lane % uint32(8))
+    k_lane = uint32(lane % uint32(2) + lane // uint32(16) * uint32(2))
+    pixel_lane = uint32(lane // uint32(2) % uint32(8))
     k = uint32(warp % uint32(warps_k) * uint32(WARP_K) + k_lane * uint32(4))
     return k, uint32(warp // uint32(warps_k) * uint32(WARP_PIXELS) + pixel_lane * uint32(4))

@@ -11,6 +11,8 @@ from gpuconv.cuda.gather import SLAB, Depth
 from gpuconv.cuda.gemm_tiles import TILES, Choice, choose, is_even, partial_bytes
 from gpuconv.spec import ConvSpec
 from profiling import kernels
+from profiling.block_sample import executable
+from profiling.captured import launches
 from profiling.workloads import WORKLOADS, convolution
 from tests import reference
 from tests.cases import ConvCase, integers
@@ -207,6 +209,19 @@ def test_the_main_loop_is_mostly_arithmetic(kernel, arch):
     row = kernels.code(kernel, arch)
     assert row["loop_math_pct"] >= LEAST_MATH[kernel.name]
     assert row["loop_mix"]["FFMA"] == gemm_tiles.SUMS * SLAB
+
+
+@pytest.mark.parametrize("tile", TILES, ids=NAMES)
+def test_operands_of_128_bits_are_loaded_in_two_passes(monkeypatch, tile):
+    monkeypatch.setattr(conv_implicit_gemm, "choose", lambda *arguments: Choice(tile, 1))
+    (captured,) = launches(convolution(1, 16, 32, 128, 3), conv_implicit_gemm.ALGORITHM)
+    sample = executable(captured.launch.kernel, "sm_90a").sample(captured.launch, captured.arrays, 2)
+    loads = [
+        traffic for (instruction, space), traffic in sample.traffic.items()
+        if space == "shared" and instruction.parts == ("ld", "shared", "v4", "f32")
+    ]  # fmt: skip
+    assert len(loads) == 4 * SLAB
+    assert all(traffic.wavefronts == 2 * traffic.requests for traffic in loads)
 
 
 @pytest.mark.parametrize("pointwise", [False, True], ids=["gathered", "pointwise"])
