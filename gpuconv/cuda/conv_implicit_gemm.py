@@ -31,18 +31,14 @@ LIMIT = 2**31  # of offsets that are 32 bits wide
 FEW_CHANNELS = 4  # so few leave most of a tile of 32 without work,
 MANY_TAPS = 64  # which pays where there are so many taps
 
-_KERNELS = {
-    (tile, pointwise): make_kernel(tile, pointwise)
-    for tile in TILES
-    for pointwise in ((False, True) if tile.pointwise else (False,))
-}
+_KERNELS = {(tile, pointwise): make_kernel(tile, pointwise) for tile in TILES for pointwise in (False, True)}
 KERNELS = (*_KERNELS.values(), split.KERNEL)
 
 
 def unsupported(spec: ConvSpec) -> str | None:
     if spec.dtype != "float32":
         return f"it is written for float32, not {spec.dtype}"
-    if spec.R + spec.S > MAX_BITS or Depth.of(spec).period + 16 > MAX_ENTRIES:
+    if spec.R + spec.S > MAX_BITS or Depth.of(spec).entries > MAX_ENTRIES:
         return f"a window of {spec.R} x {spec.S} does not fit its tables"
     if not 0 < Depth.of(spec).taps < 2**24:
         return "a group has no input channels, or 2^24 taps or more"
@@ -89,7 +85,7 @@ def plan(
     if reach >= LIMIT or not _taps_are_contiguous(spec, w_taps):
         return conv_tiled.plan(spec, x_strides, w_strides, bias_strides, y_strides)
     bias = None if bias_strides is None else bias_strides[0] // 4
-    pointwise = choice.tile.pointwise and x_aligned and _is_rows_of_pixels(spec, x)
+    pointwise = x_aligned and _is_rows_of_pixels(spec, x)
     if choice.splits == 1:
         run, runs, y = _runs(spec, y)
         aligned = y_aligned and run % 4 == 0 and y[3] == 1 and not any(step % 4 for step in y[:3])
@@ -115,7 +111,7 @@ def _launch(
         -(-depth.slabs // choice.splits), choice.splits, -(-spec.K_group // tile.k), run, runs,
         int(bias is not None), int(aligned),
     )  # fmt: skip
-    shared = 4 * tile.table_first + (0 if pointwise else depth.table_bytes)
+    shared = 4 * tile.x_table + (0 if pointwise else depth.table_bytes)
     return Launch(_KERNELS[tile, pointwise], tile.blocks(spec) * choice.splits, shared, scalars)
 
 

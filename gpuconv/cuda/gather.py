@@ -9,7 +9,7 @@ and a pixel lies at
 A thread keeps the base of its pixel in a register. Places repeat after `period` taps, which are whole
 channels and whole slabs, but for x_c times the channels; so a table of one period in shared memory holds
 them all, and bases move on by that much when it has been passed. After the period stand the taps of the last
-slab once more. An entry is two words:
+slab once more, and a slab beyond it. An entry is two words:
 
     place   int32, elements
     bits    one bit for the row r, one for the column s (bit R + s), bit 31 for a tap beyond the depth
@@ -23,10 +23,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from numba import cuda, int32, int64, uint32, uint64
+from numba import cuda, int32, int64, uint32
 
 from gpuconv.cuda.ptx.async_copy import copy_async
-from gpuconv.cuda.ptx.vectors import load4, store2
+from gpuconv.cuda.ptx.shared_words import shared_words
+from gpuconv.cuda.ptx.vectors import store2
 from gpuconv.spec import ConvSpec
 
 SLAB = 16  # taps that are loaded and multiplied together
@@ -34,6 +35,7 @@ BEYOND = 2**31  # the bit of what is neither inside nor outside of an image
 MAX_BITS = 31
 MAX_ENTRIES = 1024
 ENTRY_BYTES = 8
+SLAB_BYTES = ENTRY_BYTES * SLAB  # of the entries of one slab
 BATCH = 8  # taps whose entries are read before the first of their elements is asked for
 
 
@@ -56,8 +58,13 @@ class Depth:
         return -(-self.taps // SLAB)
 
     @property
+    def entries(self) -> int:
+        """Of the table: a period, the last slab, and one beyond it."""
+        return self.period + 2 * SLAB
+
+    @property
     def table_bytes(self) -> int:
-        return (self.period + SLAB) * ENTRY_BYTES
+        return self.entries * ENTRY_BYTES
 
     def reach(self, spec: ConvSpec, x_c: int, x_h: int, x_w: int) -> int:
         """The greatest magnitude of a place, for strides in elements."""
@@ -72,12 +79,12 @@ def divide(a, b):
 
 
 @cuda.jit(device=True, inline="always")
-def fill_table(
-    table, entries, thread, threads, taps, period, R, S, dilation_h, dilation_w, x_c, x_h, x_w
-):  # fmt: skip
+def fill_table(table, entries, thread, threads, taps, period, window, strides):
     """Write the table from the word `entries` on."""
+    R, S, dilation_h, dilation_w = window
+    _, x_c, x_h, x_w, _ = strides
     last = uint32(uint32(taps - uint32(1)) // uint32(SLAB) * uint32(SLAB))
-    for entry in range(thread, uint32(period + uint32(SLAB)), uint32(threads)):
+    for entry in range(thread, uint32(period + uint32(2 * SLAB)), uint32(threads)):
         tap, bits = uint32(entry), uint32(0)
         if tap >= period:
             tap = uint32(tap - period + last)
@@ -91,11 +98,11 @@ def fill_table(
 
 
 @cuda.jit(device=True, inline="always")
-def locate_pixel(
-    pixel, pixels, P, Q, H, W, R, S, h_origin, w_origin, stride_h, stride_w, dilation_h, dilation_w,
-    x_n, x_h, x_w,
-):  # fmt: skip
+def locate_pixel(pixel, image, window, strides):
     """(base, bits of its window that lie outside of the image) of a pixel; all bits beyond the last."""
+    pixels, P, Q, H, W, h_origin, w_origin, stride_h, stride_w = image
+    R, S, dilation_h, dilation_w = window
+    x_n, _, x_h, x_w, _ = strides
     rest, q = divide(pixel, Q)
     n, p = divide(rest, P)
     h, v = uint32(p * stride_h + h_origin), uint32(q * stride_w + w_origin)  # they wrap if negative
@@ -111,46 +118,43 @@ def locate_pixel(
     return int64(n) * x_n + int64(int32(h)) * x_h + int64(int32(v)) * x_w, bits
 
 
-def make_gather(rows: int, tile_pixels: int) -> Callable[..., None]:
-    """A function that asks for `rows` taps of the thread's pixel; in a slab a tap is `tile_pixels` wide."""
-    PITCH = 4 * tile_pixels  # bytes
+@cuda.jit(device=True, inline="always")
+def last_entry(end, first, left, taps):
+    """(Where the entries of a share's last slab stand, or, if the depth goes on behind it, those of a slab
+    beyond; how many taps are left when it comes to them)."""
+    rest = int32((left - int32(1)) % int32(SLAB) + int32(1))
+    if uint32(first + uint32(left)) == taps:
+        return end, rest
+    return uint32(end + uint32(SLAB_BYTES)), int32(rest - int32(SLAB))
+
+
+def make_gather(taps: int, lanes: int, columns: int) -> Callable[..., None]:
+    """A function that asks for `taps` taps of a thread's pixels; in a slab they are `lanes` apart.
+
+    `x` and `outside` are tuples, of which as many are looked at as there are columns, 1 or 2.
+    """
+    PITCH = 4 * lanes * columns  # bytes
 
     @cuda.jit(device=True, inline="always")
-    def gather(table, entry, outside, x, to):
-        for first in range(0, rows, BATCH):
-            batch = uint64(entry) + uint64(2 * first)  # 64 bits, so that what is added becomes an offset
+    def gather(entry, outside, x, to):
+        places, bits = cuda.local.array(BATCH, uint32), cuda.local.array(BATCH, uint32)
+        for first in range(0, taps, BATCH):
             # The whole batch is read before its first copy is queued: after a read a copy has to wait.
-            place_0, bits_0, place_1, bits_1 = load4(table, batch)
-            place_2, bits_2, place_3, bits_3 = load4(table, batch + uint64(4))
-            place_4, bits_4, place_5, bits_5 = load4(table, batch + uint64(8))
-            place_6, bits_6, place_7, bits_7 = load4(table, batch + uint64(12))
-            row = uint32(to + uint32(PITCH * first))
-            ask(x, place_0, bits_0 & outside, row)
-            ask(x, place_1, bits_1 & outside, uint32(row + uint32(PITCH)))
-            ask(x, place_2, bits_2 & outside, uint32(row + uint32(2 * PITCH)))
-            ask(x, place_3, bits_3 & outside, uint32(row + uint32(3 * PITCH)))
-            ask(x, place_4, bits_4 & outside, uint32(row + uint32(4 * PITCH)))
-            ask(x, place_5, bits_5 & outside, uint32(row + uint32(5 * PITCH)))
-            ask(x, place_6, bits_6 & outside, uint32(row + uint32(6 * PITCH)))
-            ask(x, place_7, bits_7 & outside, uint32(row + uint32(7 * PITCH)))
+            for i in range(0, BATCH, 2):
+                places[i], bits[i], places[i + 1], bits[i + 1] = shared_words(entry, 2 * (first + i))
+            for i in range(BATCH):
+                ask(x, outside, places[i], bits[i], uint32(to + uint32(PITCH * (first + i))))
+
+    @cuda.jit(device=True, inline="always")
+    def ask(x, outside, place, bits, to):
+        copy_unless(bits & outside[0], x[0], place, to)
+        if columns == 2:
+            copy_unless(bits & outside[1], x[1], place, uint32(to + uint32(4 * lanes)))
 
     return gather
 
 
 @cuda.jit(device=True, inline="always")
-def ask(x, place, outside, to):
+def copy_unless(outside, x, place, to):
     """Copy one element to shared memory, or zero if any bit of `outside` is set."""
     copy_async(1, to, x, int32(place), uint32(4) if outside == uint32(0) else uint32(0))
-
-
-def make_rows(copies: int, step: int, tile_pixels: int) -> Callable[..., None]:
-    """A function that asks for `copies` taps, `step` apart, of 4 neighbouring pixels; a tap is a channel."""
-
-    @cuda.jit(device=True, inline="always")
-    def rows(x, x_c, tap, left, outside, to):
-        for i in range(copies):
-            inside = uint32(tap + uint32(i * step)) < left and outside == uint32(BEYOND)
-            bytes = uint32(16) if inside else uint32(0)
-            copy_async(4, uint32(to + uint32(4 * tile_pixels * step * i)), x, int64(i * step) * x_c, bytes)
-
-    return rows

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from gpuconv.cuda.gather import SLAB, Depth
 from gpuconv.spec import ConvSpec
 
-STAGES = 3  # slabs in shared memory
+STAGES = 2  # slabs in shared memory
 PAD = 4  # words between the taps of the weights, which staggers them over the banks
-THREAD_K = 8
+SIDE = 8  # channels, and pixels, of a thread
+SUMS = SIDE**2
+WARP_K, WARP_PIXELS = 32, 64
 MULTIPROCESSORS, SCHEDULERS = 132, 4
 OVERHEAD = 1500
 EFFICIENCY = (0.5, 0.75, 0.85, 0.92)  # of 1, 2, 3, and 4 or more warps
@@ -29,25 +31,25 @@ MAX_SPLITS = 32
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The outputs of a block, how its threads share them, and the instructions of a warp for a slab.
-
-    `pointwise` says whether there is a kernel for 1x1 windows too.
-    """
+    """The outputs of a block, and the instructions of a warp for a slab, gathered and of a 1x1 window."""
 
     k: int
     pixels: int
-    thread_pixels: int
-    blocks_per_sm: int
-    instructions: int
-    pointwise: bool = False
+    gathered: int
+    pointwise: int
 
     @property
     def warps_k(self) -> int:
-        return self.k // 32
+        return self.k // WARP_K
 
     @property
     def threads(self) -> int:
-        return 32 * self.warps_k * (self.pixels // (8 * self.thread_pixels))
+        return self.k * self.pixels // SUMS
+
+    @property
+    def blocks_per_sm(self) -> int:
+        """As many as leave 128 registers to a thread."""
+        return 65536 // 128 // self.threads
 
     @property
     def stage(self) -> int:
@@ -55,9 +57,19 @@ class Tile:
         return SLAB * (self.k + PAD + self.pixels)
 
     @property
-    def table_first(self) -> int:
-        """The word where the table of taps begins, behind the stages and the rows of the weights."""
-        return STAGES * self.stage + self.threads // 2
+    def w_rows(self) -> int:
+        """Channels whose weights a thread loads."""
+        return 8 * self.k // self.threads
+
+    @property
+    def w_table(self) -> int:
+        """The word where the rows of the weights stand, behind the stages."""
+        return STAGES * self.stage
+
+    @property
+    def x_table(self) -> int:
+        """The word where the table of taps begins, behind the rows of the weights."""
+        return self.w_table + self.k
 
     def blocks(self, spec: ConvSpec) -> int:
         """Blocks that cover the outputs once."""
@@ -66,10 +78,9 @@ class Tile:
 
 
 TILES = (
-    Tile(128, 128, 8, 2, 1189, pointwise=True),
-    Tile(64, 128, 8, 4, 1219, pointwise=True),
-    Tile(64, 64, 4, 4, 649),
-    Tile(32, 128, 4, 4, 674),
+    Tile(128, 128, gathered=1155, pointwise=1131),
+    Tile(64, 64, gathered=1201, pointwise=1153),
+    Tile(32, 128, gathered=1242, pointwise=1159),
 )
 
 
@@ -117,7 +128,7 @@ def cycles(spec: ConvSpec, choice: Choice) -> float:
     warps = tile.threads // 32 / SCHEDULERS
     resident = int(min(blocks, tile.blocks_per_sm) * warps)
     efficiency = EFFICIENCY[min(resident, len(EFFICIENCY)) - 1]
-    busy = blocks * warps * (slabs * tile.instructions + OVERHEAD) / efficiency
+    busy = blocks * warps * (slabs * tile.gathered + OVERHEAD) / efficiency
     if splits == 1:
         return busy
     return busy + SECOND_KERNEL + 2 * splits * partial_bytes(spec) / BYTES_PER_CYCLE
