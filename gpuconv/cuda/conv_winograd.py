@@ -109,15 +109,16 @@ def _is_pairs(spec: ConvSpec, y: Strides) -> bool:
     return y[3] == 1 and spec.Q % 2 == 0 and not any(step % 2 for step in steps)
 
 
-def run(spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray) -> None:
+def run(
+    spec: ConvSpec, x: DeviceArray, w: DeviceArray, bias: DeviceArray | None, y: DeviceArray
+) -> Launch | split.Passes:
     if lacks_shared_memory(y.device) or (spec.W > 1 and x.strides[3] != spec.itemsize):
-        conv_implicit_gemm.run(spec, x, w, bias, y)
-        return
+        return conv_implicit_gemm.run(spec, x, w, bias, y)
     passes = plan(
         spec, x.strides, w.strides, None if bias is None else bias.strides, y.strides,
         choose_splits(spec, workspace_limit()), y.pointer % 8 == 0,
     )  # fmt: skip
-    passes.start(y, x, w, bias, y)
+    return passes.start(y, x, w, bias, y)
 
 
 @functools.cache
