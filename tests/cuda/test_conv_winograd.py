@@ -1,4 +1,4 @@
-"""Winograd on the GPU: ragged shapes, layouts, shared sums, values that are not finite, and what it refuses."""
+"""Winograd on the GPU: ragged shapes, layouts, shared sums, values that are not finite, what it refuses."""
 
 import numpy as np
 import pytest
