@@ -129,5 +129,5 @@ def lacks_shared_memory(ordinal: int) -> bool:
 
 ALGORITHM = Algorithm(
     "conv_winograd", unsupported, worth, run,
-    "3x3 kernels with about 48 channels or more on either side (predicted)",
+    "3x3 kernels with about 48 output channels or more, and enough tiles (predicted)",
 )  # fmt: skip
