@@ -12,8 +12,8 @@ import pytest
 
 import gpuconv.cuda as engine
 from gpuconv.arrays import DeviceArray
+from gpuconv.cuda import chips, split
 from gpuconv.cuda import launch as launching
-from gpuconv.cuda import split
 from gpuconv.spec import ConvSpec, PoolSpec
 
 
@@ -31,6 +31,8 @@ class NotingDriver:
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR="major",
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor",
         CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
+        CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT="multiprocessors",
+        CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR="shared of each",
     )
     CUfunction_attribute = SimpleNamespace(
         CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES="static",
@@ -62,7 +64,11 @@ class NotingDriver:
 
     def cuDeviceGetAttribute(self, attribute, handle):
         major, minor = self.capability
-        return (Status.CUDA_SUCCESS, {"major": major, "minor": minor, "shared": 227 * 1024}[attribute])
+        values = {
+            "major": major, "minor": minor, "shared": 227 * 1024, "multiprocessors": 108,
+            "shared of each": 164 * 1024,
+        }  # fmt: skip
+        return (Status.CUDA_SUCCESS, values[attribute])
 
     def cuFuncGetAttribute(self, attribute, function):
         return (Status.CUDA_SUCCESS, 1024)
@@ -98,7 +104,10 @@ class NotingDriver:
 
 
 SPEC = ConvSpec(2, 3, 8, 9, 4, 3, 3, dtype="float32")
-CACHES = (launching.start_driver, launching.device, launching.primary_context, launching._library)
+CACHES = (
+    launching.start_driver, launching.device, launching.primary_context, launching.multiprocessors,
+    launching._library, chips.chip,
+)  # fmt: skip
 
 
 @pytest.fixture
