@@ -7,6 +7,8 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import NUMPY, DeviceArray
+from gpuconv.cuda import conv_implicit_gemm
+from gpuconv.cuda.chips import H200, Chip
 from gpuconv.cuda.launch import Launch
 from gpuconv.spec import ConvSpec
 from profiling.workloads import Spec
@@ -22,12 +24,13 @@ class Captured:
     arrays: tuple[DeviceArray | None, ...]
 
 
-def launches(spec: Spec, algorithm: Algorithm) -> list[Captured]:
-    """What a call on contiguous arrays, without a bias, would queue."""
+def launches(spec: Spec, algorithm: Algorithm, chip: Chip = H200) -> list[Captured]:
+    """What a call on contiguous arrays, without a bias, would queue on such a GPU."""
     found: list[Captured] = []
     y = array(spec.out_shape, spec.dtype, writeable=True)
     with (
         patch.object(Launch, "start", lambda self, output, *arrays: found.append(Captured(self, arrays))),
+        patch.object(conv_implicit_gemm, "chip", lambda device: chip),
         patch.object(NUMPY, "scratch", lambda elements, like: array((elements,), "float32", writeable=True)),
     ):
         x = array((spec.N, spec.C, spec.H, spec.W), spec.dtype)

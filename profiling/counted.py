@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gpuconv import cuda as engine
 from gpuconv.algorithm import Algorithm, select
+from gpuconv.cuda.chips import H200, Chip
 from gpuconv.spec import ConvSpec
 from profiling.block_sample import executable
 from profiling.captured import Captured, launches
@@ -55,9 +56,24 @@ class Counted:
 
 
 @functools.lru_cache(maxsize=4096)
-def counted(spec: Spec, algorithm: str, arch: str) -> tuple[Counted, ...]:
-    """The launches of one of the engine's algorithms, by name."""
-    return tuple(_count(each, arch) for each in launches(spec, algorithm_of(spec, algorithm)))
+def counted(spec: Spec, algorithm: str, arch: str, chip: Chip = H200) -> tuple[Counted, ...]:
+    """The launches of one of the engine's algorithms, by name, as it plans them for a GPU.
+
+    Two GPUs that get the same launches of the same machine code share their counts.
+    """
+    return tuple(_counted(each, arch) for each in launches(spec, algorithm_of(spec, algorithm), chip))
+
+
+_known: dict[tuple, Counted] = {}
+
+
+def _counted(captured: Captured, arch: str) -> Counted:
+    launch = captured.launch
+    shapes = tuple(None if array is None else (array.shape, array.dtype) for array in captured.arrays)
+    key = launch.kernel, arch, launch.blocks, launch.shared_bytes, launch.scalars, shapes
+    if key not in _known:
+        _known[key] = _count(captured, arch)
+    return _known[key]
 
 
 def algorithm_of(spec: Spec, name: str) -> Algorithm:

@@ -134,7 +134,7 @@ def measure(arch: str, wanted: Callable[[str], bool] = lambda name: True) -> Ite
 def _chosen(arch: str, wanted: Callable[[str], bool]) -> Iterator[Measured]:
     """The implicit GEMM with the tiles that it takes for large problems alone."""
     for spec, choice in GEMM_CHOICES:
-        with patch.object(conv_implicit_gemm, "choose", lambda spec, workspace, choice=choice: choice):
+        with patch.object(conv_implicit_gemm, "choose", lambda *problem, choice=choice: choice):
             found = [*_measure(arch, spec, conv_implicit_gemm.ALGORITHM, wanted)]
         yield from found
 

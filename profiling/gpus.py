@@ -15,6 +15,10 @@ the middle of what microbenchmarks report. Nothing in this file has been measure
 
 from dataclasses import dataclass
 
+from gpuconv.cuda.chips import Chip
+from gpuconv.cuda.compiled import compute_capability
+from profiling.occupancy import LIMITS
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -67,6 +71,12 @@ class Gpu:
         67
         """
         return 2 * self.fp32 * self.multiprocessors * self.clock
+
+    @property
+    def chip(self) -> Chip:
+        """What the engine's choices see of it."""
+        limits = LIMITS[compute_capability(self.capability)[:2]]
+        return Chip(self.multiprocessors, limits.shared_bytes, self.fp32)
 
     def microseconds(self, cycles: float) -> float:
         """How long so many clocks take."""

@@ -38,6 +38,7 @@ from math import ceil
 from pathlib import Path
 
 from gpuconv import cuda as engine
+from gpuconv.cuda.chips import Chip
 from gpuconv.spec import ConvSpec
 from profiling import predictions
 from profiling.captured import launches
@@ -81,7 +82,7 @@ def predict(spec: Spec, algorithm: str, gpu: Gpu) -> Prediction:
     >>> predict(convolution(1, 8, 8, 8, 3), "conv_tiled", GPUS["h200"]).bound
     'latency'
     """
-    return together([of_launch(launch, gpu) for launch in counted(spec, algorithm, gpu.arch)])
+    return together([of_launch(launch, gpu) for launch in counted(spec, algorithm, gpu.arch, gpu.chip)])
 
 
 def together(launches: Sequence[Prediction]) -> Prediction:
@@ -145,7 +146,7 @@ def device_bytes(launch: Counted, gpu: Gpu) -> float:
 
 # The command
 
-Task = tuple[Spec, str, str]  # a problem, an algorithm, an architecture
+Task = tuple[Spec, str, str, Chip]  # a problem, an algorithm, an architecture, what it is chosen for
 CHUNK = 24  # tasks of one kernel that one process counts
 
 
@@ -179,7 +180,7 @@ def rows_of(
     for gpu in gpus:
         for workload in workloads:
             for layer in workload.layers:
-                tasks_of_layer = {name: (layer.spec, name, gpu.arch) for name in names(layer.spec)}
+                tasks_of_layer = {name: (layer.spec, name, gpu.arch, gpu.chip) for name in names(layer.spec)}
                 predicted = {
                     name: together([of_launch(launch, gpu) for launch in found[task]])
                     for name, task in tasks_of_layer.items()
@@ -195,12 +196,12 @@ def names(spec: Spec) -> list[str]:
 
 
 def tasks(workloads: Sequence[Workload], gpus: Sequence[Gpu], wanted: str) -> Iterator[Task]:
-    """What has to be counted, once for GPUs of one architecture."""
+    """What has to be counted; GPUs of one architecture often have the same launches (`counted`)."""
     for workload in workloads:
         for layer in workload.layers:
             for name in names(layer.spec):
                 if wanted in name:
-                    yield from ((layer.spec, name, arch) for arch in {gpu.arch for gpu in gpus})
+                    yield from ((layer.spec, name, gpu.arch, gpu.chip) for gpu in gpus)
 
 
 def count(wanted: Sequence[Task], jobs: int) -> dict[Task, tuple[Counted, ...]]:
@@ -208,9 +209,9 @@ def count(wanted: Sequence[Task], jobs: int) -> dict[Task, tuple[Counted, ...]]:
     if jobs <= 1:
         return dict(zip(wanted, count_chunk(wanted), strict=True))
     groups: dict[tuple, list[Task]] = {}
-    for spec, name, arch in wanted:
-        first = next(iter(launches(spec, algorithm_of(spec, name))), None)
-        groups.setdefault((first and first.launch.kernel.name, arch), []).append((spec, name, arch))
+    for spec, name, arch, chip in wanted:
+        first = next(iter(launches(spec, algorithm_of(spec, name), chip)), None)
+        groups.setdefault((first and first.launch.kernel.name, arch), []).append((spec, name, arch, chip))
     chunks = [group[i : i + CHUNK] for group in groups.values() for i in range(0, len(group), CHUNK)]
     chunks.sort(key=len, reverse=True)
     with ProcessPoolExecutor(jobs) as pool:

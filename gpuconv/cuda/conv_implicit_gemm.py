@@ -20,6 +20,7 @@ import functools
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import conv_tiled, split
+from gpuconv.cuda.chips import chip
 from gpuconv.cuda.gather import MAX_BITS, MAX_ENTRIES, Depth
 from gpuconv.cuda.gemm_kernel import make_kernel
 from gpuconv.cuda.gemm_tiles import TILES, Choice, choose, partial_row
@@ -86,14 +87,14 @@ def plan(
         return conv_tiled.plan(spec, x_strides, w_strides, bias_strides, y_strides)
     bias = None if bias_strides is None else bias_strides[0] // 4
     pointwise = x_aligned and _is_rows_of_pixels(spec, x)
+    run, runs, y = _runs(spec, y)
+    aligned = y_aligned and run % 4 == 0 and y[3] == 1 and not any(step % 4 for step in y[:3])
     if choice.splits == 1:
-        run, runs, y = _runs(spec, y)
-        aligned = y_aligned and run % 4 == 0 and y[3] == 1 and not any(step % 4 for step in y[:3])
         return _launch(spec, choice, pointwise, x, w_k, bias, (*y, 0), run, runs, aligned)
     row = partial_row(spec)
     to_parts = 0, row, 0, 1, spec.K * row
     parts = _launch(spec, choice, pointwise, x, w_k, None, to_parts, row, 1, True)
-    total = split.plan_sum(spec, choice.splits, row, bias, y)
+    total = split.plan_sum(spec, choice.splits, bias, y, run, runs, aligned)
     return split.Passes(choice.splits * spec.K * row, ((parts, (0, 1, 2, 4)), (total, (4, 2, 3))))
 
 
@@ -111,7 +112,7 @@ def _launch(
         -(-depth.slabs // choice.splits), choice.splits, -(-spec.K_group // tile.k), run, runs,
         int(bias is not None), int(aligned),
     )  # fmt: skip
-    shared = 4 * tile.x_table + (0 if pointwise else depth.table_bytes)
+    shared = tile.shared_bytes(0 if pointwise else depth.table_bytes)
     return Launch(_KERNELS[tile, pointwise], tile.blocks(spec) * choice.splits, shared, scalars)
 
 
@@ -149,7 +150,7 @@ def run(
 ) -> Launch | split.Passes:
     launch = plan(
         spec, x.strides, w.strides, None if bias is None else bias.strides, y.strides,
-        choose(spec, workspace_limit()), x.pointer % 16 == 0, y.pointer % 16 == 0,
+        choose(spec, workspace_limit(), chip(y.device)), x.pointer % 16 == 0, y.pointer % 16 == 0,
     )  # fmt: skip
     return launch.start(y, x, w, bias, y)
 

@@ -19,8 +19,9 @@ per tap 4 loads of 128 bits for 64 products.
       v  lane  1  3  5 ... 15
          lane 16 18 20 ... 30
 
-So the lanes of every pair n, n + 1 read the same pixels, and those of n, n + 2 the same channels: the hardware
-then serves a load of 128 bits in two passes, and otherwise in four (NVIDIA's developer forum, thread 77228).
+So the lanes of every pair n, n + 1 read the same pixels, and those of n, n + 2 the same channels: then the
+hardware serves a load of 128 bits in two passes, and otherwise in four (NVIDIA's developer forum, thread
+77228).
 
 All state of the main loop is addresses, because what can be computed anew from the thread's number is, by the
 compiler, in every slab. Not yet run on a GPU.

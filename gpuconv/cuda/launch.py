@@ -166,6 +166,16 @@ def device(ordinal: int) -> Device:
 
 
 @functools.cache
+def multiprocessors(ordinal: int) -> tuple[int, int]:
+    """(Multiprocessors of a device, bytes of shared memory of each)."""
+    start_driver()
+    handle, attributes = check(driver.cuDeviceGet(ordinal)), driver.CUdevice_attribute
+    count = check(driver.cuDeviceGetAttribute(attributes.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, handle))
+    most = attributes.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
+    return count, check(driver.cuDeviceGetAttribute(most, handle))
+
+
+@functools.cache
 def primary_context(ordinal: int) -> Any:
     """The context that CuPy, torch and Numba use on a device too."""
     start_driver()

@@ -2,9 +2,10 @@
 
     y[k, pixel] = bias[k] + part[0, k, pixel] + part[1, k, pixel] + ...
 
-The parts are (splits, K, row) with the pixels (n, p, q) of a channel side by side, and `row` of them. A
-thread computes one output; lanes lie along the pixels. Blocks run over the channels, and over their pixels
-first. The order of the sum does not depend on which block is first, so results are the same from run to run.
+The parts are (splits, K, 4 quads) with the pixels (n, p, q) of a channel side by side, padded to whole quads.
+A thread computes one quad, 4 pixels of a channel, from loads of 128 bits; threads lie along the quads of all
+channels. The order of the sum does not depend on which block is first, so results are the same from run to
+run.
 """
 
 from collections.abc import Sequence
@@ -14,10 +15,13 @@ from numba import cuda, float32, int64, types, uint32
 
 from gpuconv.arrays import DeviceArray, library_of
 from gpuconv.cuda.compiled import Kernel
+from gpuconv.cuda.division import quotient, reciprocal
+from gpuconv.cuda.gemm_store import epilogue
 from gpuconv.cuda.launch import Launch
+from gpuconv.cuda.ptx.vectors import load4, store4
 from gpuconv.spec import ConvSpec
 
-THREADS = 256
+THREADS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +52,55 @@ class Passes:
 def sum_splits(
     parts, bias, y,
     part_split, bias_k, y_n, y_k, y_p, y_q,  # strides in elements
-    pixels, row, splits, blocks_of_channel, P, Q, has_bias,
+    pixels, quads, splits, run, runs, has_bias, aligned,
+    all_quads, quads_multiplier, quads_shift, run_multiplier, run_shift, runs_multiplier, runs_shift,
 ):  # fmt: skip
-    block = uint32(cuda.blockIdx.x)
-    k = uint32(block // blocks_of_channel)
-    pixel = uint32(uint32(block % blocks_of_channel) * uint32(THREADS) + uint32(cuda.threadIdx.x))
-    if pixel < pixels:
-        total = float32(0)
-        if has_bias != uint32(0):
-            total = bias[int64(k) * bias_k]
-        part = int64(k) * int64(row) + int64(pixel)
+    quad = uint32(uint32(cuda.blockIdx.x) * uint32(THREADS) + uint32(cuda.threadIdx.x))
+    if quad < all_quads:
+        k = quotient(quad, quads_multiplier, quads_shift)
+        pixel = uint32(uint32(quad - k * quads) * uint32(4))
+        total = cuda.local.array(4, float32)
+        for i in range(4):
+            total[i] = bias[int64(k) * bias_k] if has_bias != uint32(0) else float32(0)
+        part = int64(quad) * 4
         for _ in range(splits):
-            total += parts[part]
+            a, b, c, d = load4(parts, part)
+            total[0], total[1] = epilogue(total[0], a), epilogue(total[1], b)
+            total[2], total[3] = epilogue(total[2], c), epilogue(total[3], d)
             part += part_split
-        q, rest = uint32(pixel % Q), uint32(pixel // Q)
-        p, n = uint32(rest % P), uint32(rest // P)
-        y[int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q] = total
+
+        for i in range(4):
+            here = uint32(pixel + uint32(i))
+            rest = quotient(here, run_multiplier, run_shift)
+            n = quotient(rest, runs_multiplier, runs_shift)
+            p, q = uint32(rest - n * runs), uint32(here - rest * run)
+            place = int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q
+            if aligned == uint32(0) and here < pixels:
+                y[place] = total[i]
+            elif i == 0 and aligned != uint32(0):
+                store4(y, place, total[0], total[1], total[2], total[3])
 
 
 POINTER = types.CPointer(float32)
 KERNEL = Kernel(
-    "sum_splits float32", sum_splits, (*[POINTER] * 3, *[int64] * 6, *[uint32] * 7), THREADS, blocks_per_sm=4
+    "sum_splits float32", sum_splits, (*[POINTER] * 3, *[int64] * 6, *[uint32] * 14), THREADS, blocks_per_sm=8
 )
 
 
 def plan_sum(
-    spec: ConvSpec, splits: int, row: int, bias_stride: int | None, y_strides: tuple[int, ...]
-) -> Launch:
-    """The second kernel, for strides in elements; its pointers are the parts, the bias and the output."""
+    spec: ConvSpec, splits: int, bias_stride: int | None, y_strides: tuple[int, ...], run: int, runs: int,
+    aligned: bool,
+) -> Launch:  # fmt: skip
+    """The second kernel, for strides in elements; its pointers are the parts, the bias and the output.
+
+    `run` and `runs` are how the pixels of an image lie, as for the first kernel; with `aligned`, quads do not
+    go over the end of a run and are stored at once.
+    """
     pixels = spec.N * spec.P * spec.Q
-    blocks = -(-pixels // THREADS)
+    quads = -(-pixels // 4)
     scalars = (
-        spec.K * row, bias_stride or 0, *y_strides,
-        pixels, row, splits, blocks, spec.P, spec.Q, int(bias_stride is not None),
+        4 * spec.K * quads, bias_stride or 0, *y_strides,
+        pixels, quads, splits, run, runs, int(bias_stride is not None), int(aligned),
+        spec.K * quads, *reciprocal(quads), *reciprocal(run), *reciprocal(runs),
     )  # fmt: skip
-    return Launch(KERNEL, spec.K * blocks, 0, scalars)
+    return Launch(KERNEL, -(-spec.K * quads // THREADS), 0, scalars)

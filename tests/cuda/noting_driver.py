@@ -5,11 +5,12 @@ import enum
 from types import SimpleNamespace
 
 import gpuconv.cuda as engine
+from gpuconv.cuda import chips
 from gpuconv.cuda import launch as launching
 
 CACHES = (
-    launching.start_driver, launching.device, launching.primary_context, launching._library,
-    engine.conv_tiled.plan, engine.pool_direct.plan,
+    launching.start_driver, launching.device, launching.primary_context, launching.multiprocessors,
+    launching._library, chips.chip, engine.conv_tiled.plan, engine.pool_direct.plan,
 )  # fmt: skip
 
 
@@ -27,6 +28,8 @@ class NotingDriver:
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR="major",
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor",
         CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
+        CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT="multiprocessors",
+        CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR="shared of each",
     )
     CUfunction_attribute = SimpleNamespace(
         CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES="static",
@@ -58,7 +61,11 @@ class NotingDriver:
 
     def cuDeviceGetAttribute(self, attribute, handle):
         major, minor = self.capability
-        return (Status.CUDA_SUCCESS, {"major": major, "minor": minor, "shared": 227 * 1024}[attribute])
+        values = {
+            "major": major, "minor": minor, "shared": 227 * 1024, "multiprocessors": 108,
+            "shared of each": 164 * 1024,
+        }  # fmt: skip
+        return (Status.CUDA_SUCCESS, values[attribute])
 
     def cuFuncGetAttribute(self, attribute, function):
         return (Status.CUDA_SUCCESS, 1024)

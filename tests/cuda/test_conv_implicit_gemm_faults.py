@@ -253,8 +253,16 @@ GATHER_FAULTS = [
 SPLIT_FAULTS = [
     ("the last share", SHARED, "for _ in range(splits):", "for _ in range(splits - 1):", WRONG),
     ("a share too many", SHARED, "for _ in range(splits):", "for _ in range(splits + 1):", BEYOND),
-    ("the last output", SHARED, "if pixel < pixels:", "if pixel <= pixels:", f"{BEYOND} {RACE}"),
-    ("no bias", SHARED, "if has_bias != uint32(0):", "if has_bias > uint32(1):", WRONG),
+    ("the last output", SHARED, "and here < pixels:", "and here <= pixels:", f"{BEYOND} {RACE} {WRONG}"),
+    ("the last quad", SHARED, "if quad < all_quads:", "if quad <= all_quads:", f"{BEYOND} {RACE}"),
+    ("no bias", SHARED, "has_bias != uint32(0) else", "has_bias > uint32(1) else", WRONG),
+    (
+        "a quad's second pixel",
+        SHARED,
+        "uint32(pixel + uint32(i))",
+        "uint32(pixel + uint32(i // 2))",
+        f"{RACE} {WRONG}",
+    ),
 ]
 FAULTS = [
     (module, fault)
@@ -278,7 +286,7 @@ def verdict(use, kernel_module=gemm_kernel, split_kernel=split.KERNEL):
     conv_implicit_gemm.plan.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         execution.installed(patch, "sm_90a")
-        patch.setattr(conv_implicit_gemm, "choose", lambda spec, workspace: use.choice)
+        patch.setattr(conv_implicit_gemm, "choose", lambda *problem: use.choice)
         patch.setattr(conv_implicit_gemm, "_KERNELS", made)
         patch.setattr(split, "KERNEL", split_kernel)
         try:
