@@ -31,7 +31,8 @@ from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.division import reciprocal
 from gpuconv.cuda.launch import MAX_BLOCKS, Launch
 from gpuconv.cuda.limits import LANES
-from gpuconv.cuda.stem_tiles import CHUNK, Shape, Stage, choose, chunks_of
+from gpuconv.cuda.rings import CHUNK
+from gpuconv.cuda.stem_tiles import Shape, Stage, choose, chunks_of
 from gpuconv.spec import ConvSpec
 
 MOST_CHANNELS = 4  # of the input, in a group
