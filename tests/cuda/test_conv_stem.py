@@ -166,9 +166,10 @@ def test_what_it_refuses(spec, reason):
 def test_what_it_is_for():
     first, *_ = resnet50().layers
     assert not conv_stem.worth(first.spec)  # predicted: the implicit GEMM takes 0.7 times as long
-    assert conv_stem.worth(convolution(8, 1, 64, 8, 7))
+    assert conv_stem.worth(convolution(8, 1, 128, 8, 7))
+    assert not conv_stem.worth(convolution(8, 3, 32, 16, 3))  # 16 blocks
     assert [conv_stem.worth(each.spec) for each in filters().layers if each.spec.R > 5] == [True] * 4
-    assert not conv_stem.worth(convolution(1, 1, 2048, 1, 3))
+    assert not conv_stem.worth(convolution(8, 128, 56, 128, 3, groups=32))  # small planes, 4 outputs of each
     assert not conv_stem.worth(convolution(1, 4, 3, 8, 3))
 
 
