@@ -16,7 +16,7 @@ import numpy as np
 from gpuconv import cuda as engine
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import NUMPY
-from gpuconv.cuda import conv_implicit_gemm
+from gpuconv.cuda import conv_depthwise, conv_implicit_gemm, depthwise_window, window_tiles
 from gpuconv.cuda.gemm_tiles import TILES, Choice
 from gpuconv.cuda.launch import Launch
 from gpuconv.spec import FLOAT_DTYPES, ConvSpec
@@ -65,6 +65,15 @@ GEMM_CHOICES = tuple(
     (convolution(1, 32, (8, 32), tile.k, kernel), Choice(tile, splits))
     for tile in TILES
     for kernel, splits in ((3, 1), (1, 1), (3, 2))
+)
+
+
+# Whole tiles of one block, and every kernel for any depthwise window.
+WINDOW_CHOICES = tuple(
+    (replace(convolution(1, 4, (64, 32), 4, 9, stride, groups=4), dtype=dtype), shape)
+    for dtype, shapes in depthwise_window.SHAPES.items()
+    for shape in shapes
+    for stride in (1, 2)
 )
 
 
@@ -129,6 +138,27 @@ def measure(arch: str, wanted: Callable[[str], bool] = lambda name: True) -> Ite
                 if algorithm.unsupported(spec) is None:
                     yield from _measure(arch, spec, algorithm, wanted)
     yield from _chosen(arch, wanted)
+    yield from _depthwise(arch, wanted)
+
+
+def _depthwise(arch: str, wanted: Callable[[str], bool]) -> Iterator[Measured]:
+    """The depthwise convolution with the kernels that it takes for large problems alone."""
+    algorithm = conv_depthwise.ALGORITHM
+    for spec in depthwise_problems():
+        with (
+            patch.object(conv_depthwise, "slides", conv_depthwise.is_compiled),
+            patch.object(conv_depthwise, "plan", conv_depthwise.plan.__wrapped__),
+        ):
+            found = [*_measure(arch, spec, algorithm, wanted)]
+        yield from found
+    for spec, shape in WINDOW_CHOICES:
+        choice = shape, window_tiles.choose(spec, shape)
+        with (
+            patch.object(depthwise_window, "tile_of", lambda spec, choice=choice: choice),
+            patch.object(conv_depthwise, "plan", conv_depthwise.plan.__wrapped__),
+        ):
+            found = [*_measure(arch, spec, algorithm, wanted)]
+        yield from found
 
 
 def _chosen(arch: str, wanted: Callable[[str], bool]) -> Iterator[Measured]:

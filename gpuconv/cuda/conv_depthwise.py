@@ -15,9 +15,10 @@ the image is multiplied by all the taps that it meets, and added to the sums of 
 that are under way; then the oldest is complete. So each element is requested once, but for the rows that two
 strips share. The loop is one straight line: loads and stores happen or not by a predicate.
 
-3x3, 5x5 and 7x7 of stride 1 and 2 are compiled so for float32; all else, and float64, is computed by
-`depthwise_window.py`. Shared memory: float32 [warp][slot][tap], the weights on their way to registers, up to
-7 KB. Rows and columns beyond the image count as zeros and are multiplied like any value.
+3x3, 5x5 and 7x7 of stride 1 and 2 are compiled so for float32; all else, float64, and 5x5 and 7x7 on few
+pixels are computed by `depthwise_window.py`. Shared memory: float32 [warp][slot][tap], the weights on their
+way to registers, up to 7 KB. Rows and columns beyond the image count as zeros and are multiplied like any
+value.
 For sm_75 and sm_80 the compiler does not see that the warps stay together in the loop: it adds a test before
 each shuffle, and code, with registers for it, that never runs.
 Not yet run on a GPU: the tests execute its compiled PTX; speed is not measured.
@@ -43,6 +44,8 @@ THREADS = 32 * WARPS
 EXTENTS, STRIDES = (3, 5, 7), (1, 2)
 BLOCKS_PER_SM = {3: 8, 5: 6, 7: 4}  # 128, 170 and 255 registers a thread: what sm_75 and sm_80 need
 WIDE = 20  # columns; where they are fewer, one a lane keeps more lanes and warps busy
+MANY = 2**19  # elements of all images, whose strips of 5x5 and 7x7 windows keep an H200 busy
+SHARED_BY = 8  # outputs of a group, with which `conv_stem` fills its tile
 
 
 def make_sliding(extent: int, stride: int, outputs: int) -> Kernel:
@@ -159,13 +162,27 @@ SLIDING = {
     for stride in STRIDES
     for outputs in (4 // stride, 1)
 }
-KERNELS = (*SLIDING.values(), *depthwise_window.KERNELS.values())
+KERNELS = (*SLIDING.values(), *depthwise_window.KERNELS)
 
 
-def slides(spec: ConvSpec) -> bool:
+def is_compiled(spec: ConvSpec) -> bool:
     """Whether a sliding kernel is compiled for the problem."""
     square = spec.R == spec.S in EXTENTS and spec.stride[0] == spec.stride[1] in STRIDES
     return square and spec.dilation == (1, 1) and spec.dtype == "float32"
+
+
+def slides(spec: ConvSpec) -> bool:
+    """Whether a sliding kernel computes the problem.
+
+    The larger a kernel, the longer a warp takes for its strip, so that few strips leave the chip idle; and
+    narrow lanes issue a shuffle for each column of a window. Predicted on an H200, us, sliding /
+    `depthwise_window`: 3x3 144 @56 N 1 3.4 / 4.6; 5x5 192 @28 N 1 7.6 / 3.7, N 8 8.8 / 9.1, N 32 16 / 24;
+    7x7 96 @56 N 1 12.0 / 4.8, N 8 12.1 / 12.5, N 32 32 / 40; 7x7 256 @14 N 1 9.6 / 4.0, N 32 32 / 15.
+    """
+    if not is_compiled(spec) or spec.R == 3:
+        return is_compiled(spec)
+    many = spec.N * spec.K * spec.H * spec.W >= MANY
+    return many and (spec.R == 5 or spec.stride[1] == 2 or spec.Q >= WIDE)
 
 
 def unsupported(spec: ConvSpec) -> str | None:
@@ -175,19 +192,22 @@ def unsupported(spec: ConvSpec) -> str | None:
     for outputs, stride, reach in zip((spec.P, spec.Q), spec.stride, kernel, strict=True):
         if (outputs + 4 * THREADS) * stride + 2 * reach >= LIMIT:
             return "the padded image has a side of about 2^31 or more"
-    if spec.N * spec.K * -(-spec.P // depthwise_window.ROWS) * spec.Q >= LIMIT - depthwise_window.THREADS:
-        return "the output has about 2^33 elements or more"
+    if spec.N * spec.K * spec.P * spec.Q >= 2**33:
+        return "the output has 2^33 elements or more"
+    if not slides(spec) and depthwise_window.tile_of(spec) is None:
+        return "a column of taps and the pixels that it meets do not fit shared memory"
     return None
 
 
 def worth(spec: ConvSpec) -> bool:
-    """Predicted by counting instructions and bytes.
+    """Predicted: for 8 outputs of a group and more, a kernel that shares the loaded x among them is faster,
+    if there are enough of them.
 
-    A sliding kernel asks for x once for each output of a group, and issues about 1.3 (7x7) to 3 (3x3)
-    instructions a product; with many outputs, kernels that share the loaded x among them ask for less.
-    `depthwise_window` issues 10 a product and `conv_tiled` 8, but of a tile of 1024 pixels.
+    On an H200, us, this / the fastest other: 1 -> 6 5x5 @28 N 64 4.2 / `conv_stem` 5.2; 1 -> 4 11x11 @512
+    10 / 15; 1 -> 1 31x31 @2048 176 / 194; 1 -> 8 15x15 @2048 375 / 331; 1 -> 16 5x5 @512 16 / 11; 1 -> 8 7x7
+    @64 N 8 4.5 / 6.2.
     """
-    return spec.K_group <= 8 if slides(spec) else spec.K_group <= 2 and spec.P * spec.Q <= 512
+    return spec.K_group < SHARED_BY or spec.N * spec.K * spec.P * spec.Q < MANY
 
 
 @functools.lru_cache(maxsize=1024)

@@ -17,7 +17,9 @@ and two kernels sum in registers, in float32:
 
 Both load an element from shared memory for several taps at once, as windows slide over registers, and
 multiply nothing but taps and elements that meet. The copies of a block overlap with the arithmetic of the
-other blocks of a multiprocessor, not with its own. A sum of stem_many.py has all C/G R S products; those of
+other blocks of a multiprocessor, not with its own: most problems are one stage, and were no copy ever waited
+for, the model of `profiling` predicts that 7x7/2 3 -> 64 @224 gained 0.5 % (N 32) or 1.7 % (N 8) on an H200,
+and filters of 5x5 to 31x31 on 2048x2048 and 4096x4096 nothing. A sum of stem_many.py has all C/G R S products; those of
 stem_few.py begin anew after 256. It cannot do: more than 4 channels a group, dilation, float64.
 Not yet run on a GPU: the tests execute its compiled PTX; speed is not measured.
 """
@@ -26,12 +28,13 @@ import functools
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
-from gpuconv.cuda import stem_few, stem_many
+from gpuconv.cuda import conv_implicit_gemm, stem_few, stem_many
 from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.division import reciprocal
 from gpuconv.cuda.launch import MAX_BLOCKS, Launch
 from gpuconv.cuda.limits import LANES
-from gpuconv.cuda.stem_tiles import CHUNK, Shape, Stage, choose, chunks_of
+from gpuconv.cuda.rings import CHUNK
+from gpuconv.cuda.stem_tiles import Shape, Stage, choose, chunks_of
 from gpuconv.spec import ConvSpec
 
 MOST_CHANNELS = 4  # of the input, in a group
@@ -83,16 +86,23 @@ SETUP = 600  # once, with the store
 FILL = 12  # for an element of the input tile
 PER_PRODUCT = 1.14  # in the loop of many outputs, 1.09 in that of few
 PER_PHASE = 40  # before the first chunk of a phase, for few outputs
-TILED = 0.35  # of the instructions of `conv_tiled` are products
+TILED = {
+    1: 0.1,
+    4: 0.2,
+    32: 0.3,
+}  # of the instructions of `conv_tiled` are products, by the channels of a tile
 GEMM = 0.8  # of those of the implicit GEMM, where its tiles are full
+FEW_BLOCKS = 64  # leave most of a chip idle, and wait for their copies
 
 
 def worth(spec: ConvSpec) -> bool:
     """Predicted by counting instructions: a larger share of them are products than in what would follow.
 
-    `conv_tiled` issues about three instructions for a product of one or four outputs; the implicit GEMM pads
-    C R S to whole slabs of 16, and K to 32. `profiling.model` agrees: predicted on an H200, us, this / the
-    implicit GEMM: 3 -> 64 7x7/2 @224 N 8 66 / 46, 3 -> 32 3x3/2 @224 N 8 17 / 10, 1 -> 64 3x3 @512 24 / 21.
+    The tiles of `conv_tiled` have 1, 4 or 32 channels, those of the implicit GEMM 32, and slabs of 16 taps, of
+    which a share is lost; but a problem of a few blocks is faster by its smaller tiles. `profiling.model`
+    agrees: predicted on an H200, us, this / the implicit GEMM: 3 -> 64 7x7/2 @224 N 8 66 / 46, 3 -> 32 3x3/2
+    @224 N 8 17 / 10, 4 -> 16 7x7 @512 46 / 90, 3 -> 16 3x3 @32 N 8 6.4 / 3.9; this / `conv_tiled`: 3 -> 96
+    11x11/4 @224 N 8 68 / 125, 3 -> 1 3x3 @1080 25 / 48, 32 groups of 4 -> 4 3x3 @56 N 8 135 / 38.
     """
     stage, shape = stage_of(spec), shape_of(spec)
     if stage is None:
@@ -107,9 +117,15 @@ def worth(spec: ConvSpec) -> bool:
     stages = -(-spec.R // stage.rows)
     fill = FILL * stages * stage.lines * stage.columns / shape.threads
     issued = stage.blocks(spec, shape) * shape.threads * (SETUP + spec.C_group * (loop + fill))
+    share = spec.flops / 2 / issued
+    channels = next((channels for channels in TILED if channels >= spec.K_group), 32)
+    if share < TILED[channels] * spec.K_group / (-(-spec.K_group // channels) * channels):
+        return False
+    if conv_implicit_gemm.unsupported(spec):
+        return True
     taps = spec.C_group * spec.R * spec.S
     full = taps * spec.K_group / (-(-taps // 16) * 16 * -(-spec.K_group // 32) * 32)
-    return spec.flops / 2 >= max(TILED, GEMM * full) * issued
+    return share >= GEMM * full and stage.blocks(spec, shape) >= FEW_BLOCKS
 
 
 @functools.lru_cache(maxsize=1024)

@@ -21,72 +21,17 @@ from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.limits import LANES
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
 from gpuconv.cuda.ptx.predicated import load_if
-from gpuconv.cuda.ptx.products import add_products
-from gpuconv.cuda.ptx.vectors import load4, store4
+from gpuconv.cuda.ptx.vectors import store4
+from gpuconv.cuda.rings import CHUNK, MOST_PRODUCTS, WEIGHTS, make_slide
 from gpuconv.cuda.stem_fill import fill_input, fill_weights_of_one
-from gpuconv.cuda.stem_tiles import CHUNK, Shape
+from gpuconv.cuda.stem_tiles import Shape
 
 ROWS, PIXELS = 2, 12
 OUTPUTS = ROWS * PIXELS
 RING = 16  # elements of a row in registers
 WINDOWS = ROWS * RING
-WEIGHTS = 2 * CHUNK
-MOST_PRODUCTS = 256  # of one sum
-
-
-def products(turn: int, taps: tuple[int, ...] = (0, 1, 2, 3)) -> list[tuple[int, int, int]]:
-    """(sum, weight, element of the rings) of a chunk, the turn-th since the rings began."""
-    return [
-        (row * PIXELS + j, turn % 2 * CHUNK + tap, row * RING + (turn * CHUNK + j + tap) % RING)
-        for tap in taps
-        for row in range(ROWS)
-        for j in range(PIXELS)
-    ]
-
-
-def turn_function(turn: int):
-    """turn(shared, sums, weight, ring, x_at, further, w_at): a chunk, and the loads for those that follow."""
-    add, old, ahead = add_products(products(turn)), turn * CHUNK, (turn + 1) % 2 * CHUNK
-    on = (turn - 1) % 4 * CHUNK  # from where the loop's first turn, the second of a phase, reads
-    below = RING + old
-
-    @cuda.jit(device=True, inline="always")
-    def run(shared, sums, weight, ring, x_at, further, w_at):
-        a, b, c, d = load4(shared, w_at + uint64(on))
-        weight[ahead], weight[ahead + 1], weight[ahead + 2], weight[ahead + 3] = a, b, c, d
-        add(sums, weight, ring)
-        a, b, c, d = load4(shared, x_at + uint64(on))
-        ring[old], ring[old + 1], ring[old + 2], ring[old + 3] = a, b, c, d
-        a, b, c, d = load4(shared, x_at + further + uint64(on))
-        ring[below], ring[below + 1], ring[below + 2], ring[below + 3] = a, b, c, d
-
-    return run
-
-
-first_turn, second_turn, third_turn, fourth_turn = map(turn_function, range(4))
-add_first_tap, add_second_tap, add_third_tap, add_fourth_tap = (
-    add_products(products(0, (tap,))) for tap in range(CHUNK)
-)
-
-
-@cuda.jit(device=True, inline="always")
-def begin(shared, sums, weight, ring, x_at, further, w_at, skip):
-    """The first chunk of a phase, but for the `skip` places that hold no tap."""
-    for j in range(0, RING, CHUNK):
-        ring[j], ring[j + 1], ring[j + 2], ring[j + 3] = load4(shared, x_at + uint64(j))
-        a, b, c, d = load4(shared, x_at + further + uint64(j))
-        ring[RING + j], ring[RING + j + 1], ring[RING + j + 2], ring[RING + j + 3] = a, b, c, d
-    weight[0], weight[1], weight[2], weight[3] = load4(shared, w_at)
-    if skip == uint32(0):
-        add_first_tap(sums, weight, ring)
-    if skip < uint32(2):
-        add_second_tap(sums, weight, ring)
-    if skip < uint32(3):
-        add_third_tap(sums, weight, ring)
-    add_fourth_tap(sums, weight, ring)
-    ring[0], ring[1], ring[2], ring[3] = load4(shared, x_at + uint64(RING))
-    ring[RING], ring[RING + 1], ring[RING + 2], ring[RING + 3] = load4(shared, x_at + further + uint64(RING))
-    weight[4], weight[5], weight[6], weight[7] = load4(shared, w_at + uint64(CHUNK))
+slide = make_slide(ROWS, PIXELS, RING)
+begin, go_round = slide.begin, slide.round
 
 
 def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
@@ -173,16 +118,10 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                         w_at += uint64(WEIGHTS)
                         left = uint32(taps + skip - uint32(CHUNK))  # taps, by fours
                         while left != uint32(0):
-                            second_turn(shared, sums, weight, ring, x_at, x_further, w_at)
-                            if left > uint32(CHUNK):
-                                third_turn(shared, sums, weight, ring, x_at, x_further, w_at)
-                            if left > uint32(2 * CHUNK):
-                                fourth_turn(shared, sums, weight, ring, x_at, x_further, w_at)
-                            if left > uint32(3 * CHUNK):
-                                first_turn(shared, sums, weight, ring, x_at, x_further, w_at)
-                            left = uint32(left - min(left, uint32(4 * CHUNK)))
-                            x_at += uint64(4 * CHUNK)
-                            w_at += uint64(4 * CHUNK)
+                            go_round(shared, sums, weight, ring, x_at, x_further, w_at, left)
+                            left = uint32(left - min(left, uint32(RING)))
+                            x_at += uint64(RING)
+                            w_at += uint64(RING)
 
         # store
         cuda.syncthreads()

@@ -21,8 +21,9 @@ from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
 from gpuconv.cuda.ptx.predicated import load_if, store4_if, store_if
 from gpuconv.cuda.ptx.products import add_products
 from gpuconv.cuda.ptx.vectors import load4
+from gpuconv.cuda.rings import CHUNK
 from gpuconv.cuda.stem_fill import fill_input, fill_weights_of_many
-from gpuconv.cuda.stem_tiles import CHUNK, Shape
+from gpuconv.cuda.stem_tiles import Shape
 
 ROWS, PIXELS, CHANNELS = 2, 4, 8
 OUTPUTS = ROWS * PIXELS * CHANNELS

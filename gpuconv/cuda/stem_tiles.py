@@ -12,11 +12,11 @@ lacks to a multiple of four: tap i of a phase lies at place skip + i, and so doe
 from dataclasses import dataclass
 
 from gpuconv.cuda.limits import LANES, SHARED_BYTES
+from gpuconv.cuda.rings import CHUNK
 from gpuconv.spec import ConvSpec
 
 STAGE_BYTES = 32 * 1024  # several channels would cost more resident blocks than they save barriers
 WORD = 4  # bytes
-CHUNK = 4  # taps, and elements of one access of 128 bits
 
 
 @dataclass(frozen=True, slots=True)

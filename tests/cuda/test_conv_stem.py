@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpuconv.cuda import conv_stem, stem_few, stem_fill, stem_many, stem_tiles
+from gpuconv.cuda import conv_stem, rings, stem_few, stem_fill, stem_many, stem_tiles
 from gpuconv.cuda.conv_stem import BY_SHAPE, FEW, SHAPES
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import SHARED_BYTES
@@ -166,9 +166,10 @@ def test_what_it_refuses(spec, reason):
 def test_what_it_is_for():
     first, *_ = resnet50().layers
     assert not conv_stem.worth(first.spec)  # predicted: the implicit GEMM takes 0.7 times as long
-    assert conv_stem.worth(convolution(8, 1, 64, 8, 7))
+    assert conv_stem.worth(convolution(8, 1, 128, 8, 7))
+    assert not conv_stem.worth(convolution(8, 3, 32, 16, 3))  # 16 blocks
     assert [conv_stem.worth(each.spec) for each in filters().layers if each.spec.R > 5] == [True] * 4
-    assert not conv_stem.worth(convolution(1, 1, 2048, 1, 3))
+    assert not conv_stem.worth(convolution(8, 128, 56, 128, 3, groups=32))  # small planes, 4 outputs of each
     assert not conv_stem.worth(convolution(1, 4, 3, 8, 3))
 
 
@@ -205,10 +206,10 @@ FAULTS = [
     (stem_many, "the group", "uint32(g * C + uint32(c_first)", "uint32(uint32(c_first)", GROUPS, WRONG),
     (stem_many, "the channel of a stage", "x_lane + (c * lines + r)", "x_lane + (r)", SHORT, WRONG),
     (stem_few, "no barrier before", BEFORE, "pass", ODD, RACE),
-    (stem_few, "a skipped place", "if skip < uint32(2):", "if skip < uint32(3):", SIX, CAUGHT),
-    (stem_few, "the ring", "(turn * CHUNK + j + tap) % RING", "(turn * CHUNK + j) % RING", LONG, CAUGHT),
-    (stem_few, "the weights ahead", "turn % 2 * CHUNK + tap, row", "tap, row", LONG, CAUGHT),
-    (stem_few, "a chunk too few", "if left > uint32(CHUNK):", "if left > uint32(2 * CHUNK):", LONG, WRONG),
+    (rings, "a skipped place", "if skip < uint32(2):", "if skip < uint32(3):", SIX, CAUGHT),
+    (rings, "the ring", "(turn * CHUNK + j + tap) % ring", "(turn * CHUNK + j) % ring", LONG, CAUGHT),
+    (rings, "the weights ahead", "turn % 2 * CHUNK + tap, row", "tap, row", LONG, CAUGHT),
+    (rings, "a chunk too few", "if left > uint32(CHUNK):", "if left > uint32(2 * CHUNK):", LONG, WRONG),
     (stem_few, "lost sums", "total[i] += sums[i]\n", "total[i] = sums[i]\n", LARGE, WRONG),
     (stem_few, "no barrier at the end", "# store\n        cuda.syncthreads()", "# store", LONG, RACE),
     (stem_few, "the last rows", "min(tile_p, uint32(P - p_first))", "tile_p", LONG, CAUGHT),
@@ -226,7 +227,7 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0].__name__.split('.')[-1]}, {fault[1]}")
 def test_planted_faults_are_caught(launched, monkeypatch, fault):
     module, _, old, new, case, expected = fault
-    for each in (stem_tiles, stem_fill, stem_many, stem_few):  # the one that is changed, and what uses it
+    for each in (rings, stem_tiles, stem_fill, stem_many, stem_few):  # what is changed, and what uses it
         line = Path(each.__file__).read_text().splitlines()[0]
         changed = changed_module(each, *(old, new) if each is module else (line, line))
         monkeypatch.setitem(sys.modules, each.__name__, changed)
