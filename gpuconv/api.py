@@ -115,7 +115,7 @@ def max_pool2d(
     Parameters
     ----------
     input : array, shape (N, C, H, W) or (C, H, W)
-        float32 or float64.
+        float32, float64, float16 or bfloat16 (that of ml_dtypes, or of torch).
     kernel_size : int or (int, int)
         Height and width of a window.
     stride : int or (int, int), optional
@@ -185,7 +185,7 @@ def avg_pool2d(
     Parameters
     ----------
     input, kernel_size, stride, padding, ceil_mode
-        As in `max_pool2d`.
+        As in `max_pool2d`. What has 16 bits is summed and divided in float32, and the mean rounded.
     count_include_pad : bool
         Divide by all places of the window inside the padded image, or only by those inside the image.
     divisor_override : int, optional
@@ -247,8 +247,8 @@ def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> l
     >>> import numpy as np, gpuconv
     >>> verdicts = gpuconv.explain(gpuconv.max_pool2d, np.zeros((1, 3, 8, 8)), 2)
     >>> [name for name, verdict in verdicts]
-    ['pool_separable', 'pool_global', 'pool_direct']
-    >>> verdicts[1][1]
+    ['pool_separable', 'pool_widened', 'pool_global', 'pool_direct']
+    >>> dict(verdicts)["pool_global"]
     'unsupported: it takes one window for each plane, not 4 x 4'
     """
     operands, spec, name = _prepare(function, *arguments, **keywords)

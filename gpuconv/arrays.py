@@ -2,8 +2,8 @@
 
 The only file that knows array libraries. Each has one class here that says how its arrays are viewed and how
 a result is made; a library that is not already imported is never imported (CuPy alone, as part of the GPU
-engine, for objects that have no library of their own). Below this file an array is a `numpy.ndarray` on the
-CPU, or a `DeviceArray` on a GPU.
+engine, for objects that have no library of their own, and ml_dtypes, for tensors of bfloat16). Below this
+file an array is a `numpy.ndarray` on the CPU, or a `DeviceArray` on a GPU; bfloat16 is ml_dtypes' dtype.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class Library:
         return np.asarray(array)
 
     def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
-        return np.empty(shape, dtype)
+        return np.empty(shape, dtype_of(dtype))
 
     def scratch(self, elements: int, like: Any) -> Any:
         """Memory for float32 numbers that may be used on the stream of `like`, until it is let go of."""
@@ -82,7 +82,7 @@ class CuPyLibrary(Library):
     def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
         cupy = import_module("cupy")
         with cupy.cuda.Device(like.device):
-            return cupy.empty(shape, dtype)
+            return cupy.empty(shape, dtype_of(dtype))
 
     def scratch(self, elements: int, like: Any) -> Any:
         cuda = import_module("cupy").cuda
@@ -145,6 +145,8 @@ class InterfaceLibrary(CuPyLibrary):
             raise TypeError("masked arrays are not supported")
         pointer, readonly = interface["data"]
         shape, dtype = tuple(map(index, interface["shape"])), np.dtype(interface["typestr"])
+        if dtype.kind == "V":  # it says no more of bfloat16, which the array itself may know
+            dtype = np.dtype(getattr(array, "dtype", dtype))
         device = cuda.runtime.pointerGetAttributes(pointer).device if pointer else cuda.Device().id
         stream = interface.get("stream")
         if stream is None:
@@ -170,7 +172,7 @@ class NumbaLibrary(InterfaceLibrary):
     def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
         cuda = import_module("numba.cuda")
         with cuda.gpus[like.device]:
-            return cuda.device_array(shape, dtype)
+            return cuda.device_array(shape, dtype_of(dtype))
 
     def scratch(self, elements: int, like: Any) -> Any:
         return Library.scratch(self, elements, like)
@@ -187,6 +189,8 @@ class TorchLibrary(Library):
             raise TypeError(f"its layout is {array.layout}, not torch.strided")
         array = array.detach().resolve_conj().resolve_neg()
         if array.device.type == "cpu":
+            if array.dtype == torch.bfloat16:
+                return array.view(torch.int16).numpy().view(dtype_of("bfloat16"))
             return array.numpy()
         if array.device.type != "cuda":
             raise TypeError(f"its device is {array.device}; gpuconv computes on cpu and cuda")
@@ -195,7 +199,7 @@ class TorchLibrary(Library):
             array.data_ptr(),
             tuple(array.shape),
             tuple(step * itemsize for step in array.stride()),
-            np.dtype(str(array.dtype).removeprefix("torch.")),
+            dtype_of(str(array.dtype).removeprefix("torch.")),
             array.device.index,
             torch.cuda.current_stream(array.device).cuda_stream,
             owner=array,
@@ -226,7 +230,7 @@ class DLPackLibrary(CuPyLibrary):
     def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
         if isinstance(like, DeviceArray):
             return super().empty(shape, dtype, like)
-        return np.empty(shape, dtype)
+        return np.empty(shape, dtype_of(dtype))
 
 
 class JaxLibrary(DLPackLibrary):
@@ -282,6 +286,16 @@ def _named(kind: type) -> Library | None:
         return None
     modules = (base.__module__.partition(".")[0] for base in kind.__mro__)
     return next((_BY_MODULE[module] for module in modules if module in _BY_MODULE), None)
+
+
+def dtype_of(name: str) -> np.dtype:
+    """NumPy's dtype of that name; bfloat16 is known where ml_dtypes is imported."""
+    if name == "bfloat16":
+        try:
+            return np.dtype(import_module("ml_dtypes").bfloat16)
+        except ImportError as error:
+            raise TypeError("arrays of bfloat16 need ml_dtypes: pip install ml_dtypes") from error
+    return np.dtype(name)
 
 
 def _offers(array: Any, attribute: str) -> bool:

@@ -97,4 +97,7 @@ def _add_compile(commands) -> None:
         dest="architectures",
         help="GPU architectures such as sm_90a (all that are known, unless --cpu is given alone)",
     )
+    compilation.add_argument(
+        "--kernel", default="", metavar="NAME", help="only GPU kernels with NAME in their name"
+    )
     compilation.add_argument("--cpu", action="store_true", help="the CPU kernels, for float32 and float64")

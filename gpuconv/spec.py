@@ -14,6 +14,8 @@ import numpy as np
 from gpuconv.parameters import LIMIT, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 
 FLOAT_DTYPES = ("float32", "float64")
+POOL_DTYPES = (*FLOAT_DTYPES, "float16", "bfloat16")  # what has 16 bits is computed in float32
+ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}  # bytes; NumPy need not know bfloat16
 PRECISIONS = ("tf32",)  # errors that the caller may allow, beside None: that of the dtype itself
 
 
@@ -67,7 +69,7 @@ class ConvSpec:
         precision: Any = None,
     ) -> "ConvSpec":
         """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
-        dtype = _float_dtype(input)
+        dtype = _checked_dtype(input, FLOAT_DTYPES)
         N, C, H, W = batched_shape(input)
         if len(weight.shape) != 4:
             raise ValueError(f"weight must have shape (K, C / groups, R, S), got {tuple(weight.shape)}")
@@ -105,7 +107,7 @@ class ConvSpec:
     @property
     def itemsize(self) -> int:
         """Bytes of one element."""
-        return np.dtype(self.dtype).itemsize
+        return ITEMSIZES[self.dtype]
 
     @property
     def flops(self) -> int:
@@ -184,7 +186,7 @@ class PoolSpec:
         return_indices: Any = False,
     ) -> "PoolSpec":
         """Check the arguments of a pool; raise ValueError or TypeError that names the wrong one."""
-        dtype = _float_dtype(input)
+        dtype = _checked_dtype(input, POOL_DTYPES)
         N, C, H, W = batched_shape(input)
         R, S = as_pair(kernel_size, "kernel_size", least=1)
         stride = (R, S) if stride is None else as_pair(stride, "stride", least=1)
@@ -212,7 +214,7 @@ class PoolSpec:
     @property
     def itemsize(self) -> int:
         """Bytes of one element."""
-        return np.dtype(self.dtype).itemsize
+        return ITEMSIZES[self.dtype]
 
     @property
     def flops(self) -> int:
@@ -283,10 +285,10 @@ def _dtype_name(dtype: Any) -> str:
     return np.dtype(dtype).name  # Python code of NumPy's works it out each time that it is asked for
 
 
-def _float_dtype(input: Any) -> str:
+def _checked_dtype(input: Any, known: tuple[str, ...]) -> str:
     name = _dtype_name(input.dtype)
-    if name not in FLOAT_DTYPES:
-        raise TypeError(f"input must be {' or '.join(FLOAT_DTYPES)}, got dtype {name}")
+    if name not in known:
+        raise TypeError(f"input must be {', '.join(known[:-1])} or {known[-1]}, got dtype {name}")
     return name
 
 

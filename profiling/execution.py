@@ -19,7 +19,7 @@ from gpuconv.arrays import NUMPY
 from gpuconv.cuda import conv_depthwise, conv_implicit_gemm, depthwise_window, window_tiles
 from gpuconv.cuda.gemm_tiles import TILES, Choice
 from gpuconv.cuda.launch import Launch
-from gpuconv.spec import FLOAT_DTYPES, ConvSpec
+from gpuconv.spec import FLOAT_DTYPES, POOL_DTYPES, ConvSpec
 from profiling.loops import Step, main_loop
 from profiling.reference import operands
 from profiling.workloads import Spec, convolution, pool
@@ -131,7 +131,9 @@ def _ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
 
 def measure(arch: str, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Measured]:
     """Each kernel whose name is `wanted`, on each problem of each dtype that an algorithm takes it for."""
-    for problem, dtype in product(PROBLEMS, FLOAT_DTYPES):
+    for problem, dtype in product(PROBLEMS, POOL_DTYPES):
+        if isinstance(problem, ConvSpec) and dtype not in FLOAT_DTYPES:
+            continue
         for spec in variants(replace(problem, dtype=dtype)):
             algorithms = engine.CONVOLUTIONS if isinstance(spec, ConvSpec) else engine.POOLS
             for algorithm in algorithms:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuconv.arrays import dtype_of
 from gpuconv.spec import ConvSpec, Spec
 
 SAMPLES = 1000
@@ -35,7 +36,7 @@ def operands(spec: Spec, seed: int = 0) -> tuple[np.ndarray, ...]:
     if isinstance(spec, ConvSpec):
         shapes.append((spec.K, spec.C_group, spec.R, spec.S))
     precise = np.float64 if spec.dtype == "float64" else np.float32
-    return tuple(rng.standard_normal(shape, precise).astype(spec.dtype) for shape in shapes)
+    return tuple(rng.standard_normal(shape, precise).astype(dtype_of(spec.dtype)) for shape in shapes)
 
 
 def method() -> str:

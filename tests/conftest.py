@@ -38,7 +38,7 @@ def pytest_runtest_setup(item):
 
 def poison_of(dtype):
     """A value that no kernel leaves in a result, or takes from a workspace, by mistake."""
-    return {"f": np.nan, "c": np.nan, "i": -77}.get(dtype.kind, 177)
+    return {"f": np.nan, "V": np.nan, "c": np.nan, "i": -77}.get(dtype.kind, 177)
 
 
 def poison(array, view):

@@ -7,6 +7,7 @@ NumPy. Sums of integers below 2^53 are exact.
 
 import math
 
+import ml_dtypes
 import numpy as np
 
 # Rounding errors of one output, in units of eps * (the sum of the magnitudes of its terms). Of float64
@@ -142,6 +143,16 @@ def min_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
     """(values, indices): the least of each window, a NaN counting as the least."""
     values, indices = max_pool2d(-x.astype(np.float64), kernel_size, stride, padding, dilation, ceil_mode)
     return -values, indices
+
+
+def mean_bound(x, dtype, **parameters):
+    """How far a mean in `dtype` may be from `avg_pool2d`; in 16 bits it is a float32 sum, rounded."""
+    magnitudes = np.abs(avg_pool2d(np.abs(x), **parameters))
+    info = ml_dtypes.finfo(dtype)
+    if info.bits > 16:
+        return BOUND * info.eps * magnitudes
+    last_place = np.abs(avg_pool2d(x, **parameters)) * float(info.eps) + float(info.smallest_subnormal)
+    return BOUND * np.finfo("float32").eps * magnitudes + 0.51 * last_place
 
 
 def avg_pool2d(

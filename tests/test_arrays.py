@@ -1,6 +1,7 @@
 """Which arrays on the CPU are taken, what comes back for them, and which are refused."""
 
 import array as arrays_of_python
+import sys
 
 import numpy as np
 import pytest
@@ -147,6 +148,13 @@ def test_types_of_a_library_are_told_by_their_bases():
     Tensor = type("Tensor", (Parameter,), {"__module__": "torch"})
     Mine = type("Mine", (Tensor,), {"__module__": "somebody.layers"})
     assert library_of(Mine(X), "input").name == "torch"
+
+
+def test_bfloat16_without_ml_dtypes_is_named(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(TypeError, match="arrays of bfloat16 need ml_dtypes: pip install ml_dtypes"):
+        gpuconv.max_pool2d(torch.ones(1, 1, 4, 4, dtype=torch.bfloat16), 2)
 
 
 def test_numpy_alone_imports_no_other_array_library(fresh_python):

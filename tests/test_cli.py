@@ -198,6 +198,13 @@ def test_compile_takes_architectures_once_each(fake_engine):
     assert fake_engine.compiled == [("conv float32", "sm_90a"), ("pool float32", "sm_90a")]
 
 
+def test_compile_takes_kernels_by_a_part_of_their_names(fake_engine, capsys):
+    assert main(["compile", "--arch", "sm_80", "--kernel", "pool"]) == 0
+    assert fake_engine.compiled == [("pool float32", "sm_80")]
+    assert main(["compile", "--kernel", "fft"]) == 2
+    assert capsys.readouterr().err == "gpuconv compile: there is no GPU kernel with 'fft' in its name\n"
+
+
 def test_compile_refuses_an_unknown_architecture_before_it_compiles(fake_engine, capsys):
     assert main(["compile", "--arch", "sm_80", "sm_70", "--cpu"]) == 2
     assert fake_engine.compiled == []
@@ -226,11 +233,11 @@ def test_compile_cpu_compiles_every_kernel_for_both_dtypes(capsys):
 
 
 def test_compiled_gpu_code_lands_in_the_folder_that_is_named(tmp_path):
-    """The real engine, one architecture: cubins are there afterwards, and a second run finds them."""
+    """The real engine, some kernels, one architecture: cubins are there afterwards."""
     import os
 
     environment = {**os.environ, "GPUCONV_CACHE_DIR": str(tmp_path)}
-    finished = command("compile", "--arch", "sm_80", env=environment)
+    finished = command("compile", "--arch", "sm_80", "--kernel", "pool_direct float", env=environment)
     assert finished.returncode == 0, finished.stderr
     *lines, last = finished.stdout.splitlines()
     assert last == f"kept in {tmp_path}"

@@ -8,7 +8,7 @@ import pytest
 import gpuconv
 from gpuconv.arrays import DeviceArray, library_of
 from tests import fakes
-from tests.cases import integers
+from tests.cases import BFLOAT16, integers
 
 X, W = integers((2, 3, 5, 6), "float32"), integers((4, 3, 2, 2), "float32", 1)
 OUT_SHAPE = (2, 4, 4, 5)
@@ -72,6 +72,40 @@ def test_pools(kind, engine):
     assert gpuconv.avg_pool2d(x, 2).host.shape == (2, 3, 2, 3)
     assert [call.spec.op for call in engine.calls] == ["max", "avg"]
     assert engine.calls[1].indices is None
+
+
+@over_kinds
+def test_pools_of_float16(kind, engine):
+    x = X.astype("float16")
+    y = gpuconv.max_pool2d(KINDS[kind](x), 2)
+    [call] = engine.calls
+    assert (call.spec.dtype, call.x.dtype, call.y.dtype, y.host.dtype) == ("float16",) * 4
+    assert (call.x.strides, call.y.strides) == (x.strides, y.host.strides)
+    with pytest.raises(TypeError, match="out must have the input's dtype float16, got float32"):
+        gpuconv.max_pool2d(KINDS[kind](x), 2, out=KINDS[kind](np.zeros((2, 3, 2, 3), np.float32)))
+
+
+@pytest.mark.parametrize("kind", ["CuPy", "DLPack"])
+def test_pools_of_bfloat16(kind, engine):
+    y = gpuconv.avg_pool2d(KINDS[kind](X.astype(BFLOAT16)), 2)
+    [call] = engine.calls
+    assert (call.spec.dtype, call.x.dtype, call.y.dtype, y.host.dtype) == ("bfloat16", *[BFLOAT16] * 3)
+
+
+def test_an_interface_says_nothing_of_bfloat16_and_the_array_may(engine):
+    array = fakes.CudaInterface(X.astype(BFLOAT16))
+    assert array.__cuda_array_interface__["typestr"] == "<V2"
+    with pytest.raises(TypeError, match="or bfloat16, got dtype void16"):
+        gpuconv.max_pool2d(array, 2)
+    array.dtype = BFLOAT16
+    assert gpuconv.max_pool2d(array, 2).host.dtype == BFLOAT16
+
+
+@over_kinds
+def test_16_bits_are_not_convolved(kind, engine):
+    x, w = (KINDS[kind](array.astype("float16")) for array in (X, W))
+    with pytest.raises(TypeError, match="input must be float32 or float64, got dtype float16"):
+        gpuconv.conv2d(x, w)
 
 
 @over_kinds

@@ -5,7 +5,7 @@ import pytest
 
 import gpuconv
 from gpuconv import cpu
-from tests.cases import CONV_NUMBERS, CONV_SHAPES, DTYPES, POOL_NUMBERS
+from tests.cases import CONV_NUMBERS, CONV_SHAPES, DTYPES, POOL_DTYPES, POOL_NUMBERS
 
 CONVOLUTIONS = [None, *(algorithm.name for algorithm in cpu.CONVOLUTIONS)]
 POOLS = [None, *(algorithm.name for algorithm in cpu.POOLS)]
@@ -24,7 +24,7 @@ def test_cross_correlation(name, algorithm, dtype):
     np.testing.assert_array_equal(y, expected, strict=True)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", POOL_DTYPES)
 @pytest.mark.parametrize("algorithm", POOLS)
 @pytest.mark.parametrize("name", POOL_NUMBERS)
 def test_pools(name, algorithm, dtype):

@@ -9,7 +9,7 @@ import gpuconv
 from gpuconv import cpu
 from gpuconv import threads as sharing
 from tests import reference
-from tests.cases import DTYPES, POOL_CASES, PoolCase, dynamic_range, integers, normal
+from tests.cases import POOL_CASES, POOL_DTYPES, PoolCase, dynamic_range, integers, normal
 from tests.layouts import READABLE, WRITABLE
 
 FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
@@ -19,9 +19,14 @@ NAMED = {str(case): case for case in POOL_CASES}
 MAX_CASES = [case for case in POOL_CASES if case.op == "max"]
 
 over_algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS)
-over_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+over_dtypes = pytest.mark.parametrize("dtype", POOL_DTYPES)
 over_cases = pytest.mark.parametrize("case", POOL_CASES, ids=str)
 over_max_cases = pytest.mark.parametrize("case", MAX_CASES, ids=str)
+
+
+def dtype_of(algorithm):
+    """A dtype that it takes."""
+    return np.dtype("float16" if algorithm == "pool_widened" else "float32")
 
 
 def pool(case, x, algorithm, **keywords):
@@ -66,7 +71,7 @@ def test_rounding_errors_stay_within_the_bound(case, make, algorithm, dtype):
     if case.op == "max":
         np.testing.assert_array_equal(y, case.expected(x).astype(dtype))
     else:
-        bound = reference.BOUND * np.finfo(dtype).eps * np.abs(case.expected(np.abs(x)))
+        bound = reference.mean_bound(x, dtype, **case.parameters)
         assert (np.abs(y - case.expected(x)) <= bound).all()
 
 
@@ -75,9 +80,9 @@ def test_rounding_errors_stay_within_the_bound(case, make, algorithm, dtype):
 @pytest.mark.parametrize("name", ["max, 3x3, stride 2, padded", "avg, four sides", "max, 2x2, ragged"])
 def test_inputs_of_every_layout(name, layout, algorithm):
     case = NAMED[name]
-    values = integers(case.x, "float32")
+    values = integers(case.x, dtype_of(algorithm))
     x = READABLE[layout](values)
-    expected = case.expected(values).astype(np.float32)
+    expected = case.expected(values).astype(dtype_of(algorithm))
     np.testing.assert_array_equal(pool(case, x, algorithm), expected, strict=True)
     np.testing.assert_array_equal(x, values)  # never written to
 
@@ -87,9 +92,9 @@ def test_inputs_of_every_layout(name, layout, algorithm):
 @pytest.mark.parametrize("name", ["max, 3x3, stride 2, padded", "avg, four sides", "max, no images"])
 def test_results_in_every_layout(name, layout, algorithm):
     case = NAMED[name]
-    x = integers(case.x, "float32")
+    x = integers(case.x, dtype_of(algorithm))
     expected = case.expected(x)
-    out = WRITABLE[layout](np.full(expected.shape, np.nan, np.float32))
+    out = WRITABLE[layout](np.full(expected.shape, np.nan, dtype_of(algorithm)))
     assert pool(case, x, algorithm, out=out) is out
     np.testing.assert_array_equal(out, expected)
 
@@ -97,9 +102,9 @@ def test_results_in_every_layout(name, layout, algorithm):
 @over_algorithms
 def test_out_takes_the_values_beside_fresh_indices(algorithm):
     case = NAMED["max, 2x2, ceil"]
-    x = integers(case.x, "float32")
+    x = integers(case.x, dtype_of(algorithm))
     values, places = reference.max_pool2d(x, **case.parameters)
-    out = np.full(values.shape, np.nan, np.float32)
+    out = np.full(values.shape, np.nan, dtype_of(algorithm))
     y, indices = pool(case, x, algorithm, return_indices=True, out=out)
     assert y is out
     np.testing.assert_array_equal(out, values)
@@ -110,12 +115,12 @@ def test_out_takes_the_values_beside_fresh_indices(algorithm):
 @pytest.mark.parametrize("op", FUNCTIONS)
 def test_nothing_beyond_a_strided_result_is_written(op, algorithm):
     case = NAMED[f"{op}, more than one tile"]
-    x = integers(case.x, "float32")
+    x = integers(case.x, dtype_of(algorithm))
     N, C, P, Q = case.spec().out_shape
-    storage = np.full((N, C + 2, P + 3, 2 * Q + 3), 7.5, np.float32)
+    storage = np.full((N, C + 2, P + 3, 2 * Q + 3), 7.5, dtype_of(algorithm))
     inside = np.s_[:, 1:-1, 2:-1, 1 : 2 * Q + 1 : 2]
     pool(case, x, algorithm, out=storage[inside])
-    np.testing.assert_array_equal(storage[inside], case.expected(x).astype(np.float32))
+    np.testing.assert_array_equal(storage[inside], case.expected(x).astype(dtype_of(algorithm)))
     storage[inside] = 7.5
     assert (storage == 7.5).all()
 
@@ -138,7 +143,7 @@ def geometries(draw):
     return case
 
 
-@given(geometries(), st.sampled_from(ALGORITHMS), st.sampled_from(DTYPES), st.data())
+@given(geometries(), st.sampled_from(ALGORITHMS), st.sampled_from(POOL_DTYPES), st.data())
 def test_any_geometry_in_any_layout(case, algorithm, dtype, data):
     values = integers(case.x, dtype)
     x = READABLE[data.draw(st.sampled_from(sorted(READABLE)))](values)
@@ -156,14 +161,14 @@ def test_any_geometry_in_any_layout(case, algorithm, dtype, data):
 @over_algorithms
 @over_cases
 def test_values_that_are_not_finite(case, algorithm):
-    x = integers(case.x, "float32")
+    x = integers(case.x, dtype_of(algorithm))
     places = np.random.default_rng(4)
     for value in (np.inf, -np.inf, np.nan):
         x[places.random(x.shape) < 0.05] = value
-    np.testing.assert_array_equal(pool(case, x, algorithm), case.expected(x).astype(np.float32))
+    np.testing.assert_array_equal(pool(case, x, algorithm), case.expected(x).astype(dtype_of(algorithm)))
     if case.op == "max":
         y, indices = pool(case, x, algorithm, return_indices=True)
-        np.testing.assert_array_equal(y, case.expected(x).astype(np.float32))
+        np.testing.assert_array_equal(y, case.expected(x).astype(dtype_of(algorithm)))
         np.testing.assert_array_equal(indices, reference.max_pool2d(x, **case.parameters)[1])
 
 
@@ -171,7 +176,7 @@ def test_values_that_are_not_finite(case, algorithm):
 @pytest.mark.parametrize("fill", [-np.inf, np.inf, np.nan, 0.0, -1.0])
 def test_the_index_of_equals_is_the_first_inside(fill, algorithm):
     case = PoolCase("equal", "max", (1, 1, 4, 4), 3, stride=2, padding=1)
-    y, indices = pool(case, np.full(case.x, fill, np.float32), algorithm, return_indices=True)
+    y, indices = pool(case, np.full(case.x, fill, dtype_of(algorithm)), algorithm, return_indices=True)
     np.testing.assert_array_equal(y, np.full((1, 1, 2, 2), fill))
     assert indices.tolist() == [[[[0, 1], [4, 5]]]]
 
@@ -180,7 +185,9 @@ def test_the_index_of_equals_is_the_first_inside(fill, algorithm):
 def test_the_two_zeros_are_equal(algorithm):
     case = PoolCase("zeros", "max", (1, 1, 1, 2), (1, 2))
     for x in ([0.0, -0.0], [-0.0, 0.0]):
-        y, indices = pool(case, np.array(x).reshape(case.x), algorithm, return_indices=True)
+        y, indices = pool(
+            case, np.array(x, dtype_of(algorithm)).reshape(case.x), algorithm, return_indices=True
+        )
         assert (y.item(), indices.item()) == (0, 0)
 
 
@@ -194,7 +201,7 @@ def test_the_two_zeros_are_equal(algorithm):
     ids=str,
 )
 def test_a_window_of_padding_alone_has_no_greatest(case, algorithm):
-    y, indices = pool(case, integers(case.x, "float32"), algorithm, return_indices=True)
+    y, indices = pool(case, integers(case.x, dtype_of(algorithm)), algorithm, return_indices=True)
     assert y.size > 0
     assert (y == -np.inf).all()
     assert (indices == -1).all()
@@ -208,7 +215,7 @@ def test_a_window_of_padding_alone_has_the_mean_0(divisor_override, count_includ
         "no rows", "avg", (2, 3, 0, 4), 2, padding=1,
         count_include_pad=count_include_pad, divisor_override=divisor_override,
     )  # fmt: skip
-    y = pool(case, np.zeros(case.x), algorithm)
+    y = pool(case, np.zeros(case.x, dtype_of(algorithm)), algorithm)
     assert y.shape == (2, 3, 1, 3)
     assert (y == 0).all()
 
@@ -216,8 +223,8 @@ def test_a_window_of_padding_alone_has_the_mean_0(divisor_override, count_includ
 @over_algorithms
 def test_the_mean_of_a_large_window_is_accurate(algorithm):
     case = PoolCase("1e6 values", "avg", (1, 1, 1000, 1000), 1000)
-    x = np.full(case.x, 0.1, np.float32)
-    assert pool(case, x, algorithm).item() == pytest.approx(float(np.float32(0.1)), rel=1e-5)
+    x = np.full(case.x, 0.1, dtype_of(algorithm))
+    assert pool(case, x, algorithm).item() == pytest.approx(float(x[0, 0, 0, 0]), rel=1e-5)
 
 
 @over_algorithms
@@ -225,7 +232,7 @@ def test_the_mean_of_a_large_window_is_accurate(algorithm):
 def test_the_same_bits_from_any_number_of_threads_and_every_run(op, algorithm, threads, monkeypatch):
     monkeypatch.setattr(sharing, "MIN_WORK", 1)
     case = NAMED[f"{op}, more than one tile"]
-    x = dynamic_range(case.x, "float32")
+    x = dynamic_range(case.x, dtype_of(algorithm))
     threads(1)
     first = pool(case, x, algorithm)
     for n in (1, 2, 3, 7, 2):
@@ -249,7 +256,7 @@ def test_the_choice_is_explained_and_taken(case):
 @over_algorithms
 def test_indices_beyond_2_to_the_31(algorithm):
     """An image of 70000 x 70000 that is one column, repeated, so that it takes no memory."""
-    x = np.broadcast_to(np.zeros((1, 1, 70000, 1), np.float32), (1, 1, 70000, 70000))
+    x = np.broadcast_to(np.zeros((1, 1, 70000, 1), dtype_of(algorithm)), (1, 1, 70000, 70000))
     case = PoolCase("far", "max", x.shape, 2, stride=69998)
     spec = gpuconv.spec.PoolSpec("max", *x.shape, 2, 2, stride=(69998, 69998), return_indices=True)
     if reason := BY_NAME[algorithm].unsupported(spec):
@@ -267,11 +274,11 @@ def test_offsets_beyond_2_to_the_31(op, algorithm, tmp_path):
     """The channels of input and output lie more than 2^31 elements apart, in sparse files."""
     apart = 2**31 + 5
     case = PoolCase("far", op, (1, 2, 4, 4), 2)
-    values = integers(case.x, "float32")
+    values, size = integers(case.x, dtype_of(algorithm)), dtype_of(algorithm).itemsize
     x, y = (
         np.lib.stride_tricks.as_strided(
-            np.memmap(tmp_path / name, np.float32, "w+", shape=(2 * apart,)),
-            (1, 2, extent, extent), (4, 4 * apart, 4 * extent, 4),
+            np.memmap(tmp_path / name, dtype_of(algorithm), "w+", shape=(2 * apart,)),
+            (1, 2, extent, extent), (size, size * apart, size * extent, size),
         )
         for name, extent in (("x", 4), ("y", 2))
     )  # fmt: skip

@@ -11,7 +11,7 @@ from gpuconv.commands.environment import CommandError, cuda_engine
 from gpuconv.spec import FLOAT_DTYPES
 
 
-def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False) -> int:
+def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False, kernel: str = "") -> int:
     """Compile the GPU kernels for `architectures`, the CPU kernels, or both; returns exit code 0.
 
     Parameters
@@ -20,27 +20,32 @@ def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False)
         Such as "sm_90a"; all that are known unless given, but none if `cpu` is given alone.
     cpu : bool
         Compile the CPU kernels, for float32 and float64.
+    kernel : str
+        Of the GPU kernels only those with this in their name.
 
     Raises
     ------
     CommandError
-        For an unknown architecture, a missing GPU engine, or a cache that cannot be written.
+        For an unknown architecture or kernel, a missing GPU engine, or a cache that cannot be written.
     """
     if architectures is not None or not cpu:
-        _compile_for_gpus(architectures)
+        _compile_for_gpus(architectures, kernel)
     if cpu:
-        for kernel in import_module("gpuconv.cpu").KERNELS:
+        for each in import_module("gpuconv.cpu").KERNELS:
             for dtype in FLOAT_DTYPES:
-                _timed(f"{kernel.name} {dtype}", "cpu", partial(kernel.__getitem__, dtype))
+                _timed(f"{each.name} {dtype}", "cpu", partial(each.__getitem__, dtype))
     return 0
 
 
-def _compile_for_gpus(architectures: Sequence[str] | None) -> None:
+def _compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
     engine = cuda_engine()
     known = engine.ARCHITECTURES
     unknown = [arch for arch in architectures or () if arch not in known]
     if unknown:
         raise CommandError(f"unknown architecture {', '.join(unknown)}; known are {', '.join(known)}")
+    kernels = [kernel for kernel in engine.KERNELS if name in kernel.name]
+    if not kernels:
+        raise CommandError(f"there is no GPU kernel with {name!r} in its name")
     folder = import_module("gpuconv.cuda.compiled").cache_folder()
     if folder is None:
         raise CommandError("there is no folder for the cache of GPU code (set GPUCONV_CACHE_DIR)")
@@ -48,7 +53,7 @@ def _compile_for_gpus(architectures: Sequence[str] | None) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise CommandError(f"{folder} cannot be written ({error.strerror}): set GPUCONV_CACHE_DIR") from error
-    for kernel in engine.KERNELS:
+    for kernel in kernels:
         for arch in dict.fromkeys(architectures or known):
             _timed(kernel.name, arch, partial(kernel.cubin, arch))
     print(f"kept in {folder}")

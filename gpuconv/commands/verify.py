@@ -6,6 +6,7 @@ not even the shape arithmetic. The data are small integers, so every sum is exac
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ import numpy as np
 import gpuconv
 from gpuconv.algorithm import Algorithm
 from gpuconv.api import spec_of
+from gpuconv.arrays import dtype_of
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.reference import avg_pool, convolve, max_pool
-from gpuconv.spec import FLOAT_DTYPES
+from gpuconv.spec import FLOAT_DTYPES, POOL_DTYPES
 
 NAN, INF = float("nan"), float("inf")
 
@@ -119,9 +121,11 @@ def verify(device: str = "all") -> int:
 
 def _check_engine(device: Cpu) -> Iterator[tuple[str, bool]]:
     """(line, failed) of each algorithm and dtype, and of each problem that fails."""
-    for algorithms, problems in ((device.engine.CONVOLUTIONS, CONVOLUTIONS), (device.engine.POOLS, POOLS)):
+    known = [name for name in POOL_DTYPES if name != "bfloat16" or find_spec("ml_dtypes")]
+    convolutions = device.engine.CONVOLUTIONS, FLOAT_DTYPES, CONVOLUTIONS
+    for algorithms, dtypes, problems in (convolutions, (device.engine.POOLS, known, POOLS)):
         for algorithm in algorithms:
-            for dtype in FLOAT_DTYPES:
+            for dtype in dtypes:
                 yield from _check_algorithm(device, algorithm, dtype, problems)
 
 
@@ -152,7 +156,7 @@ def arrays(problem: Problem, dtype: str) -> tuple[np.ndarray, list[np.ndarray | 
     random = np.random.default_rng(20)
 
     def integers(shape: tuple[int, ...]) -> np.ndarray:
-        return random.integers(-4, 5, shape).astype(dtype)
+        return random.integers(-4, 5, shape).astype(dtype_of(dtype))
 
     input = integers(problem.shape)
     for number, value in enumerate(problem.special):

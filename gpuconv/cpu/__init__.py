@@ -19,6 +19,7 @@ from gpuconv.cpu import (
     pool_global,
     pool_separable,
     pool_small,
+    pool_widened,
 )
 from gpuconv.cpu.compiled import Kernel
 from gpuconv.cpu.workspace import call
@@ -33,7 +34,8 @@ CONVOLUTIONS: tuple[Algorithm, ...] = (
     conv_implicit_gemm.ALGORITHM,
     conv_direct.ALGORITHM,
 )
-POOLS: tuple[Algorithm, ...] = (pool_global.ALGORITHM, pool_separable.ALGORITHM, pool_direct.ALGORITHM)
+_FLOAT_POOLS = (pool_global.ALGORITHM, pool_separable.ALGORITHM, pool_direct.ALGORITHM)
+POOLS: tuple[Algorithm, ...] = (pool_widened.over(_FLOAT_POOLS), *_FLOAT_POOLS)
 KERNELS: tuple[Kernel, ...] = (
     conv_depthwise.slide_over_images,
     conv_depthwise.slide_over_bands,

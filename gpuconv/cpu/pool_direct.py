@@ -14,7 +14,7 @@ import numpy as np
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.compiled import TASKS, kernel, source, target
 from gpuconv.cpu.simd import claim
-from gpuconv.spec import PoolSpec
+from gpuconv.spec import FLOAT_DTYPES, PoolSpec
 from gpuconv.threads import share
 
 
@@ -93,6 +93,8 @@ def avg_rows(
 
 
 def unsupported(spec: PoolSpec) -> str | None:
+    if spec.dtype not in FLOAT_DTYPES:
+        return f"it takes {' and '.join(FLOAT_DTYPES)}"
     return None
 
 

@@ -46,7 +46,7 @@ from gpuconv.cpu.simd import (
     store_part,
 )  # fmt: skip
 from gpuconv.cpu.workspace import reserve
-from gpuconv.spec import PoolSpec
+from gpuconv.spec import FLOAT_DTYPES, PoolSpec
 from gpuconv.threads import get_num_threads, share
 
 TASK = 32768  # elements of a task, if there are enough of them
@@ -177,6 +177,8 @@ def reduce_elements(image, divisor, sums):
 
 
 def unsupported(spec: PoolSpec) -> str | None:
+    if spec.dtype not in FLOAT_DTYPES:
+        return f"it takes {' and '.join(FLOAT_DTYPES)}"
     if spec.return_indices:
         return "it gives no indices"
     if spec.P * spec.Q > 1:

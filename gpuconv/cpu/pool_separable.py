@@ -41,7 +41,7 @@ from gpuconv.cpu.pool_lines import divide, fill_borders, join_lines, load_lines,
 from gpuconv.cpu.simd import LANES, claim, pointer
 from gpuconv.cpu.workspace import reserve
 from gpuconv.parameters import Pair
-from gpuconv.spec import PoolSpec
+from gpuconv.spec import FLOAT_DTYPES, PoolSpec
 from gpuconv.threads import get_num_threads, share
 from gpuconv.workspace import beyond_limit
 
@@ -186,6 +186,8 @@ def plan(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int) -> P
 
 
 def unsupported(spec: PoolSpec) -> str | None:
+    if spec.dtype not in FLOAT_DTYPES:
+        return f"it takes {' and '.join(FLOAT_DTYPES)}"
     if spec.return_indices:
         return "it gives no indices"
     return beyond_limit(sum(plan(spec, False, True, 1).sizes) * spec.itemsize)

@@ -20,7 +20,8 @@ from numba import cuda, int32, int64, types, uint32
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.compiled import SCALARS, Kernel
+from gpuconv.cuda.compiled import Kernel
+from gpuconv.cuda.elements import ELEMENTS
 from gpuconv.cuda.launch import MAX_BLOCKS, Launch
 from gpuconv.spec import PoolSpec
 
@@ -41,7 +42,8 @@ def locate(C, P, Q):
 
 
 def make_max_kernel(dtype: str, with_indices: bool) -> Kernel:
-    scalar = SCALARS[dtype]
+    element = ELEMENTS[dtype]
+    scalar, widen, narrow = element.scalar, element.widen, element.narrow
     lowest = -math.inf
 
     def max_window(
@@ -58,22 +60,23 @@ def make_max_kernel(dtype: str, with_indices: bool) -> Kernel:
                     for s in range(S):
                         v = uint32(w_origin + q * stride_w + uint32(s) * dilation_w)
                         if v < W:
-                            value = x[plane + int64(h) * x_h + int64(v) * x_w]
+                            value = widen(x[plane + int64(h) * x_h + int64(v) * x_w])
                             greater = value > best or (value != value and best == best)
                             if greater or index < int64(0):
                                 best, index = value, int64(h) * int64(W) + int64(v)
-            y[n * y_n + c * y_c + int64(p) * y_p + int64(q) * y_q] = best
+            y[n * y_n + c * y_c + int64(p) * y_p + int64(q) * y_q] = narrow(best)
             if with_indices:
                 indices[n * i_n + c * i_c + int64(p) * i_p + int64(q) * i_q] = index
 
-    pointers = types.CPointer(scalar), types.CPointer(scalar), types.CPointer(int64)
+    pointers = *[types.CPointer(element.stored)] * 2, types.CPointer(int64)
     kind = "argmax" if with_indices else "max"
     arguments = (*pointers, *[int64] * 12, *[uint32] * 14)
     return Kernel(f"pool_direct {dtype} {kind}", max_window, arguments, THREADS, blocks_per_sm=4)
 
 
 def make_avg_kernel(dtype: str) -> Kernel:
-    scalar = SCALARS[dtype]
+    element = ELEMENTS[dtype]
+    scalar, widen, narrow = element.scalar, element.widen, element.narrow
 
     def avg_window(
         x, y, x_n, x_c, x_h, x_w, y_n, y_c, y_p, y_q,  # strides in elements
@@ -91,7 +94,7 @@ def make_avg_kernel(dtype: str) -> Kernel:
                     for s in range(S):
                         v = uint32(w_origin + q * stride_w + uint32(s))
                         if v < W:
-                            row += x[plane + int64(h) * x_h + int64(v) * x_w]
+                            row += widen(x[plane + int64(h) * x_h + int64(v) * x_w])
                             inside += uint32(1)
                     total += row
             divisor = scalar(divisor_override)
@@ -104,15 +107,15 @@ def make_avg_kernel(dtype: str) -> Kernel:
             mean = scalar(0)
             if inside > uint32(0):
                 mean = total / divisor
-            y[n * y_n + c * y_c + int64(p) * y_p + int64(q) * y_q] = mean
+            y[n * y_n + c * y_c + int64(p) * y_p + int64(q) * y_q] = narrow(mean)
 
-    pointers = types.CPointer(scalar), types.CPointer(scalar)
+    pointers = [types.CPointer(element.stored)] * 2
     arguments = (*pointers, *[int64] * 8, *[uint32] * 15, int32)
     return Kernel(f"pool_direct {dtype} avg", avg_window, arguments, THREADS, blocks_per_sm=4)
 
 
-MAX_KERNELS = {(dtype, flag): make_max_kernel(dtype, flag) for dtype in SCALARS for flag in (False, True)}
-AVG_KERNELS = {dtype: make_avg_kernel(dtype) for dtype in SCALARS}
+MAX_KERNELS = {(dtype, flag): make_max_kernel(dtype, flag) for dtype in ELEMENTS for flag in (False, True)}
+AVG_KERNELS = {dtype: make_avg_kernel(dtype) for dtype in ELEMENTS}
 KERNELS = (*MAX_KERNELS.values(), *AVG_KERNELS.values())
 
 

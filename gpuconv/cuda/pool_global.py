@@ -31,14 +31,15 @@ from numba import cuda, int64, types, uint32
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.compiled import SCALARS, Kernel
+from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.division import LIMIT, quotient, reciprocal
+from gpuconv.cuda.elements import ELEMENTS, make_loader
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.pool_global_argmax import make_argmax_kernel
 from gpuconv.cuda.ptx.extremes import maximum
 from gpuconv.cuda.row_tiles import add
 from gpuconv.cuda.teams import LARGE, STAGE, TEAMS, Team, make_locate
-from gpuconv.cuda.warp import ALL_LANES, VECTOR_BYTES, make_loader
+from gpuconv.cuda.warp import ALL_LANES, VECTOR_BYTES
 from gpuconv.spec import PoolSpec
 
 
@@ -86,14 +87,15 @@ def make_meeting(team: Team, both: Callable[..., Any], scalar: Any) -> Callable[
 
 
 def make_kernel(dtype: str, op: str, team: Team, wide: bool) -> Kernel:
-    scalar = SCALARS[dtype]
-    nothing = 0.0 if op == "avg" else -math.inf
-    both = add if op == "avg" else maximum
-    COLUMNS = VECTOR_BYTES * 8 // scalar.bitwidth if wide else 1
+    element = ELEMENTS[dtype]
+    scalar, narrow = element.scalar, element.narrow
+    both, nothing = (add, 0.0) if op == "avg" else (maximum, -math.inf)
+    COLUMNS = VECTOR_BYTES // element.size if wide else 1
     PLANES, PARTS = team.planes, team.parts
     PART, STEP = team.part_elements(COLUMNS), team.step(COLUMNS)
     VALUES, IS_AVERAGE = PARTS * COLUMNS, op == "avg"
-    locate, load = make_locate(team, COLUMNS), make_loader(COLUMNS)
+    SUMS = PARTS * min(COLUMNS, 4)  # eight elements come to four sums
+    locate, load = make_locate(team, COLUMNS), make_loader(element, COLUMNS, nothing)
     meet = make_meeting(team, both, scalar)
 
     def pool_global(
@@ -101,7 +103,7 @@ def make_kernel(dtype: str, op: str, team: Team, wide: bool) -> Kernel:
         divisor, planes, C, C_by, C_shift, rows, columns,
     ):  # fmt: skip
         place, ends = cuda.local.array(PARTS, int64), cuda.local.array(PARTS, uint32)
-        values, sums = cuda.local.array(VALUES, scalar), cuda.local.array(VALUES, scalar)
+        values, sums = cuda.local.array(VALUES, scalar), cuda.local.array(SUMS, scalar)
         totals = cuda.local.array(PLANES, scalar)
         thread, first = locate(place, ends, columns, x_n, x_c, x_w, planes, C, C_by, C_shift)
         own = uint32(thread * uint32(COLUMNS))
@@ -110,17 +112,17 @@ def make_kernel(dtype: str, op: str, team: Team, wide: bool) -> Kernel:
 
         for h in range(rows):
             for begin in range(uint32(0), columns, uint32(STAGE * STEP)):
-                for i in range(VALUES):
+                for i in range(SUMS):
                     sums[i] = scalar(nothing)
                 end = min(columns, uint32(begin + uint32(STAGE * STEP)))
                 for at in range(begin, end, uint32(STEP)):
                     row = int64(h) * x_h + int64(at) * x_w
                     for j in range(PARTS):
                         inside = uint32(at + own + uint32(j * PART)) < ends[j]
-                        load(values, j * COLUMNS, inside, x, row + place[j], scalar(nothing))
+                        load(values, j * COLUMNS, inside, x, row + place[j])
                     for i in range(VALUES):
-                        sums[i] = both(sums[i], values[i])
-                width = VALUES // PLANES  # of a plane
+                        sums[i * SUMS // VALUES] = both(sums[i * SUMS // VALUES], values[i])
+                width = SUMS // PLANES  # of a plane
                 for j in range(PLANES):
                     value = sums[j * width]
                     for i in range(1, width):
@@ -133,9 +135,9 @@ def make_kernel(dtype: str, op: str, team: Team, wide: bool) -> Kernel:
             if IS_AVERAGE:
                 value /= scalar(divisor)
             n = quotient(plane, C_by, C_shift)
-            y[int64(n) * y_n + int64(uint32(plane - n * C)) * y_c] = value
+            y[int64(n) * y_n + int64(uint32(plane - n * C)) * y_c] = narrow(value)
 
-    pointers = types.CPointer(scalar), types.CPointer(scalar)
+    pointers = [types.CPointer(element.stored)] * 2
     arguments = (*pointers, *[int64] * 7, *[uint32] * 6)
     name = f"pool_global {dtype} {op} {team.name} {'wide' if wide else 'narrow'}"
     return Kernel(name, pool_global, arguments, team.block, team.blocks_per_sm)
@@ -143,10 +145,10 @@ def make_kernel(dtype: str, op: str, team: Team, wide: bool) -> Kernel:
 
 _KERNELS = {
     (dtype, op, team, wide): make_kernel(dtype, op, team, wide)
-    for dtype, op, team, wide in itertools.product(SCALARS, ("max", "avg"), TEAMS, (True, False))
+    for dtype, op, team, wide in itertools.product(ELEMENTS, ("max", "avg"), TEAMS, (True, False))
 }
 _ARGMAX_KERNELS = {
-    (dtype, team): make_argmax_kernel(dtype, team) for dtype, team in itertools.product(SCALARS, TEAMS)
+    (dtype, team): make_argmax_kernel(dtype, team) for dtype, team in itertools.product(ELEMENTS, TEAMS)
 }
 KERNELS = (*_KERNELS.values(), *_ARGMAX_KERNELS.values())
 

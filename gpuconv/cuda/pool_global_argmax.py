@@ -11,10 +11,10 @@ from typing import Any
 
 from numba import cuda, int32, int64, types, uint32
 
-from gpuconv.cuda.compiled import SCALARS, Kernel
+from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.division import quotient
+from gpuconv.cuda.elements import ELEMENTS, make_loader
 from gpuconv.cuda.ordered import INTEGERS, KEY, LOWEST, VALUE
-from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.teams import Team, make_locate
 from gpuconv.cuda.warp import ALL_LANES
 
@@ -87,10 +87,12 @@ def make_meeting(team: Team, integer: Any) -> Callable[..., Any]:
 
 
 def make_argmax_kernel(dtype: str, team: Team) -> Kernel:
-    scalar, integer = SCALARS[dtype], INTEGERS[dtype]
-    lowest, key_of, value_of = LOWEST[dtype], KEY[dtype], VALUE[dtype]
+    element, arithmetic = ELEMENTS[dtype], ELEMENTS[dtype].arithmetic
+    scalar, integer, narrow = element.scalar, INTEGERS[arithmetic], element.narrow
+    lowest, key_of, value_of = LOWEST[arithmetic], KEY[arithmetic], VALUE[arithmetic]
     PARTS, PART, STEP = team.parts, team.part_elements(1), team.step(1)
     locate, meet = make_locate(team, 1), make_meeting(team, integer)
+    load = make_loader(element, 1, 0.0)
 
     def pool_global_argmax(
         x, y, indices, x_n, x_c, x_h, x_w, y_n, y_c, i_n, i_c,  # strides in elements
@@ -108,7 +110,7 @@ def make_argmax_kernel(dtype: str, team: Team) -> Kernel:
                 row = int64(h) * x_h + int64(at) * x_w
                 for j in range(PARTS):
                     inside = uint32(at + thread + uint32(j * PART)) < ends[j]
-                    values[j] = load_if(inside, x, row + place[j], scalar(0))
+                    load(values, j, inside, x, row + place[j])
                 for j in range(PARTS):
                     w = uint32(at + thread + uint32(j * PART))
                     key = key_of(values[j], w < ends[j])
@@ -121,10 +123,10 @@ def make_argmax_kernel(dtype: str, team: Team) -> Kernel:
         if stores & (plane < planes):
             n = quotient(plane, C_by, C_shift)
             c = uint32(plane - n * C)
-            y[int64(n) * y_n + int64(c) * y_c] = value_of(key)
+            y[int64(n) * y_n + int64(c) * y_c] = narrow(value_of(key))
             indices[int64(n) * i_n + int64(c) * i_c] = int64(index)
 
-    pointers = types.CPointer(scalar), types.CPointer(scalar), types.CPointer(int64)
+    pointers = *[types.CPointer(element.stored)] * 2, types.CPointer(int64)
     arguments = (*pointers, *[int64] * 8, *[uint32] * 7)
     name = f"pool_global {dtype} argmax {team.name}"
     return Kernel(name, pool_global_argmax, arguments, team.block, team.blocks_per_sm)

@@ -20,8 +20,8 @@ with their maxima (`pool_rows_argmax.py`).
 
 `wide` kernels need rows of whole aligned vectors, and padding on the left of 1 for 3x3, of 0 for 2x2; the
 `narrow` ones take any strides and padding, element by element. Coordinates are unsigned and wrap, so that one
-comparison checks both borders. No shared memory, no barrier. Other windows are left to `pool_direct`. 16-bit
-elements would be converted to float32 by the loader and back by the storer of `row_tiles.py`.
+comparison checks both borders. No shared memory, no barrier. Other windows are left to `pool_direct`. Numbers
+of 16 bits are float32 between the loader and the storer (`elements.py`), eight in an access.
 Not yet run on a GPU: the tests execute its compiled PTX; speed is not measured.
 """
 
@@ -33,8 +33,9 @@ from numba import cuda, int32, int64, types, uint32
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.compiled import SCALARS, Kernel
+from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.division import DIVIDED, LIMIT, reciprocal
+from gpuconv.cuda.elements import ELEMENTS
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.pool_rows_argmax import make_argmax_kernel
 from gpuconv.cuda.ptx.extremes import maximum
@@ -61,15 +62,15 @@ def overlap(start, extent, low, high):
 
 def make_kernel(dtype: str, tile: Tile) -> Kernel:
     """Maxima, or means; a maximum takes no notice of the last six arguments."""
-    scalar = SCALARS[dtype]
+    element = ELEMENTS[dtype]
+    scalar, divided = element.scalar, DIVIDED[element.arithmetic]
     R, STRIDE, TILE_P = tile.window.R, tile.window.stride, tile.tile_p
     COLUMNS, OUTPUTS, LEFT, RIGHT = tile.columns, tile.outputs, tile.left, tile.right
-    ROWS, ELEMENTS, LINE = tile.rows, tile.rows * tile.columns, LEFT + COLUMNS + RIGHT
+    ROWS, OWN, LINE = tile.rows, tile.rows * tile.columns, LEFT + COLUMNS + RIGHT
     AVERAGE = tile.kind == "avg"
-    nothing = 0.0 if AVERAGE else -math.inf
-    divided = DIVIDED[dtype]
-    both = add if AVERAGE else maximum
-    locate, load, store = make_locate(tile), make_rows_loader(tile), make_row_storer(OUTPUTS)
+    both, nothing = (add, 0.0) if AVERAGE else (maximum, -math.inf)
+    locate, load = make_locate(tile), make_rows_loader(element, tile, nothing)
+    store = make_row_storer(element, OUTPUTS)
 
     def pool_rows(
         x, y, x_n, x_c, x_h, x_w, y_n, y_c, y_p, y_q,  # strides in elements
@@ -77,7 +78,7 @@ def make_kernel(dtype: str, tile: Tile) -> Kernel:
         H, W, P, Q, h_origin, w_origin, y_vectors,
         rows_from, rows_to, columns_from, columns_to, counted, divisor_override,
     ):  # fmt: skip
-        row = cuda.local.array(ELEMENTS, scalar)
+        row = cuda.local.array(OWN, scalar)
         edge_left, edge_right = cuda.local.array(ROWS, scalar), cuda.local.array(ROWS, scalar)
         line, out = cuda.local.array(LINE, scalar), cuda.local.array(OUTPUTS, scalar)
 
@@ -89,10 +90,7 @@ def make_kernel(dtype: str, tile: Tile) -> Kernel:
 
         # load
         place = int64(n) * x_n + int64(c) * x_c + int64(int32(h)) * x_h + int64(int32(w)) * x_w
-        load(
-            row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W,
-            scalar(nothing),
-        )  # fmt: skip
+        load(row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W)
 
         # accumulate and store
         place = int64(n) * y_n + int64(c) * y_c + int64(p_first) * y_p + int64(q) * y_q
@@ -134,7 +132,7 @@ def make_kernel(dtype: str, tile: Tile) -> Kernel:
                 store(out, y, place, y_q, whole, uint32(Q - q))
             place += y_p
 
-    pointers = types.CPointer(scalar), types.CPointer(scalar)
+    pointers = [types.CPointer(element.stored)] * 2
     arguments = (*pointers, *[int64] * 8, *[uint32] * 17, *[int32] * 6)
     return Kernel(kernel_name(dtype, tile), pool_rows, arguments, THREADS, BLOCKS_PER_SM[dtype])
 
@@ -145,12 +143,11 @@ def tile_for(spec: PoolSpec, wide: bool) -> Tile:
 
 
 def _made() -> dict[tuple[str, Tile], Kernel]:
-    sizes = {"float32": 4, "float64": 8}
     kinds = {"max": make_kernel, "avg": make_kernel, "argmax": make_argmax_kernel}
     return {
         (dtype, tile): kinds[tile.kind](dtype, tile)
-        for dtype, window, kind, wide in itertools.product(SCALARS, WINDOWS.values(), kinds, (True, False))
-        for tile in [Tile(window, kind, sizes[dtype], wide)]
+        for dtype, window, kind, wide in itertools.product(ELEMENTS, WINDOWS.values(), kinds, (True, False))
+        for tile in [Tile(window, kind, ELEMENTS[dtype].size, wide)]
     }
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from numba import cuda, int32, int64, types, uint32
 
-from gpuconv.cuda.compiled import SCALARS, Kernel
+from gpuconv.cuda.compiled import Kernel
+from gpuconv.cuda.elements import ELEMENTS, INDEX
 from gpuconv.cuda.ordered import INTEGERS, KEY, VALUE
 from gpuconv.cuda.row_tiles import (
     BLOCKS_PER_SM,
@@ -51,21 +52,22 @@ def make_picker(R: int) -> Callable[..., Any]:
 
 
 def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
-    scalar = SCALARS[dtype]
+    element = ELEMENTS[dtype]
+    scalar, arithmetic = element.scalar, element.arithmetic
     R, STRIDE, TILE_P = tile.window.R, tile.window.stride, tile.tile_p
     COLUMNS, OUTPUTS, LEFT, RIGHT = tile.columns, tile.outputs, tile.left, tile.right
-    ROWS, ELEMENTS, LINE = tile.rows, tile.rows * tile.columns, LEFT + COLUMNS + RIGHT
+    ROWS, OWN, LINE = tile.rows, tile.rows * tile.columns, LEFT + COLUMNS + RIGHT
     APART = int(not tile.wide)  # an aligned vector lies inside of the image with its first column
-    integer, key, value_of = INTEGERS[dtype], KEY[dtype], VALUE[dtype]
-    locate, load, store = make_locate(tile), make_rows_loader(tile), make_row_storer(OUTPUTS)
-    pick = make_picker(R)
+    integer, key, value_of = INTEGERS[arithmetic], KEY[arithmetic], VALUE[arithmetic]
+    locate, load, pick = make_locate(tile), make_rows_loader(element, tile, 0.0), make_picker(R)
+    store, store_indices = make_row_storer(element, OUTPUTS), make_row_storer(INDEX, OUTPUTS)
 
     def pool_rows_argmax(
         x, y, indices, x_n, x_c, x_h, x_w, y_n, y_c, y_p, y_q, i_n, i_c, i_p, i_q,  # strides in elements
         items, plane_items, plane_by, plane_shift, vectors, vectors_by, vectors_shift, C, C_by, C_shift,
         H, W, P, Q, h_origin, w_origin, y_vectors,
     ):  # fmt: skip
-        row, keys = cuda.local.array(ELEMENTS, scalar), cuda.local.array(ELEMENTS, integer)
+        row, keys = cuda.local.array(OWN, scalar), cuda.local.array(OWN, integer)
         edge_left, edge_right = cuda.local.array(ROWS, scalar), cuda.local.array(ROWS, scalar)
         keys_left, keys_right = cuda.local.array(ROWS, integer), cuda.local.array(ROWS, integer)
         line, where = cuda.local.array(LINE, integer), cuda.local.array(LINE, uint32)
@@ -79,9 +81,7 @@ def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
 
         # load
         place = int64(n) * x_n + int64(c) * x_c + int64(int32(h)) * x_h + int64(int32(w)) * x_w
-        load(
-            row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W, scalar(0)
-        )  # fmt: skip
+        load(row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W)
         for i in range(ROWS):
             in_image = uint32(h + uint32(i)) < H
             for j in range(COLUMNS):
@@ -125,10 +125,10 @@ def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
                 out[j], out_where[j] = value_of(best), int64(index)
             if inside & (uint32(p_first + uint32(i)) < P):
                 store(out, y, place, y_q, whole, uint32(Q - q))
-                store(out_where, indices, place_i, i_q, whole, uint32(Q - q))
+                store_indices(out_where, indices, place_i, i_q, whole, uint32(Q - q))
             place += y_p
             place_i += i_p
 
-    pointers = types.CPointer(scalar), types.CPointer(scalar), types.CPointer(int64)
+    pointers = *[types.CPointer(element.stored)] * 2, types.CPointer(int64)
     arguments = (*pointers, *[int64] * 12, *[uint32] * 17)
     return Kernel(kernel_name(dtype, tile), pool_rows_argmax, arguments, THREADS, BLOCKS_PER_SM[dtype])

@@ -7,12 +7,14 @@ from typing import Any
 from numba import cuda, uint32
 
 from gpuconv.cuda.division import quotient
-from gpuconv.cuda.ptx.predicated import load_if
-from gpuconv.cuda.ptx.vectors import store2, store4
-from gpuconv.cuda.warp import VECTOR_BYTES, WARP, make_loader
+from gpuconv.cuda.elements import Element, inlined, make_loader, make_storer
+from gpuconv.cuda.warp import VECTOR_BYTES, WARP
 
 THREADS = 128
-BLOCKS_PER_SM = {"float32": 4, "float64": 3}
+BLOCKS_PER_SM = {"float32": 4, "float64": 3, "float16": 4, "bfloat16": 4}
+
+# Two indices fill an access; eight divisions a row are more than the compiler unrolls.
+MOST_OUTPUTS = {"max": 8, "avg": 4, "argmax": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,7 @@ class Tile:
     def columns(self) -> int:
         if not self.wide:
             return self.window.stride
-        most = 2 * self.window.stride if self.kind == "argmax" else VECTOR_BYTES  # two indices fill 16 bytes
-        return min(VECTOR_BYTES // self.itemsize, most)
+        return min(VECTOR_BYTES // self.itemsize, MOST_OUTPUTS[self.kind] * self.window.stride)
 
     @property
     def outputs(self) -> int:
@@ -67,7 +68,7 @@ class Tile:
         return self.window.R - self.window.stride - self.left
 
 
-@cuda.jit(device=True, inline="always")
+@inlined
 def add(a, b):
     return a + b
 
@@ -100,72 +101,65 @@ def make_locate(tile: Tile) -> Callable[..., Any]:
         w = uint32(q * uint32(STRIDE) + w_origin + uint32(LEFT))
         return item < items, n, c, p, q, h, w, at_left, at_right
 
-    return cuda.jit(device=True, inline="always")(locate)
+    return inlined(locate)
 
 
-def make_columns_loader(tile: Tile) -> Callable[..., Any]:
-    """load(row, at, condition, x, place, x_w, w, W, nothing): the thread's own columns of a row."""
+def make_columns_loader(element: Element, tile: Tile, nothing: float) -> Callable[..., Any]:
+    """load(row, at, condition, x, place, x_w, w, W): the thread's own columns of a row."""
     COLUMNS = tile.columns
-    load_vector = make_loader(COLUMNS)
+    load_one, load_all = (make_loader(element, count, nothing) for count in (1, COLUMNS))
 
-    def narrow(row, at, condition, x, place, x_w, w, W, nothing):
+    def narrow(row, at, condition, x, place, x_w, w, W):
         for j in range(COLUMNS):
-            row[at + j] = load_if(condition & (uint32(w + uint32(j)) < W), x, place + j * x_w, nothing)
+            load_one(row, at + j, condition & (uint32(w + uint32(j)) < W), x, place + j * x_w)
 
-    def wide(row, at, condition, x, place, x_w, w, W, nothing):
-        load_vector(row, at, condition & (w < W), x, place, nothing)
+    def wide(row, at, condition, x, place, x_w, w, W):
+        load_all(row, at, condition & (w < W), x, place)
 
-    return cuda.jit(device=True, inline="always")(wide if tile.wide else narrow)
+    return inlined(wide if tile.wide else narrow)
 
 
-def make_rows_loader(tile: Tile) -> Callable[..., Any]:
-    """load(row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W, nothing).
+def make_rows_loader(element: Element, tile: Tile, nothing: float) -> Callable[..., Any]:
+    """load(row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W).
 
     The thread's own columns of all of its rows, from `place` on, and the columns beside them where it has no
     neighbour; `nothing` outside of the image.
     """
     ROWS, COLUMNS, LEFT, RIGHT = tile.rows, tile.columns, tile.left, tile.right
-    load_columns = make_columns_loader(tile)
+    load_columns, load_one = make_columns_loader(element, tile, nothing), make_loader(element, 1, nothing)
 
-    def load(
-        row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W, nothing
-    ):  # fmt: skip
+    def load(row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W):
         for i in range(ROWS):
             wanted = inside & (uint32(h + uint32(i)) < H)
-            load_columns(row, i * COLUMNS, wanted, x, place, x_w, w, W, nothing)
+            load_columns(row, i * COLUMNS, wanted, x, place, x_w, w, W)
             if LEFT > 0:
                 loads = wanted & at_left & (uint32(w - uint32(1)) < W)
-                edge_left[i] = load_if(loads, x, place - x_w, nothing)
+                load_one(edge_left, i, loads, x, place - x_w)
             if RIGHT > 0:
                 loads = wanted & at_right & (uint32(w + uint32(COLUMNS)) < W)
-                edge_right[i] = load_if(loads, x, place + COLUMNS * x_w, nothing)
+                load_one(edge_right, i, loads, x, place + COLUMNS * x_w)
             place += x_h
 
-    return cuda.jit(device=True, inline="always")(load)
+    return inlined(load)
 
 
-def make_row_storer(outputs: int) -> Callable[..., Any]:
+def make_row_storer(element: Element, outputs: int) -> Callable[..., Any]:
     """store(row, target, place, step, whole, count): the first `count` outputs, at once if `whole`."""
+    narrow, store_all = element.narrow, make_storer(element, outputs)
 
     def apart(row, target, place, step, whole, count):
         for j in range(outputs):
             if uint32(j) < count:
-                target[place + j * step] = row[j]
+                target[place + j * step] = narrow(row[j])
 
-    def pair(row, target, place, step, whole, count):
+    def at_once(row, target, place, step, whole, count):
         if whole:
-            store2(target, place, row[0], row[1])
+            store_all(target, place, row)
         else:
             apart_inlined(row, target, place, step, whole, count)
 
-    def four(row, target, place, step, whole, count):
-        if whole:
-            store4(target, place, row[0], row[1], row[2], row[3])
-        else:
-            apart_inlined(row, target, place, step, whole, count)
-
-    apart_inlined = cuda.jit(device=True, inline="always")(apart)
-    return cuda.jit(device=True, inline="always")({1: apart, 2: pair, 4: four}[outputs])
+    apart_inlined = inlined(apart)
+    return apart_inlined if outputs == 1 else inlined(at_once)
 
 
 def kernel_name(dtype: str, tile: Tile) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 from numba import cuda, float32, int32, uint32
 
+from gpuconv.cuda.elements import ELEMENTS, make_loader
 from gpuconv.cuda.ptx.predicated import load2_if, load_if, store2_if, store4_if, store_if
 from gpuconv.cuda.ptx.products import add_products
-from gpuconv.cuda.warp import ALL_LANES, make_loader
+from gpuconv.cuda.warp import ALL_LANES
 
 
 def products(extent: int, stride: int, outputs: int, row: int) -> list[tuple[int, int, int]]:
@@ -43,10 +44,10 @@ def steps(extent: int, stride: int, outputs: int) -> int:
 def row_loader(columns: int) -> Callable[..., Any]:
     """load(rows, begin, x, place, x_w, row_inside, inside, pairs): a lane's columns of a row, 0 outside."""
 
-    load_all = make_loader(columns)
+    load_all = make_loader(ELEMENTS["float32"], columns, 0.0)
 
     def load(rows, begin, x, place, x_w, row_inside, inside, pairs):
-        load_all(rows, begin, row_inside & inside[0], x, place, float32(0))
+        load_all(rows, begin, row_inside & inside[0], x, place)
 
     def load_pair(rows, begin, x, place, x_w, row_inside, inside, pairs):
         pair = pairs != uint32(0)  # both columns at once, or one after the other

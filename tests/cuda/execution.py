@@ -67,4 +67,4 @@ def scratch(elements, like):
 
 def poisoned(shape, dtype):
     """An output as kernels find it: full of what none of them leaves there by mistake."""
-    return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -77, dtype)
+    return np.full(shape, np.nan if np.dtype(dtype).kind in "fV" else -77, dtype)

@@ -97,6 +97,26 @@ ROWS_FAULTS = [
     ),
 ]  # fmt: skip
 
+HALVES_FAULTS = [
+    (
+        "the halves of a word", "elements",
+        "values[at], values[at + 1] = unpair(word)", "values[at + 1], values[at] = unpair(word)", WRONG,
+    ),
+    (
+        "the second word of two", "elements",
+        "values[at + 2], values[at + 3] = unpair(b)\n\n    def eight",
+        "values[at + 2], values[at + 3] = unpair(a)\n\n    def eight", WRONG,
+    ),
+    ("the third word of four", "elements", "values[at + 5] = unpair(c)", "values[at + 5] = unpair(b)", WRONG),
+    ("padding of the upper halves", "elements", "* 0x10001", "* 1", WRONG),
+    ("the halves of a result", "elements", "pair(row[6], row[7])", "pair(row[7], row[6])", WRONG),
+    (
+        "results that are not in a vector", "elements",
+        "words_at(target, place)[0] =", "words_at(target, place)[1] =", f"{BEYOND} {RACE} {WRONG}",
+    ),
+    ("vectors that are not aligned", "pool_rows", "(y_vectors != uint32(0)) & ", "", "MisalignedError"),
+]  # fmt: skip
+
 GLOBAL_FAULTS = [
     (
         "lanes that meet twice", "pool_global",

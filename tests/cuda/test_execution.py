@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gpuconv import cuda as engine
 from gpuconv.spec import ConvSpec, PoolSpec
 from tests import reference
-from tests.cases import CONV_CASES, DTYPES, POOL_CASES, integers, normal
+from tests.cases import CONV_CASES, DTYPES, POOL_CASES, POOL_DTYPES, integers, normal
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
 
@@ -80,7 +80,7 @@ def test_convolutions_stay_within_the_error_bound(hopper, algorithm, case, dtype
     assert (abs(got - case.expected(*host)) <= bound).all()
 
 
-@pytest.mark.parametrize(("algorithm", "case", "dtype"), supported(engine.POOLS, POOL_CASES, DTYPES))
+@pytest.mark.parametrize(("algorithm", "case", "dtype"), supported(engine.POOLS, POOL_CASES, POOL_DTYPES))
 def test_pools_are_exact_on_integers(arch, algorithm, case, dtype):
     x = integers(case.x, dtype)
     if case.op == "avg":
@@ -92,6 +92,16 @@ def test_pools_are_exact_on_integers(arch, algorithm, case, dtype):
         got = pool(case.spec(dtype, return_indices), x, algorithm.name)
         np.testing.assert_array_equal(got[0], values.astype(dtype))
     np.testing.assert_array_equal(got[1], indices)
+
+
+MEANS = [case for case in POOL_CASES if case.op == "avg"][::3]
+
+
+@pytest.mark.parametrize(("algorithm", "case", "dtype"), supported(engine.POOLS, MEANS, POOL_DTYPES))
+def test_means_stay_within_the_error_bound(hopper, algorithm, case, dtype):
+    x = normal(case.x, dtype)
+    got, _ = pool(case.spec(dtype), x, algorithm.name)
+    assert (abs(got - case.expected(x)) <= reference.mean_bound(x, dtype, **case.parameters)).all()
 
 
 @supporting(2, 4, 9, 6, 4, 3, 3)

@@ -14,11 +14,12 @@ from tests.cases import PoolCase, integers
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
 from tests.cuda.mutation import HARMLESS
-from tests.cuda.pool_faults import GLOBAL_FAULTS, ROWS_FAULTS
+from tests.cuda.pool_faults import GLOBAL_FAULTS, HALVES_FAULTS, ROWS_FAULTS
 
 FOLDER = Path(gpuconv.cuda.__file__).parent
 # The files that a kernel is written in, each after those that it imports.
 ROWS = ("row_tiles", "pool_rows_argmax", "pool_rows")
+HALVES = ("elements", *ROWS)
 GLOBAL = ("teams", "pool_global_argmax", "pool_global")
 
 ROWS_CASES = (
@@ -28,6 +29,12 @@ ROWS_CASES = (
     PoolCase("a vector behind the image", "max", (2, 2, 9, 16), 3, 2, 1, ceil_mode=True),
     PoolCase("a pair over the edge", "max", (1, 2, 7, 7), 2, ceil_mode=True),
     PoolCase("divided by 5", "avg", (1, 3, 7, 8), 2, divisor_override=5),
+)
+HALVES_CASES = (
+    PoolCase("eight columns", "max", (1, 3, 9, 136), 3, 1, ((1, 1), (1, 0))),
+    PoolCase("eight columns for four", "max", (2, 2, 9, 16), 3, 2, 1, ceil_mode=True),
+    PoolCase("four columns", "avg", (1, 3, 9, 40), 3, 1, 1),
+    PoolCase("two and four outputs", "max", (1, 2, 8, 16), 2),
 )
 GLOBAL_CASES = (
     PoolCase("warps, ragged", "avg", (3, 5, 7, 7), 7),
@@ -54,39 +61,39 @@ def planted(files, file, old, new):
     return module
 
 
-def verdict(module, cases):
+def verdict(module, cases, dtype="float32"):
     """A fault's name, "wrong result", or HARMLESS."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Launch, "start", lambda self, output, *arrays: execution.execute(self, *arrays))
         try:
-            return HARMLESS if all(pools(module, case) for case in cases) else "wrong result"
+            return HARMLESS if all(pools(module, case, dtype) for case in cases) else "wrong result"
         except ptx.PtxError as fault:
             return type(fault).__name__
 
 
-def pools(module, case):
+def pools(module, case, dtype):
     """Whether it pools as the case says, into rows that end where the next begins, and into others."""
-    x = integers(case.x, "float32")
+    x = integers(case.x, dtype)
     if case.op == "max":
         x[..., 3:5, 2:6] = np.nan
         x[..., 5:8, 7:10] = -np.inf
-        x[0, 0] = -1 - abs(integers(x[0, 0].shape, "float32"))  # padding of zeros would win
-    right = [right_result(module, case, x, pitch) for pitch in (1, 4)]
+        x[0, 0] = -1 - abs(integers(x[0, 0].shape, dtype))  # padding of zeros would win
+    right = [right_result(module, case, x, pitch) for pitch in (1, 8)]
     return all(right) and (case.op == "avg" or right_indices(module, case, x))
 
 
 def right_result(module, case, x, pitch):
-    spec = case.spec()
+    spec = case.spec(x.dtype.name)
     N, C, P, Q = spec.out_shape
-    rows = poisoned((N, C, P, -(-Q // pitch) * pitch), "float32")
+    rows = poisoned((N, C, P, -(-Q // pitch) * pitch), spec.dtype)
     module.run(spec, on_device(x), on_device(rows[..., :Q], True), None)
-    expected = case.expected(x).astype("float32")
+    expected = case.expected(x).astype(x.dtype)
     return np.array_equal(rows[..., :Q], expected, equal_nan=True) and np.isnan(rows[..., Q:]).all()
 
 
 def right_indices(module, case, x):
-    spec = case.spec(return_indices=True)
-    y, indices = poisoned(spec.out_shape, "float32"), poisoned(spec.out_shape, "int64")
+    spec = case.spec(x.dtype.name, return_indices=True)
+    y, indices = poisoned(spec.out_shape, spec.dtype), poisoned(spec.out_shape, "int64")
     module.run(spec, on_device(x), on_device(y, True), on_device(indices, True))
     values, places = reference.max_pool2d(x, **case.parameters)
     return np.array_equal(y, values, equal_nan=True) and np.array_equal(indices, places)
@@ -103,6 +110,13 @@ def test_faults_in_pool_rows(fault):
     assert found != HARMLESS and found in expected
 
 
+@over(HALVES_FAULTS)
+def test_faults_with_16_bits(fault):
+    _, file, old, new, expected = fault
+    found = verdict(planted(HALVES, file, old, new), HALVES_CASES, "float16")
+    assert found != HARMLESS and found in expected
+
+
 @over(GLOBAL_FAULTS)
 def test_faults_in_pool_global(fault):
     _, file, old, new, expected = fault
@@ -110,6 +124,14 @@ def test_faults_in_pool_global(fault):
     assert found != HARMLESS and found in expected
 
 
-@pytest.mark.parametrize(("files", "cases"), [(ROWS, ROWS_CASES), (GLOBAL, GLOBAL_CASES)])
-def test_unharmed_kernels_raise_nothing(files, cases):
-    assert verdict(planted(files, None, "", ""), cases) == HARMLESS
+@pytest.mark.parametrize(
+    ("files", "cases", "dtype"),
+    [
+        (ROWS, ROWS_CASES, "float32"),
+        (HALVES, HALVES_CASES, "float16"),
+        (GLOBAL, GLOBAL_CASES, "float32"),
+        (GLOBAL, GLOBAL_CASES, "float16"),
+    ],
+)
+def test_unharmed_kernels_raise_nothing(files, cases, dtype):
+    assert verdict(planted(files, None, "", ""), cases, dtype) == HARMLESS

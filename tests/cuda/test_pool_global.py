@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gpuconv.cuda import pool_global, teams
 from gpuconv.spec import PoolSpec
 from tests import reference
-from tests.cases import PoolCase, integers
+from tests.cases import DTYPES, PoolCase, equal, integers
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
 from tests.layouts import WRITABLE
@@ -33,11 +33,11 @@ def pool(spec, x, y=None):
 def check(case, x, y=None):
     """Values and, of maxima, indices, with what `case` says."""
     y, _ = pool(case.spec(x.dtype.name), x, y)
-    np.testing.assert_array_equal(y, case.expected(x).astype(x.dtype))
+    equal(y, case.expected(x).astype(x.dtype))
     if case.op == "max":
         values, places = reference.max_pool2d(x, **case.parameters)
         y, indices = pool(case.spec(x.dtype.name, True), x)
-        np.testing.assert_array_equal(y, values.astype(x.dtype))
+        equal(y, values.astype(x.dtype))
         np.testing.assert_array_equal(indices, places)
 
 
@@ -58,7 +58,7 @@ def geometries(draw):
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(geometries(), st.sampled_from(("float32", "float32", "float64")), st.data())
+@given(geometries(), st.sampled_from(("float32", "float64", "float16")), st.data())
 def test_any_geometry_in_any_layout(hopper, case, dtype, data):
     values = integers(case.x, dtype)
     x = WRITABLE[data.draw(st.sampled_from(LAYOUTS))](values)
@@ -68,7 +68,7 @@ def test_any_geometry_in_any_layout(hopper, case, dtype, data):
 
 @pytest.mark.parametrize("extent", [7, 8, 33, 40])  # by warps and by blocks, in vectors and not
 @pytest.mark.parametrize("op", ["max", "avg"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [*DTYPES, "float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_values_that_are_not_finite(hopper, op, extent, dtype):
     case = PoolCase("hard", op, (3, 4, extent, extent), extent)
     x = integers(case.x, dtype)

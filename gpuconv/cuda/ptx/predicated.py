@@ -1,6 +1,6 @@
 """Loads from and stores to global memory that take place only where a condition holds, without a branch.
 
-`@p ld.global.nc.v4.f32`, `@p st.global.v2.f32` and so on: PTX ISA, sections "Predicated Execution", "Data
+`@p ld.global.nc.v4.b32`, `@p st.global.v2.b32` and so on: PTX ISA, sections "Predicated Execution", "Data
 Movement and Conversion Instructions: ld.global.nc" and "... : st". An `if` around one load makes the compiler
 branch and meet again, which in a loop with shuffles costs it more instructions than the arithmetic; these
 leave one straight line. A load whose condition is false gives its last argument. Loads are `.nc`: what they
@@ -18,7 +18,8 @@ from llvmlite import ir
 from numba import types
 from numba.cuda.extending import intrinsic
 
-LETTERS = {32: "f", 64: "d"}  # constraints of inline PTX, by the bits of an element
+# Constraints of inline PTX, by the type of an element.
+LETTERS = {types.float32: "f", types.float64: "d", types.uint32: "r", types.uint16: "h"}
 GLOBAL = 1  # address space
 VECTORS = {1: "", 2: ".v2", 4: ".v4"}
 
@@ -35,7 +36,7 @@ def _address(context: Any, builder: Any, kind: Any, base: Any, index_kind: Any, 
 def _checked(condition: Any, pointer: Any, index: Any, count: int) -> bool:
     return (
         isinstance(condition, types.Boolean) and isinstance(index, types.Integer)
-        and isinstance(pointer, types.CPointer) and pointer.dtype.bitwidth in LETTERS
+        and isinstance(pointer, types.CPointer) and pointer.dtype in LETTERS
         and pointer.dtype.bitwidth * count <= 128
     )  # fmt: skip
 
@@ -51,11 +52,11 @@ def _load(count: int, name: str) -> Callable[..., Any]:
     def load(context: Any, condition: Any, source: Any, index: Any, otherwise: Any) -> Any:
         if not _checked(condition, source, index, count):
             return None
-        bits, letter = source.dtype.bitwidth, LETTERS[source.dtype.bitwidth]
+        bits, letter = source.dtype.bitwidth, LETTERS[source.dtype]
         values = " ".join(f"mov.b{bits} ${i}, ${count + 2};" for i in range(count))
         text = (
             f"{{ .reg .pred p; setp.ne.b32 p, ${count + 1}, 0; {values} "
-            f"@p ld.global.nc{VECTORS[count]}.f{bits} {_operands(0, count)}, [${count}]; }}"
+            f"@p ld.global.nc{VECTORS[count]}.b{bits} {_operands(0, count)}, [${count}]; }}"
         )
         constraints = ",".join([*[f"=&{letter}"] * count, "l", "r", letter])
 
@@ -82,10 +83,10 @@ def _load(count: int, name: str) -> Callable[..., Any]:
 def _generate_store(count: int) -> Callable[..., Any]:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, target, index = signature.args[:3]
-        bits, letter = target.dtype.bitwidth, LETTERS[target.dtype.bitwidth]
+        bits, letter = target.dtype.bitwidth, LETTERS[target.dtype]
         text = (
             f"{{ .reg .pred p; setp.ne.b32 p, $1, 0; "
-            f"@p st.global{VECTORS[count]}.f{bits} [$0], {_operands(2, count)}; }}"
+            f"@p st.global{VECTORS[count]}.b{bits} [$0], {_operands(2, count)}; }}"
         )
         address = _address(context, builder, target, arguments[1], index, arguments[2])
         where = builder.zext(arguments[0], ir.IntType(32))
