@@ -87,8 +87,8 @@ def plan(
         return conv_tiled.plan(spec, x_strides, w_strides, bias_strides, y_strides)
     bias = None if bias_strides is None else bias_strides[0] // 4
     pointwise = x_aligned and _is_rows_of_pixels(spec, x)
-    run, runs, y = _runs(spec, y)
-    aligned = y_aligned and run % 4 == 0 and y[3] == 1 and not any(step % 4 for step in y[:3])
+    run, runs, y = split.runs_of(spec, y)
+    aligned = y_aligned and split.is_quads(run, y)
     if choice.splits == 1:
         return _launch(spec, choice, pointwise, x, w_k, bias, (*y, 0), run, runs, aligned)
     row = partial_row(spec)
@@ -133,16 +133,6 @@ def _is_rows_of_pixels(spec: ConvSpec, x: Strides) -> bool:
     same = spec.is_pointwise and spec.stride == (1, 1) and spec.pads == ((0, 0), (0, 0))
     rows = x_w == 1 and (x_h == spec.W or spec.H == 1)
     return same and rows and spec.H * spec.W % 4 == 0 and x_c % 4 == 0 and (x_n % 4 == 0 or spec.N == 1)
-
-
-def _runs(spec: ConvSpec, y: Strides) -> tuple[int, int, Strides]:
-    """(pixels of a run, runs of an image, strides): an image is one run where its pixels lie side by side."""
-    y_n, y_k, y_p, y_q = (0 if n == 1 else step for n, step in zip(spec.out_shape, y, strict=True))
-    if spec.Q == 1:
-        y_q = y_p if spec.P > 1 else 1
-    if spec.P == 1 or y_p == spec.Q * y_q:
-        return spec.P * spec.Q, 1, (y_n, y_k, 0, y_q)
-    return spec.Q, spec.P, (y_n, y_k, y_p, y_q)
 
 
 def run(

@@ -24,6 +24,7 @@ import functools
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import conv_implicit_gemm, gemm_tiles, split, winograd_transform
+from gpuconv.cuda.chips import H200, chip
 from gpuconv.cuda.gemm_tiles import partial_row
 from gpuconv.cuda.launch import Launch, devices
 from gpuconv.cuda.winograd_kernel import KERNEL, SHARED_BYTES
@@ -45,8 +46,8 @@ def unsupported(spec: ConvSpec) -> str | None:
 def worth(spec: ConvSpec) -> bool:
     """Predicted: where `winograd_tiles` expects fewer cycles of an H200 than `gemm_tiles`."""
     limit = workspace_limit()
-    by_gemm = gemm_tiles.cycles(spec, gemm_tiles.choose(spec, limit))
-    return cycles(spec, choose_splits(spec, limit)) < by_gemm
+    by_gemm = gemm_tiles.cycles(spec, gemm_tiles.choose(spec, limit, H200), H200)
+    return cycles(spec, choose_splits(spec, limit, H200), H200) < by_gemm
 
 
 Strides = tuple[int, ...]
@@ -60,9 +61,9 @@ def plan(
     bias_strides: Strides | None,
     y_strides: Strides,
     splits: int,
-    y_aligned: bool,
+    y_offset: int,
 ) -> split.Passes:
-    """The kernels for a problem, the byte strides of its arrays, and whether y begins on 8 bytes.
+    """The kernels for a problem, the byte strides of its arrays, and the address of y modulo 16.
 
     The pointers to start it with are x, w, the bias and y.
     """
@@ -70,14 +71,15 @@ def plan(
     bias = None if bias_strides is None else bias_strides[0] // 4
     cut = Cut.of(spec)
     if splits == 1:
-        aligned = y_aligned and _is_pairs(spec, y)
+        aligned = y_offset % 8 == 0 and _is_pairs(spec, y)
         main = _launch(spec, cut, 1, x, w, bias, (*y, 0), 0, aligned)
         return split.Passes(cut.weight_words, (_weights(spec, cut, w, 0), (main, (0, 1, 4, 2, 3))))
     row = partial_row(spec)
     parts = splits * spec.K * row  # before the weights
     to_parts = spec.P * spec.Q, row, spec.Q, 1, spec.K * row
     main = _launch(spec, cut, splits, x, w, None, to_parts, parts, spec.Q % 2 == 0)
-    total = split.plan_sum(spec, splits, row, bias, y)
+    run, runs, y = split.runs_of(spec, y)
+    total = split.plan_sum(spec, splits, bias, y, run, runs, y_offset == 0 and split.is_quads(run, y))
     launches = _weights(spec, cut, w, parts), (main, (0, 1, 4, 2, 4)), (total, (4, 2, 3))
     return split.Passes(parts + cut.weight_words, launches)
 
@@ -116,7 +118,7 @@ def run(
         return conv_implicit_gemm.run(spec, x, w, bias, y)
     passes = plan(
         spec, x.strides, w.strides, None if bias is None else bias.strides, y.strides,
-        choose_splits(spec, workspace_limit()), y.pointer % 8 == 0,
+        choose_splits(spec, workspace_limit(), chip(y.device)), y.pointer % 16,
     )  # fmt: skip
     return passes.start(y, x, w, bias, y)
 

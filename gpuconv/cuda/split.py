@@ -104,3 +104,18 @@ def plan_sum(
         spec.K * quads, *reciprocal(quads), *reciprocal(run), *reciprocal(runs),
     )  # fmt: skip
     return Launch(KERNEL, -(-spec.K * quads // THREADS), 0, scalars)
+
+
+def runs_of(spec: ConvSpec, y: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
+    """(pixels of a run, runs of an image, strides): an image is one run where its pixels lie side by side."""
+    y_n, y_k, y_p, y_q = (0 if n == 1 else step for n, step in zip(spec.out_shape, y, strict=True))
+    if spec.Q == 1:
+        y_q = y_p if spec.P > 1 else 1
+    if spec.P == 1 or y_p == spec.Q * y_q:
+        return spec.P * spec.Q, 1, (y_n, y_k, 0, y_q)
+    return spec.Q, spec.P, (y_n, y_k, y_p, y_q)
+
+
+def is_quads(run: int, y: tuple[int, ...]) -> bool:
+    """Whether every 4 pixels of a run lie side by side, each 4 on a multiple of 4 elements."""
+    return run % 4 == 0 and y[3] == 1 and not any(step % 4 for step in y[:3])

@@ -41,7 +41,7 @@ def split_in(monkeypatch):
 
     def use(splits):
         monkeypatch.setattr(
-            conv_winograd, "choose_splits", lambda spec, workspace: min(splits, Cut.of(spec).slabs)
+            conv_winograd, "choose_splits", lambda spec, workspace, chip: min(splits, Cut.of(spec).slabs)
         )
         return reports
 

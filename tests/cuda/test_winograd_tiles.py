@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuconv.cuda import CONVOLUTIONS, conv_winograd, gemm_tiles, winograd_tiles
+from gpuconv.cuda.chips import H200
 from gpuconv.cuda.gemm_tiles import partial_bytes
 from gpuconv.cuda.winograd_tiles import Cut, choose_splits
 from gpuconv.spec import ConvSpec
@@ -47,9 +48,9 @@ def test_few_channels_or_tiles_are_not_worth_it():
 
 
 def test_few_tiles_share_many_channels():
-    assert choose_splits(convolution(1, 512, 14, 512, 3), 64 << 20) == 8
-    assert choose_splits(convolution(1, 512, 14, 512, 3), 16 << 20) == 1
-    assert choose_splits(convolution(8, 64, 224, 64, 3), 64 << 20) == 1
+    assert choose_splits(convolution(1, 512, 14, 512, 3), 64 << 20, H200) == 8
+    assert choose_splits(convolution(1, 512, 14, 512, 3), 16 << 20, H200) == 1
+    assert choose_splits(convolution(8, 64, 224, 64, 3), 64 << 20, H200) == 1
 
 
 channels = st.integers(1, 300)
@@ -58,7 +59,7 @@ channels = st.integers(1, 300)
 @given(channels, channels, st.integers(1, 60), st.integers(2**16, 2**26))
 def test_a_choice_keeps_to_the_workspace_and_gives_every_block_a_slab(C, K, size, limit):
     spec = convolution(1, C, size, K, 3)
-    splits, cut = choose_splits(spec, limit), Cut.of(spec)
+    splits, cut = choose_splits(spec, limit, H200), Cut.of(spec)
     assert splits == 1 or splits * partial_bytes(spec) + 4 * cut.weight_words <= limit
     assert gemm_tiles.is_even(cut.slabs, splits)
     assert (splits - 1) * -(-cut.slabs // splits) < cut.slabs
