@@ -76,7 +76,7 @@ class Gpu:
     def chip(self) -> Chip:
         """What the engine's choices see of it."""
         limits = LIMITS[compute_capability(self.capability)[:2]]
-        return Chip(self.multiprocessors, limits.shared_bytes, self.fp32)
+        return Chip(self.multiprocessors, limits.shared_bytes, self.fp32, self.l2_bytes)
 
     def microseconds(self, cycles: float) -> float:
         """How long so many clocks take."""

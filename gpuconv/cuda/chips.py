@@ -7,22 +7,30 @@ from gpuconv.cuda import launch
 
 SYSTEM_BYTES = 1024  # of shared memory that each block takes besides its own, from compute capability 8.0 on
 FEW_UNITS = ((7, 5), (8, 0))  # compute capabilities with 64 multiply-adds in a clock, instead of 128
+WIDE_CACHES = (
+    (8, 0),
+    (9, 0),
+    (10, 0),
+    (10, 3),
+)  # those with 32 bytes from the cache in a clock, instead of 16
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """Multiprocessors; bytes of shared memory and float32 multiply-adds in a clock of each."""
+    """Multiprocessors; bytes of shared memory of each, float32 multiply-adds in a clock, bytes from the cache
+    behind it in a clock (an assumption)."""
 
     multiprocessors: int
     shared_bytes: int
     fp32: int
+    cache_bytes: int
 
     def blocks(self, shared_bytes: int) -> int:
         """How many blocks that take so many bytes of shared memory a multiprocessor holds, at least 1."""
         return max(1, self.shared_bytes // (shared_bytes + SYSTEM_BYTES))
 
 
-H200 = Chip(132, 228 * 1024, 128)
+H200 = Chip(132, 228 * 1024, 128, 32)
 
 
 @functools.cache
@@ -33,4 +41,6 @@ def chip(ordinal: int) -> Chip:
     except RuntimeError:
         return H200
     multiprocessors, shared_bytes = launch.multiprocessors(ordinal)
-    return Chip(multiprocessors, shared_bytes, 64 if launch.device(ordinal).capability in FEW_UNITS else 128)
+    capability = launch.device(ordinal).capability
+    fp32, cache_bytes = 64 if capability in FEW_UNITS else 128, 32 if capability in WIDE_CACHES else 16
+    return Chip(multiprocessors, shared_bytes, fp32, cache_bytes)

@@ -8,6 +8,7 @@ what `profiling.model` says, in short:
 - a block begins and ends with about OVERHEAD instructions a warp, and alone, with nothing to hide it, waits
   STALL cycles in each slab and START in all
 - the multiprocessor with the most blocks counts
+- the cache behind the multiprocessors hands out the slabs, CACHE of its rate
 - a second kernel has to start, and reads what the blocks of one output have summed
 
 Predicted for ResNet-50, VGG-16, U-Net and DeepBench on H200, RTX 4090 and A100, tiles of 64x128, 128x64,
@@ -32,7 +33,7 @@ ISSUE = 0.95
 OVERHEAD = 1400  # instructions
 STALL, START = 40, 3000  # cycles
 SECOND_KERNEL = 3000  # cycles
-BYTES_PER_CYCLE = 22  # that a multiprocessor exchanges with the cache behind it
+CACHE = 0.75  # of the rate of the cache behind a multiprocessor that is reached
 MAX_SPLITS = 32
 MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 
@@ -145,7 +146,10 @@ def cycles(spec: ConvSpec, choice: Choice, chip: Chip) -> float:
     resident = min(tile.blocks_per_sm, chip.blocks(tile.shared_bytes(depth.table_bytes)))
     waves, rest = divmod(blocks, resident)
     busy = waves * max(resident * work, alone) + (max(rest * work, alone) if rest else 0)
+    rate = CACHE * chip.cache_bytes * chip.multiprocessors
+    pixels = tile.pixels * spec.stride[1] / spec.S  # the taps of a row find their sectors in the nearer cache
+    loaded = tile.blocks(spec) * depth.slabs * SLAB * 4 * (tile.k + pixels)
+    busy = max(busy, loaded / rate)
     if splits == 1:
         return busy
-    moved = (splits + 1) * partial_bytes(spec) / (BYTES_PER_CYCLE * chip.multiprocessors)
-    return busy + SECOND_KERNEL + moved
+    return busy + SECOND_KERNEL + (splits + 1) * partial_bytes(spec) / rate

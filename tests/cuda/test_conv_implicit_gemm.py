@@ -275,7 +275,7 @@ def test_a_choice_is_made_for_the_gpu_at_hand():
     wave; 132 do better with shares of the depth."""
     spec = convolution(8, 512, 28, 128, 1)
     assert choose(spec, 64 << 20, H200) == Choice(TILES[1], 2)
-    assert choose(spec, 64 << 20, Chip(108, H200.shared_bytes, 128)) == Choice(TILES[1], 1)
+    assert choose(spec, 64 << 20, Chip(108, H200.shared_bytes, 128, 32)) == Choice(TILES[1], 1)
 
 
 def test_without_a_driver_plans_are_for_an_h200():

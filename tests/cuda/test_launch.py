@@ -51,6 +51,13 @@ def test_a_second_call_only_patches_pointers(driver):
     assert driver.launches[1].values[4:] == driver.launches[0].values[4:]
 
 
+def test_a_device_is_asked_once_for_what_choices_depend_on(driver):
+    assert chips.chip(0) == chips.Chip(108, 164 * 1024, fp32=128, cache_bytes=32)
+    driver.capability = (7, 5)
+    assert chips.chip(0).fp32 == 128
+    assert chips.chip(1) == chips.Chip(108, 164 * 1024, fp32=64, cache_bytes=16)
+
+
 def test_nothing_synchronises_or_allocates(driver):
     convolve(driver, x_stream=6)
     names = [name for name, *_ in driver.calls]
