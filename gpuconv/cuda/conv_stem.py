@@ -19,8 +19,9 @@ Both load an element from shared memory for several taps at once, as windows sli
 multiply nothing but taps and elements that meet. The copies of a block overlap with the arithmetic of the
 other blocks of a multiprocessor, not with its own: most problems are one stage, and were no copy ever waited
 for, the model of `profiling` predicts that 7x7/2 3 -> 64 @224 gained 0.5 % (N 32) or 1.7 % (N 8) on an H200,
-and filters of 5x5 to 31x31 on 2048x2048 and 4096x4096 nothing. A sum of stem_many.py has all C/G R S products; those of
-stem_few.py begin anew after 256. It cannot do: more than 4 channels a group, dilation, float64.
+and filters of 5x5 to 31x31 on 2048x2048 and 4096x4096 nothing. A sum of stem_many.py has all C/G R S
+products; those of stem_few.py begin anew after 256. It cannot do: more than 4 channels a group, dilation,
+float64.
 Not yet run on a GPU: the tests execute its compiled PTX; speed is not measured.
 """
 
@@ -98,9 +99,9 @@ FEW_BLOCKS = 64  # leave most of a chip idle, and wait for their copies
 def worth(spec: ConvSpec) -> bool:
     """Predicted by counting instructions: a larger share of them are products than in what would follow.
 
-    The tiles of `conv_tiled` have 1, 4 or 32 channels, those of the implicit GEMM 32, and slabs of 16 taps, of
-    which a share is lost; but a problem of a few blocks is faster by its smaller tiles. `profiling.model`
-    agrees: predicted on an H200, us, this / the implicit GEMM: 3 -> 64 7x7/2 @224 N 8 66 / 46, 3 -> 32 3x3/2
+    The tiles of `conv_tiled` have 1, 4 or 32 channels, those of the implicit GEMM 32 and slabs of 16 taps, of
+    which a share is lost; but a problem of a few blocks is faster by the smaller tiles of the GEMM.
+    `profiling.model` predicts on an H200, us, this / the GEMM: 3 -> 64 7x7/2 @224 N 8 66 / 46, 3 -> 32 3x3/2
     @224 N 8 17 / 10, 4 -> 16 7x7 @512 46 / 90, 3 -> 16 3x3 @32 N 8 6.4 / 3.9; this / `conv_tiled`: 3 -> 96
     11x11/4 @224 N 8 68 / 125, 3 -> 1 3x3 @1080 25 / 48, 32 groups of 4 -> 4 3x3 @56 N 8 135 / 38.
     """
