@@ -16,7 +16,7 @@ import numpy as np
 from gpuconv import cuda as engine
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import NUMPY
-from gpuconv.cuda import conv_depthwise, conv_implicit_gemm, depthwise_window, window_tiles
+from gpuconv.cuda import conv_depthwise, conv_implicit_gemm, depthwise_window, strips, window_tiles
 from gpuconv.cuda.gemm_tiles import TILES, Choice
 from gpuconv.cuda.launch import Launch
 from gpuconv.spec import FLOAT_DTYPES, POOL_DTYPES, ConvSpec
@@ -148,7 +148,7 @@ def _depthwise(arch: str, wanted: Callable[[str], bool]) -> Iterator[Measured]:
     algorithm = conv_depthwise.ALGORITHM
     for spec in depthwise_problems():
         with (
-            patch.object(conv_depthwise, "slides", conv_depthwise.is_compiled),
+            patch.object(conv_depthwise, "slides", strips.is_compiled),
             patch.object(conv_depthwise, "plan", conv_depthwise.plan.__wrapped__),
         ):
             found = [*_measure(arch, spec, algorithm, wanted)]

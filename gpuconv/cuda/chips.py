@@ -7,18 +7,14 @@ from gpuconv.cuda import launch
 
 SYSTEM_BYTES = 1024  # of shared memory that each block takes besides its own, from compute capability 8.0 on
 FEW_UNITS = ((7, 5), (8, 0))  # compute capabilities with 64 multiply-adds in a clock, instead of 128
-WIDE_CACHES = (
-    (8, 0),
-    (9, 0),
-    (10, 0),
-    (10, 3),
-)  # those with 32 bytes from the cache in a clock, instead of 16
+WIDE_CACHES = ((8, 0), (9, 0), (10, 0), (10, 3))  # those with 32 bytes from the cache in a clock, not 16
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """Multiprocessors; bytes of shared memory of each, float32 multiply-adds in a clock, bytes from the cache
-    behind it in a clock (an assumption)."""
+    """Multiprocessors; of each, bytes of shared memory, and in a clock float32 multiply-adds and bytes from the
+    cache behind it (an assumption).
+    """
 
     multiprocessors: int
     shared_bytes: int

@@ -36,15 +36,12 @@ from gpuconv.cuda.division import LIMIT, quotient, reciprocal
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.sliding_rows import row_adders, row_loader, row_storer, steps, window_filler
-from gpuconv.cuda.strips import Strips
+from gpuconv.cuda.strips import EXTENTS, MANY, STRIDES, WIDE, Strips, slides
 from gpuconv.spec import ConvSpec
 
 WARPS = 2  # of a block: few, so that small problems reach every multiprocessor
 THREADS = 32 * WARPS
-EXTENTS, STRIDES = (3, 5, 7), (1, 2)
 BLOCKS_PER_SM = {3: 8, 5: 6, 7: 4}  # 128, 170 and 255 registers a thread: what sm_75 and sm_80 need
-WIDE = 20  # columns; where they are fewer, one a lane keeps more lanes and warps busy
-MANY = 2**19  # elements of all images, whose strips of 5x5 and 7x7 windows keep an H200 busy
 SHARED_BY = 8  # outputs of a group, with which `conv_stem` fills its tile
 
 
@@ -163,26 +160,6 @@ SLIDING = {
     for outputs in (4 // stride, 1)
 }
 KERNELS = (*SLIDING.values(), *depthwise_window.KERNELS)
-
-
-def is_compiled(spec: ConvSpec) -> bool:
-    """Whether a sliding kernel is compiled for the problem."""
-    square = spec.R == spec.S in EXTENTS and spec.stride[0] == spec.stride[1] in STRIDES
-    return square and spec.dilation == (1, 1) and spec.dtype == "float32"
-
-
-def slides(spec: ConvSpec) -> bool:
-    """Whether a sliding kernel computes the problem.
-
-    The larger a kernel, the longer a warp takes for its strip, so that few strips leave the chip idle; and
-    narrow lanes issue a shuffle for each column of a window. Predicted on an H200, us, sliding /
-    `depthwise_window`: 3x3 144 @56 N 1 3.4 / 4.6; 5x5 192 @28 N 1 7.6 / 3.7, N 8 8.8 / 9.1, N 32 16 / 24;
-    7x7 96 @56 N 1 12.0 / 4.8, N 8 12.1 / 12.5, N 32 32 / 40; 7x7 256 @14 N 1 9.6 / 4.0, N 32 32 / 15.
-    """
-    if not is_compiled(spec) or spec.R == 3:
-        return is_compiled(spec)
-    many = spec.N * spec.K * spec.H * spec.W >= MANY
-    return many and (spec.R == 5 or spec.stride[1] == 2 or spec.Q >= WIDE)
 
 
 def unsupported(spec: ConvSpec) -> str | None:

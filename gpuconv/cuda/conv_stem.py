@@ -99,9 +99,9 @@ FEW_BLOCKS = 64  # leave most of a chip idle, and wait for their copies
 def worth(spec: ConvSpec) -> bool:
     """Predicted by counting instructions: a larger share of them are products than in what would follow.
 
-    The tiles of `conv_tiled` have 1, 4 or 32 channels, those of the implicit GEMM 32, and slabs of 16 taps,
-    of which a share is lost; but a problem of a few blocks is faster by its smaller tiles. `profiling.model`
-    agrees: predicted on an H200, us, this / the implicit GEMM: 3 -> 64 7x7/2 @224 N 8 66 / 46, 3 -> 32 3x3/2
+    The tiles of `conv_tiled` have 1, 4 or 32 channels, those of the implicit GEMM 32 and slabs of 16 taps,
+    of which a share is lost; but a problem of a few blocks is faster by the smaller tiles of the GEMM.
+    `profiling.model` predicts on an H200, us, this / the GEMM: 3 -> 64 7x7/2 @224 N 8 66 / 46, 3 -> 32 3x3/2
     @224 N 8 17 / 10, 4 -> 16 7x7 @512 46 / 90, 3 -> 16 3x3 @32 N 8 6.4 / 3.9; this / `conv_tiled`: 3 -> 96
     11x11/4 @224 N 8 68 / 125, 3 -> 1 3x3 @1080 25 / 48, 32 groups of 4 -> 4 3x3 @56 N 8 135 / 38.
     """

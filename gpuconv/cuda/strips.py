@@ -1,4 +1,4 @@
-"""How a depthwise convolution is cut into strips, one for each warp: which lane owns which columns.
+"""Which depthwise convolutions are cut into strips, one for each warp, and which lane owns which columns.
 
 Pure arithmetic, tested without a GPU. A lane owns `outputs` neighbouring columns of the output and the
 `outputs * stride` columns of the image below them; what its windows need beyond them it gets from the lanes
@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from gpuconv.cuda.limits import LANES
 from gpuconv.spec import ConvSpec
 
+EXTENTS, STRIDES = (3, 5, 7), (1, 2)  # that are compiled
+WIDE = 20  # columns; where they are fewer, one a lane keeps more lanes and warps busy
+MANY = 2**19  # elements of all images, whose strips of 5x5 and 7x7 windows keep an H200 busy
 MOST_REQUESTED = 1.18  # times the least bytes
 MOST_CUTS = 512  # that are compared
 
@@ -27,6 +30,26 @@ MOST_CUTS = 512  # that are compared
 SCHEDULERS, BYTES_PER_CYCLE, LATENCY = 132 * 4, 2640, 1000
 SETUP, STEP = 350, 20  # instructions of a warp once, and for each row of the image beside the products
 CYCLES = 3  # from one instruction of a warp to its next, where no other warp has any
+
+
+def is_compiled(spec: ConvSpec) -> bool:
+    """Whether a sliding kernel is compiled for the problem."""
+    square = spec.R == spec.S in EXTENTS and spec.stride[0] == spec.stride[1] in STRIDES
+    return square and spec.dilation == (1, 1) and spec.dtype == "float32"
+
+
+def slides(spec: ConvSpec) -> bool:
+    """Whether a sliding kernel computes the problem.
+
+    The larger a kernel, the longer a warp takes for its strip, so that few strips leave the chip idle; and
+    narrow lanes issue a shuffle for each column of a window. Predicted on an H200, us, sliding /
+    `depthwise_window`: 3x3 144 @56 N 1 3.4 / 4.6; 5x5 192 @28 N 1 7.6 / 3.7, N 8 8.8 / 9.1, N 32 16 / 24;
+    7x7 96 @56 N 1 12.0 / 4.8, N 8 12.1 / 12.5, N 32 32 / 40; 7x7 256 @14 N 1 9.6 / 4.0, N 32 32 / 15.
+    """
+    if not is_compiled(spec) or spec.R == 3:
+        return is_compiled(spec)
+    many = spec.N * spec.K * spec.H * spec.W >= MANY
+    return many and (spec.R == 5 or spec.stride[1] == 2 or spec.Q >= WIDE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gpuconv.cuda.chips import Chip
 from gpuconv.cuda.gemm_tiles import (
-    BYTES_PER_CYCLE,
+    CACHE,
     ISSUE,
     SCHEDULERS,
     SECOND_KERNEL,
@@ -27,6 +27,7 @@ from gpuconv.spec import ConvSpec
 
 LOOP, OVERHEAD, ARITHMETIC = 1220, 1600, 1056  # instructions
 WARPS = 2  # of a scheduler
+SLAB_BYTES = 4 * SLAB_WORDS + 9000  # that a block loads for a slab: weights, and inputs (counted)
 START = 1500  # cycles that the only block of a multiprocessor waits at its beginning and its end
 MAX_SPLITS = 16
 
@@ -74,12 +75,13 @@ def cycles(spec: ConvSpec, splits: int, chip: Chip) -> float:
     cut = Cut.of(spec)
     slabs = -(-cut.slabs // splits)
     issue = WARPS * (slabs * LOOP + OVERHEAD) / ISSUE
-    work = max(issue, SCHEDULERS * WARPS * slabs * ARITHMETIC * WARP / chip.fp32)
+    rate = CACHE * chip.cache_bytes  # bytes in a clock
+    math = SCHEDULERS * WARPS * slabs * ARITHMETIC * WARP / chip.fp32
+    work = max(issue, math, slabs * SLAB_BYTES / rate)
     alone = WARPS * slabs * LOOP + OVERHEAD + START
     blocks = -(-cut.blocks * splits // chip.multiprocessors)  # of the busiest multiprocessor
-    bytes_per_cycle = BYTES_PER_CYCLE * chip.multiprocessors
-    weights = 4 * (cut.weight_words + spec.K * spec.C_group * 9) / bytes_per_cycle
+    weights = 4 * (cut.weight_words + spec.K * spec.C_group * 9) / (rate * chip.multiprocessors)
     busy = SECOND_KERNEL + weights + blocks * max(work, alone)
     if splits == 1:
         return busy
-    return busy + SECOND_KERNEL + (splits + 1) * partial_bytes(spec) / bytes_per_cycle
+    return busy + SECOND_KERNEL + (splits + 1) * partial_bytes(spec) / (rate * chip.multiprocessors)

@@ -10,8 +10,8 @@ import pytest
 
 import gpuconv.cuda as engine
 from gpuconv.arrays import DeviceArray
+from gpuconv.cuda import chips, split
 from gpuconv.cuda import launch as launching
-from gpuconv.cuda import split
 from gpuconv.spec import ConvSpec, PoolSpec
 from tests.cuda.noting_driver import Status
 
