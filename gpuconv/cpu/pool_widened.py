@@ -7,7 +7,12 @@ rows of outputs see; so what is widened stays in the L2 cache, and the workspace
 see are widened twice. NumPy converts, and rounds to the nearest, of two equally near to the even one; maxima
 come back as they were. Means are sums in float32, divided there, and then rounded.
 
-Measured on DATE
+Measured on 2026-11-22 on one core of an AMD EPYC (Zen 5, AVX-512), in us beside PyTorch 2.13 with the same
+dtype; NumPy takes 1 to 3 ns to convert a float16, and a tenth of that for a bfloat16:
+
+    planes, window / stride         float32    float16    PyTorch    bfloat16    PyTorch
+    max  8 x 64 x 112 x 112  3 / 2     1127      17135     100649        2771      93429
+    avg  8 x 128 x 56 x 56   3 / 2      555      10568       8766        1643      11308
 """
 
 import itertools
@@ -105,4 +110,6 @@ def _blocks(spec: PoolSpec) -> Iterator[tuple[Rows, int, slice]]:
 
 def over(algorithms: Algorithms) -> Algorithm:
     """The algorithm that pools with the first of `algorithms` that takes a block."""
-    return Algorithm("pool_widened", unsupported, worth, partial(run, algorithms), fast_for="16 bits")
+    return Algorithm(
+        "pool_widened", unsupported, worth, partial(run, algorithms), fast_for="numbers of 16 bits"
+    )

@@ -21,9 +21,10 @@ SPECS = {
     layer.spec for make in WORKLOADS.values() for layer in make().layers if isinstance(layer.spec, PoolSpec)
 }
 SAMPLES = [
-    pytest.param(spec, id=f"{label(spec)}{' indices' * spec.return_indices}")
+    pytest.param(spec, id=f"{label(spec)} {dtype}{' indices' * spec.return_indices}")
     for full in sorted(SPECS, key=repr)
-    for spec in variants(replace(full, N=1, C=min(full.N * full.C, PLANES)))
+    for dtype in ("float32", "float16")
+    for spec in variants(replace(full, N=1, C=min(full.N * full.C, PLANES), dtype=dtype))
 ]
 
 
