@@ -12,8 +12,8 @@ WIDE_CACHES = ((8, 0), (9, 0), (10, 0), (10, 3))  # those with 32 bytes from the
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """Multiprocessors; of each, bytes of shared memory, and in a clock float32 multiply-adds and bytes from the
-    cache behind it (an assumption).
+    """Multiprocessors; of each, bytes of shared memory, and in a clock float32 multiply-adds and bytes from
+    the cache behind it (an assumption).
     """
 
     multiprocessors: int

@@ -28,7 +28,7 @@ from gpuconv.cuda.chips import H200, chip
 from gpuconv.cuda.gemm_tiles import partial_row
 from gpuconv.cuda.launch import Launch, devices
 from gpuconv.cuda.winograd_kernel import KERNEL, SHARED_BYTES
-from gpuconv.cuda.winograd_tiles import Cut, choose_splits, cycles
+from gpuconv.cuda.winograd_tiles import Cut, choose_splits, cost
 from gpuconv.spec import ConvSpec
 from gpuconv.workspace import beyond_limit, workspace_limit
 
@@ -44,10 +44,10 @@ def unsupported(spec: ConvSpec) -> str | None:
 
 
 def worth(spec: ConvSpec) -> bool:
-    """Predicted: where `winograd_tiles` expects fewer cycles of an H200 than `gemm_tiles`."""
+    """Predicted: where `winograd_tiles` expects a lower cost on an H200 than `gemm_tiles`."""
     limit = workspace_limit()
-    by_gemm = gemm_tiles.cycles(spec, gemm_tiles.choose(spec, limit, H200), H200)
-    return cycles(spec, choose_splits(spec, limit, H200), H200) < by_gemm
+    by_gemm = gemm_tiles.cost(spec, gemm_tiles.choose(spec, limit, H200), H200)
+    return cost(spec, choose_splits(spec, limit, H200), H200) < by_gemm
 
 
 Strides = tuple[int, ...]

@@ -34,6 +34,7 @@ OVERHEAD = 1400  # instructions
 STALL, START = 40, 3000  # cycles
 SECOND_KERNEL = 3000  # cycles
 CACHE = 0.75  # of the rate of the cache behind a multiprocessor that is reached
+HOST = 4000  # cycles that a second kernel has to win: to launch it takes the host two microseconds
 MAX_SPLITS = 32
 MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 
@@ -116,7 +117,7 @@ def choose(spec: ConvSpec, workspace: int, chip: Chip) -> Choice:
         for splits in range(1, most + 1)
         if splits == 1 or (is_even(slabs, splits) and splits * share <= workspace)
     )
-    return min(choices, key=lambda choice: cycles(spec, choice, chip))
+    return min(choices, key=lambda choice: cost(spec, choice, chip))
 
 
 def is_even(slabs: int, splits: int) -> bool:
@@ -134,8 +135,13 @@ def partial_bytes(spec: ConvSpec) -> int:
     return 4 * spec.K * partial_row(spec)
 
 
+def cost(spec: ConvSpec, choice: Choice, chip: Chip) -> float:
+    """Predicted cycles, and what a second kernel has to win."""
+    return cycles(spec, choice, chip) + (HOST if choice.splits > 1 else 0)
+
+
 def cycles(spec: ConvSpec, choice: Choice, chip: Chip) -> float:
-    """Predicted cycles."""
+    """Predicted cycles of the device."""
     tile, splits, depth = choice.tile, choice.splits, Depth.of(spec)
     slabs, warps = -(-depth.slabs // splits), tile.threads / WARP
     instructions = tile.pointwise if spec.is_pointwise and spec.stride == (1, 1) else tile.gathered

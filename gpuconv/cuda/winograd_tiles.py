@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gpuconv.cuda.chips import Chip
 from gpuconv.cuda.gemm_tiles import (
     CACHE,
+    HOST,
     ISSUE,
     SCHEDULERS,
     SECOND_KERNEL,
@@ -67,11 +68,16 @@ def choose_splits(spec: ConvSpec, workspace: int, chip: Chip) -> int:
         for splits in range(1, min(MAX_SPLITS, cut.slabs) + 1)
         if splits == 1 or (is_even(cut.slabs, splits) and splits * partial_bytes(spec) <= left)
     ]
-    return min(choices, key=lambda splits: cycles(spec, splits, chip))
+    return min(choices, key=lambda splits: cost(spec, splits, chip))
+
+
+def cost(spec: ConvSpec, splits: int, chip: Chip) -> float:
+    """Predicted cycles, and what a second and a third kernel have to win."""
+    return cycles(spec, splits, chip) + (HOST if splits == 1 else 2 * HOST)
 
 
 def cycles(spec: ConvSpec, splits: int, chip: Chip) -> float:
-    """Predicted cycles."""
+    """Predicted cycles of the device."""
     cut = Cut.of(spec)
     slabs = -(-cut.slabs // splits)
     issue = WARPS * (slabs * LOOP + OVERHEAD) / ISSUE
