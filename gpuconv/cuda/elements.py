@@ -164,9 +164,5 @@ def make_storer(element: Element, columns: int) -> Function:
     def two_words(target, place, row):
         store2(words_at(target, place), 0, pair(row[0], row[1]), pair(row[2], row[3]))
 
-    def four_words(target, place, row):
-        a, b, c, d = pair(row[0], row[1]), pair(row[2], row[3]), pair(row[4], row[5]), pair(row[6], row[7])
-        store4(words_at(target, place), 0, a, b, c, d)
-
-    words = {1: one, 2: one_word, 4: two_words, 8: four_words}
+    words = {1: one, 2: one_word, 4: two_words}
     return inlined(({1: one, 2: two, 4: four} if pair is None else words)[columns])

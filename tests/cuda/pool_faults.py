@@ -109,7 +109,7 @@ HALVES_FAULTS = [
     ),
     ("the third word of four", "elements", "values[at + 5] = unpair(c)", "values[at + 5] = unpair(b)", WRONG),
     ("padding of the upper halves", "elements", "* 0x10001", "* 1", WRONG),
-    ("the halves of a result", "elements", "pair(row[6], row[7])", "pair(row[7], row[6])", WRONG),
+    ("the halves of a result", "elements", "pair(row[2], row[3])", "pair(row[3], row[2])", WRONG),
     (
         "results that are not in a vector", "elements",
         "words_at(target, place)[0] =", "words_at(target, place)[1] =", f"{BEYOND} {RACE} {WRONG}",

@@ -31,7 +31,7 @@ ROWS_CASES = (
     PoolCase("divided by 5", "avg", (1, 3, 7, 8), 2, divisor_override=5),
 )
 HALVES_CASES = (
-    PoolCase("eight columns", "max", (1, 3, 9, 136), 3, 1, ((1, 1), (1, 0))),
+    PoolCase("four columns for four", "max", (1, 3, 9, 136), 3, 1, ((1, 1), (1, 0))),
     PoolCase("eight columns for four", "max", (2, 2, 9, 16), 3, 2, 1, ceil_mode=True),
     PoolCase("four columns", "avg", (1, 3, 9, 40), 3, 1, 1),
     PoolCase("two and four outputs", "max", (1, 2, 8, 16), 2),
