@@ -17,6 +17,7 @@ from gpuconv.cuda import (
     pool_direct,
     pool_global,
     pool_rows,
+    pool_separable,
 )
 from gpuconv.cuda.compiled import ARCHITECTURES, Kernel
 from gpuconv.cuda.launch import refuse_forked_child
@@ -26,10 +27,13 @@ CONVOLUTIONS: tuple[Algorithm, ...] = (
     conv_depthwise.ALGORITHM, conv_stem.ALGORITHM, conv_winograd.ALGORITHM, conv_implicit_gemm.ALGORITHM,
     conv_tiled.ALGORITHM,
 )  # fmt: skip
-POOLS: tuple[Algorithm, ...] = (pool_global.ALGORITHM, pool_rows.ALGORITHM, pool_direct.ALGORITHM)
+POOLS: tuple[Algorithm, ...] = (
+    pool_global.ALGORITHM, pool_rows.ALGORITHM, pool_separable.ALGORITHM, pool_direct.ALGORITHM,
+)  # fmt: skip
 KERNELS: tuple[Kernel, ...] = (
     *conv_depthwise.KERNELS, *conv_stem.KERNELS, *conv_tiled.KERNELS, *conv_implicit_gemm.KERNELS,
-    *conv_winograd.KERNELS, *pool_global.KERNELS, *pool_rows.KERNELS, *pool_direct.KERNELS,
+    *conv_winograd.KERNELS, *pool_global.KERNELS, *pool_rows.KERNELS, *pool_separable.KERNELS,
+    *pool_direct.KERNELS,
 )  # fmt: skip
 
 __all__ = ["ARCHITECTURES", "CONVOLUTIONS", "KERNELS", "POOLS", "conv2d", "pool2d", "refuse_forked_child"]
