@@ -3,7 +3,8 @@
     y[k, pixel] = bias[k] + sum over taps of w[k, tap] * x[base(pixel) + place(tap)]
 
 K output channels by N P Q pixels, over the C R S taps of each group. `gemm_kernel.py` has the kernel and the
-picture of its tile, `gather.py` says how taps are found, `gemm_tiles.py` which tile a problem takes.
+picture of its tile, `gemm_input.py`, `gemm_weights.py` and `gemm_store.py` how it loads and stores,
+`gather.py` says how taps are found, `gemm_tiles.py` which tile a problem takes on a GPU.
 
 A 1x1 kernel over images whose pixels lie side by side, 16-byte aligned, needs no gather: it is loaded 16
 bytes at a time. Outputs are stored so where they lie so. Where there are few pixels and many taps, several
