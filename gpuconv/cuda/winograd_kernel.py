@@ -7,6 +7,7 @@ first, so that those which read the same pixels run together.
     shared memory, 96 KB      two stages of each: one is multiplied while the next is filled
     weights  [2][8 c][16 elements][64 k]      32 KB a stage, by cp.async, as `winograd_transform.py` laid them
     inputs   [2][8 c][16 elements][32 tiles]  16 KB a stage, from registers, transformed
+    biases   [64 k]
 
     a warp: 2 of the 16 elements, 64 k x 32 tiles         a thread: 8 k x 8 tiles of both, 128 sums
 
@@ -15,9 +16,9 @@ first, so that those which read the same pixels run together.
       v          lane  8  9 12 13
                  ...
 Lanes n and n ^ 1 read the same weights, n and n ^ 2 the same inputs, so a load of 128 bits takes two passes.
-To load, a lane is a tile and a warp a channel of the slab: 16 elements, asked for before the slab at hand is
-multiplied, transformed and put down after it. To store, a lane is that tile again, and a warp takes 8
-channels: sums change hands through the same shared memory (`winograd_tail.py`).
+To load, a lane is a tile and a warp a channel of the slab: 16 elements, asked for two slabs ahead, and one
+slab ahead transformed and put down. To store, a lane is that tile again, and a warp takes 8 channels: sums
+change hands through the same shared memory (`winograd_tail.py`).
 
 A sum is one chain of fused multiply-adds over the input channels. Where a result is not finite, its tile is
 computed anew (`winograd_direct.py`). Not yet run on a GPU.

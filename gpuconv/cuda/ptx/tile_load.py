@@ -1,9 +1,9 @@
 """The inputs of a tile from global memory into registers, zeros where the tile hangs over the image.
 
-`@p ld.global.nc.f32`: PTX ISA, sections "Predicated Execution" and "Data
-Movement and Conversion Instructions: ld.global.nc". One word has a bit for each element of the tile, which is
-tested in the same piece of PTX that loads: a condition that the compiler has seen before becomes a shifted
-number first. Steps along a row are immediates. What is read must not be written while the kernel runs.
+`@p ld.global.nc.f32`: PTX ISA, sections "Predicated Execution" and "Data Movement and Conversion
+Instructions: ld.global.nc". One word has a bit for each element of the tile, which is tested in the same
+piece of PTX that loads: a condition that the compiler has seen before becomes a shifted number first. Steps
+along a row are immediates. What is read must not be written while the kernel runs.
 """
 
 from typing import Any
