@@ -1,0 +1,79 @@
+"""Arrays of frameworks: tensors of torch, arrays of JAX, and whoever speaks DLPack."""
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from gpuconv.arrays.libraries import CuPyLibrary, Library, cupy_of_the_engine
+from gpuconv.arrays.views import DeviceArray, View, dtype_of
+
+DLPACK_CPU = (1, 3)  # kDLCPU, and kDLCUDAHost: page-locked memory of the CPU
+DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
+
+
+class TorchLibrary(Library):
+    name = "torch"
+
+    def view(self, array: Any, beside: Any = None) -> View:
+        torch = import_module("torch")
+        if array.requires_grad and torch.is_grad_enabled():
+            raise TypeError("it requires grad, which gpuconv does not record: pass tensor.detach()")
+        if array.layout != torch.strided:
+            raise TypeError(f"its layout is {array.layout}, not torch.strided")
+        array = array.detach().resolve_conj().resolve_neg()
+        if array.device.type == "cpu":
+            if array.dtype == torch.bfloat16:
+                return array.view(torch.int16).numpy().view(dtype_of("bfloat16"))
+            return array.numpy()
+        if array.device.type != "cuda":
+            raise TypeError(f"its device is {array.device}; gpuconv computes on cpu and cuda")
+        itemsize = array.element_size()
+        return DeviceArray(
+            array.data_ptr(),
+            tuple(array.shape),
+            tuple(step * itemsize for step in array.stride()),
+            dtype_of(str(array.dtype).removeprefix("torch.")),
+            array.device.index,
+            torch.cuda.current_stream(array.device).cuda_stream,
+            owner=array,
+        )
+
+    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
+        torch = import_module("torch")
+        device = f"cuda:{like.device}" if isinstance(like, DeviceArray) else "cpu"
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+
+
+class DLPackLibrary(CuPyLibrary):
+    """Any object with `__dlpack__`: it counts as NumPy's on the CPU and as CuPy's on the GPU."""
+
+    name = "an object with __dlpack__"
+
+    def kind(self, device: int | None) -> str:
+        return Library.name if device is None else CuPyLibrary.name
+
+    def view(self, array: Any, beside: Any = None) -> View:
+        device = int(array.__dlpack_device__()[0])
+        if device in DLPACK_CPU:
+            return np.from_dlpack(array)
+        if device in DLPACK_CUDA:
+            return super().view(cupy_of_the_engine().from_dlpack(array))
+        raise TypeError(f"its DLPack device type is {device}; gpuconv computes on the CPU (1) and CUDA (2)")
+
+    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
+        if isinstance(like, DeviceArray):
+            return super().empty(shape, dtype, like)
+        return np.empty(shape, dtype_of(dtype))
+
+
+class JaxLibrary(DLPackLibrary):
+    """JAX arrays: viewed through DLPack; immutable, so a result is handed over when it is filled."""
+
+    name = "JAX"
+
+    def kind(self, device: int | None) -> str:
+        return self.name
+
+    def publish(self, array: Any) -> Any:
+        return import_module("jax.numpy").from_dlpack(array)
