@@ -45,7 +45,7 @@ FAULTS = [
         "uint32(column & mask) * phase_pitch", "mask * phase_pitch", f"{UNSET} {RACE} {WRONG}", PAIRS,
     ),
     (
-        "an access too many", "window_fill", "inside = (item < items) &", "inside = (item <= items) &",
+        "accesses behind the last", "window_fill", "inside = (item < items) &", "inside = (item == item) &",
         f"{RACE} {WRONG} {BEYOND}", PLANES,
     ),
     (
