@@ -45,8 +45,8 @@ FAULTS = [
         "uint32(column & mask) * phase_pitch", "mask * phase_pitch", f"{UNSET} {RACE} {WRONG}", PAIRS,
     ),
     (
-        "an access too many", "separable_fill", "inside = (item < items) &", "inside = (item <= items) &",
-        f"{RACE} {WRONG} {BEYOND}", PLANES,
+        "accesses behind the last", "separable_fill", "inside = (item < items) &",
+        "inside = (item == item) &", f"{RACE} {WRONG} {BEYOND}", PLANES,
     ),
     (
         "a tap too few in common", "separable_chains",

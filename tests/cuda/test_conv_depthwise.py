@@ -54,20 +54,6 @@ def small_images_slide(monkeypatch):
     conv_depthwise.plan.cache_clear()
 
 
-@pytest.fixture
-def launched(monkeypatch):
-    """The launches of a test, each carried out by the executor."""
-    found = []
-
-    def start(self, output, *arrays):
-        found.append(self)
-        if self.blocks:
-            execution.execute(self, *arrays)
-
-    monkeypatch.setattr(Launch, "start", start)
-    return found
-
-
 def convolve(spec, x, w, bias=None, y=None):
     y = poisoned(spec.out_shape, spec.dtype) if y is None else y
     conv_depthwise.run(spec, on_device(x), on_device(w), on_device(bias), on_device(y, True))

@@ -9,7 +9,6 @@ import pytest
 
 from gpuconv.cuda import conv_stem, rings, stem_few, stem_fill, stem_many, stem_tiles
 from gpuconv.cuda.conv_stem import BY_SHAPE, FEW, SHAPES
-from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import SHARED_BYTES
 from gpuconv.cuda.stem_tiles import STAGE_BYTES, WORD, Stage, choose
 from gpuconv.spec import ConvSpec
@@ -17,7 +16,6 @@ from profiling import kernels
 from profiling.workloads import convolution, filters, resnet50
 from tests import ptx, reference
 from tests.cases import ConvCase, integers, normal
-from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
 from tests.cuda.mutation import changed_module
 
@@ -38,20 +36,6 @@ CASES = (
     ConvCase("no rows but padding", (1, 2, 0, 4), (9, 2, 2, 3), padding=(2, 1), bias=True),
     ConvCase("no images", (0, 3, 9, 9), (9, 3, 3, 3)),
 )
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    """The launches of a test, each carried out by the executor."""
-    found = []
-
-    def start(self, output, *arrays):
-        found.append(self)
-        if self.blocks:
-            execution.execute(self, *arrays)
-
-    monkeypatch.setattr(Launch, "start", start)
-    return found
 
 
 def convolve(spec, x, w, bias=None, y=None):

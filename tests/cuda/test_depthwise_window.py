@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from gpuconv.cuda import conv_depthwise, depthwise_window, rings, window_fill, window_tiles
 from gpuconv.cuda.depthwise_window import BY_SHAPE, SHAPES
-from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import LANES, SHARED_BYTES
 from gpuconv.cuda.rings import CHUNK
 from gpuconv.cuda.window_tiles import Rows, Tile, choose
@@ -20,7 +19,6 @@ from profiling import kernels
 from profiling.workloads import convolution
 from tests import ptx, reference
 from tests.cases import ConvCase, integers, normal
-from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
 from tests.cuda.mutation import changed_module
 
@@ -42,20 +40,11 @@ CASES = (
 EVERY = [(shape, dtype) for dtype, shapes in SHAPES.items() for shape in shapes]
 
 
-@pytest.fixture
-def launched(monkeypatch):
-    """The launches of a test, each carried out by the executor; no kernel slides."""
-    found = []
-
-    def start(self, output, *arrays):
-        found.append(self)
-        if self.blocks:
-            execution.execute(self, *arrays)
-
+@pytest.fixture(autouse=True)
+def no_kernel_slides(monkeypatch):
     conv_depthwise.plan.cache_clear()
     monkeypatch.setattr(conv_depthwise, "slides", lambda spec: False)
-    monkeypatch.setattr(Launch, "start", start)
-    yield found
+    yield
     conv_depthwise.plan.cache_clear()
 
 

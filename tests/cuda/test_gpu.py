@@ -65,9 +65,10 @@ def test_pools_are_exact_on_integers(cupy, algorithm, case, dtype):
         np.testing.assert_array_equal(got.get(), case.expected(x).astype(dtype))
         return
     values, indices = reference.max_pool2d(x, **case.parameters)
-    got = gpuconv.max_pool2d(device_x, **case.parameters, return_indices=True, algorithm=algorithm.name)
-    np.testing.assert_array_equal(got[0].get(), values.astype(dtype))
-    np.testing.assert_array_equal(got[1].get(), indices)
+    if algorithm.unsupported(case.spec(dtype, True)) is None:
+        got = gpuconv.max_pool2d(device_x, **case.parameters, return_indices=True, algorithm=algorithm.name)
+        np.testing.assert_array_equal(got[0].get(), values.astype(dtype))
+        np.testing.assert_array_equal(got[1].get(), indices)
     alone = gpuconv.max_pool2d(device_x, **case.parameters, algorithm=algorithm.name)
     np.testing.assert_array_equal(alone.get(), values.astype(dtype))
 

@@ -254,4 +254,5 @@ def test_each_element_is_requested_about_once(monkeypatch, spec):
     ((report, share),) = found
     assert share / LIMIT < report.traffic("global").bytes / spec.min_bytes < share * LIMIT
     shared = report.traffic("shared")
-    assert shared.wavefronts / shared.phases < (1.05 if spec.stride[1] == 1 else 1.3)
+    # Of rows as short as 14 outputs a warp reads several, which no pitch keeps apart altogether.
+    assert shared.wavefronts / shared.phases < (1.1 if spec.Q >= 32 else 1.6)
