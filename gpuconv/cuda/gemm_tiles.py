@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from gpuconv.cuda.chips import Chip
 from gpuconv.cuda.gather import SLAB, Depth
+from gpuconv.cuda.limits import LANES
 from gpuconv.spec import ConvSpec
 
 STAGES = 2  # slabs in shared memory
@@ -28,7 +29,7 @@ PAD = 4  # words between the taps of the weights, which staggers them over the b
 SIDE = 8  # channels, and pixels, of a thread
 SUMS = SIDE**2
 WARP_K, WARP_PIXELS = 32, 64
-SCHEDULERS, WARP = 4, 32
+SCHEDULERS = 4
 ISSUE = 0.95
 OVERHEAD = 1400  # instructions
 STALL, START = 40, 3000  # cycles
@@ -143,10 +144,10 @@ def cost(spec: ConvSpec, choice: Choice, chip: Chip) -> float:
 def cycles(spec: ConvSpec, choice: Choice, chip: Chip) -> float:
     """Predicted cycles of the device."""
     tile, splits, depth = choice.tile, choice.splits, Depth.of(spec)
-    slabs, warps = -(-depth.slabs // splits), tile.threads / WARP
+    slabs, warps = -(-depth.slabs // splits), tile.threads / LANES
     instructions = tile.pointwise if spec.is_pointwise and spec.stride == (1, 1) else tile.gathered
     issue = warps / SCHEDULERS * (slabs * instructions + OVERHEAD) / ISSUE
-    work = max(issue, warps * slabs * SLAB * SUMS * WARP / chip.fp32)
+    work = max(issue, warps * slabs * SLAB * SUMS * LANES / chip.fp32)
     alone = max(1, warps / SCHEDULERS) * (slabs * (instructions + STALL) + OVERHEAD) + START
     blocks = -(-tile.blocks(spec) * splits // chip.multiprocessors)  # of the busiest multiprocessor
     resident = min(tile.blocks_per_sm, chip.blocks(tile.shared_bytes(depth.table_bytes)))

@@ -14,9 +14,9 @@ from numba import cuda, int32, int64, types, uint32
 from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.division import quotient
 from gpuconv.cuda.elements import ELEMENTS, make_loader
+from gpuconv.cuda.limits import ALL_LANES
 from gpuconv.cuda.ordered import INTEGERS, KEY, LOWEST, VALUE
 from gpuconv.cuda.teams import Team, make_locate
-from gpuconv.cuda.warp import ALL_LANES
 
 
 @cuda.jit(device=True, inline="always")

@@ -37,6 +37,7 @@ from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.division import DIVIDED, LIMIT, reciprocal
 from gpuconv.cuda.elements import ELEMENTS
 from gpuconv.cuda.launch import Launch
+from gpuconv.cuda.limits import ALL_LANES, VECTOR_BYTES
 from gpuconv.cuda.pool_rows_argmax import make_argmax_kernel
 from gpuconv.cuda.ptx.extremes import maximum
 from gpuconv.cuda.row_tiles import (
@@ -50,7 +51,6 @@ from gpuconv.cuda.row_tiles import (
     make_row_storer,
     make_rows_loader,
 )
-from gpuconv.cuda.warp import ALL_LANES, VECTOR_BYTES
 from gpuconv.spec import PoolSpec
 
 

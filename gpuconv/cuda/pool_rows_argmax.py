@@ -12,6 +12,7 @@ from numba import cuda, int32, int64, types, uint32
 
 from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.elements import ELEMENTS, INDEX
+from gpuconv.cuda.limits import ALL_LANES
 from gpuconv.cuda.ordered import INTEGERS, KEY, VALUE
 from gpuconv.cuda.row_tiles import (
     BLOCKS_PER_SM,
@@ -22,7 +23,6 @@ from gpuconv.cuda.row_tiles import (
     make_row_storer,
     make_rows_loader,
 )
-from gpuconv.cuda.warp import ALL_LANES
 
 
 @cuda.jit(device=True, inline="always")

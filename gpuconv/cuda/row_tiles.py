@@ -8,7 +8,7 @@ from numba import cuda, uint32
 
 from gpuconv.cuda.division import quotient
 from gpuconv.cuda.elements import Element, inlined, make_loader, make_storer
-from gpuconv.cuda.warp import VECTOR_BYTES, WARP
+from gpuconv.cuda.limits import LANES, VECTOR_BYTES
 
 THREADS = 128
 BLOCKS_PER_SM = {"float32": 4, "float64": 3, "float16": 4, "bfloat16": 4}
@@ -93,9 +93,9 @@ def make_locate(tile: Tile) -> Callable[..., Any]:
         vector = uint32(place - tile * vectors)
         n = quotient(plane, C_by, C_shift)
         c = uint32(plane - n * C)
-        lane = thread % uint32(WARP)
+        lane = thread % uint32(LANES)
         at_left = (lane == uint32(0)) | (vector == uint32(0))
-        at_right = (lane == uint32(WARP - 1)) | (uint32(vector + uint32(1)) == vectors)
+        at_right = (lane == uint32(LANES - 1)) | (uint32(vector + uint32(1)) == vectors)
         p, q = uint32(tile * uint32(TILE_P)), uint32(vector * uint32(OUTPUTS))
         h = uint32(p * uint32(STRIDE) + h_origin)
         w = uint32(q * uint32(STRIDE) + w_origin + uint32(LEFT))

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpuconv.cuda.halo import BANKS_BYTES
-from gpuconv.cuda.limits import LANES, SHARED_BYTES
+from gpuconv.cuda.limits import LANES, SHARED_BYTES, VECTOR_BYTES
 from gpuconv.spec import PoolSpec
 
-VECTOR_BYTES, SECTOR_BYTES = 16, 32
+SECTOR_BYTES = 32
 THREADS = 256
 COUNT = 5  # windows that a thread computes; odd, so that lanes meet no bank conflict
 WIDEST = 256  # outputs of a tile's row

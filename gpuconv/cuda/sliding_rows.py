@@ -11,9 +11,9 @@ from typing import Any
 from numba import cuda, float32, int32, uint32
 
 from gpuconv.cuda.elements import ELEMENTS, make_loader
+from gpuconv.cuda.limits import ALL_LANES
 from gpuconv.cuda.ptx.predicated import load2_if, load_if, store2_if, store4_if, store_if
 from gpuconv.cuda.ptx.products import add_products
-from gpuconv.cuda.warp import ALL_LANES
 
 
 def products(extent: int, stride: int, outputs: int, row: int) -> list[tuple[int, int, int]]:

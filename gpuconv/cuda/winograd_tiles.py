@@ -18,10 +18,10 @@ from gpuconv.cuda.gemm_tiles import (
     ISSUE,
     SCHEDULERS,
     SECOND_KERNEL,
-    WARP,
     is_even,
     partial_bytes,
 )
+from gpuconv.cuda.limits import LANES
 from gpuconv.cuda.winograd_kernel import TILES
 from gpuconv.cuda.winograd_transform import BLOCK_K, SLAB, SLAB_WORDS
 from gpuconv.spec import ConvSpec
@@ -82,7 +82,7 @@ def cycles(spec: ConvSpec, splits: int, chip: Chip) -> float:
     slabs = -(-cut.slabs // splits)
     issue = WARPS * (slabs * LOOP + OVERHEAD) / ISSUE
     rate = CACHE * chip.cache_bytes  # bytes in a clock
-    math = SCHEDULERS * WARPS * slabs * ARITHMETIC * WARP / chip.fp32
+    math = SCHEDULERS * WARPS * slabs * ARITHMETIC * LANES / chip.fp32
     work = max(issue, math, slabs * SLAB_BYTES / rate)
     alone = WARPS * slabs * LOOP + OVERHEAD + START
     blocks = -(-cut.blocks * splits // chip.multiprocessors)  # of the busiest multiprocessor
