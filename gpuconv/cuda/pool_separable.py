@@ -37,11 +37,12 @@ from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import pool_direct
 from gpuconv.cuda.compiled import SCALARS, Kernel
 from gpuconv.cuda.division import DIVIDED, LIMIT, reciprocal
+from gpuconv.cuda.elements import inlined
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import VECTOR_BYTES
 from gpuconv.cuda.ptx.async_copy import shared_address
 from gpuconv.cuda.ptx.extremes import maximum
-from gpuconv.cuda.separable_chains import inlined, split
+from gpuconv.cuda.separable_chains import split
 from gpuconv.cuda.separable_fill import make_fill
 from gpuconv.cuda.separable_passes import make_column_pass, make_row_pass
 from gpuconv.cuda.separable_tiles import COUNT, THREADS, WIDEST, is_chained, tile_for

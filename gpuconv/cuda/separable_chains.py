@@ -19,12 +19,9 @@ from typing import Any
 from numba import cuda, int32, uint32
 from numba.cuda import libdevice
 
+from gpuconv.cuda.elements import inlined
 from gpuconv.cuda.ptx.shared_vectors import get_shared
 from gpuconv.cuda.separable_tiles import COUNT
-
-
-def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    return cuda.jit(function, device=True, inline="always")
 
 
 @inlined
@@ -58,16 +55,25 @@ def make_chain(scalar: Any, both: Callable[..., Any], width: int) -> Callable[..
     """
     LAST, get = COUNT - 1, make_getter(scalar, width)
 
-    def chain(out, address, step, taps, nothing):
-        tap, kept = cuda.local.array(width, scalar), cuda.local.array(width, scalar)
-        for j in range(width):
-            kept[j] = nothing
-        for before in range(LAST):
-            i = LAST - 1 - before
+    def make_before(i: int) -> Callable[..., Any]:  # a loop that counts down is no straight line for sm_100
+        def before(out, kept, tap, address, step):
             get(tap, uint32(address + uint32(uint32(i) * step)))
             for j in range(width):
                 kept[j] = both(kept[j], tap[j])
                 out[i * width + j] = kept[j]
+
+        return inlined(before)
+
+    before3, before2, before1, before0 = map(make_before, reversed(range(LAST)))
+
+    def chain(out, address, step, taps, nothing):
+        tap, kept = cuda.local.array(width, scalar), cuda.local.array(width, scalar)
+        for j in range(width):
+            kept[j] = nothing
+        before3(out, kept, tap, address, step)
+        before2(out, kept, tap, address, step)
+        before1(out, kept, tap, address, step)
+        before0(out, kept, tap, address, step)
         for j in range(width):
             kept[j] = nothing
         address = uint32(address + uint32(uint32(LAST) * step))
@@ -93,14 +99,13 @@ def make_apart(scalar: Any, both: Callable[..., Any], width: int) -> Callable[..
 
     Their first tap is at `column`, the next `dilation` columns on, by the `layout` of phases.
     """
-    get, SIZE = make_getter(scalar, width), scalar.bitwidth // 8
+    get, SIZE, OUTPUTS = make_getter(scalar, width), scalar.bitwidth // 8, COUNT * width
 
     def apart(out, address, step, column, taps, dilation, layout, nothing):
         tap = cuda.local.array(width, scalar)
         _, mask, shift, phase_pitch = layout
-        for i in range(COUNT):
-            for j in range(width):
-                out[i * width + j] = nothing
+        for i in range(OUTPUTS):
+            out[i] = nothing
         behind = uint32(column + uint32(taps * dilation))
         while column != behind:
             place = uint32(uint32(column & mask) * phase_pitch)

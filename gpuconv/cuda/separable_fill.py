@@ -5,10 +5,11 @@ from typing import Any
 
 from numba import boolean, cuda, int32, uint32
 
+from gpuconv.cuda.elements import inlined
 from gpuconv.cuda.ptx.predicated import load2_if, load4_if, load_if
 from gpuconv.cuda.ptx.shared_vectors import put_shared
 from gpuconv.cuda.ptx.wide_product import add_product
-from gpuconv.cuda.separable_chains import inlined, split
+from gpuconv.cuda.separable_chains import split
 from gpuconv.cuda.separable_tiles import THREADS
 
 UNDER_WAY = {1: 8, 2: 6, 4: 4}  # accesses of a thread at a time, by the elements of each

@@ -9,10 +9,11 @@ from typing import Any
 
 from numba import cuda, int32, int64, uint32
 
+from gpuconv.cuda.elements import inlined
 from gpuconv.cuda.ptx.shared_vectors import put_shared
 from gpuconv.cuda.ptx.vectors import store2, store4
 from gpuconv.cuda.ptx.wide_product import add_product
-from gpuconv.cuda.separable_chains import inlined, make_apart, make_chain, split
+from gpuconv.cuda.separable_chains import make_apart, make_chain, split
 from gpuconv.cuda.separable_tiles import COUNT, THREADS
 
 

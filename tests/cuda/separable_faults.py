@@ -54,7 +54,7 @@ FAULTS = [
     ),
     (
         "a tap of the window before", "separable_chains",
-        "out[i * width + j] = kept[j]\n        for j", "out[i * width + j] = tap[j]\n        for j",
+        "out[i * width + j] = kept[j]\n\n", "out[i * width + j] = tap[j]\n\n",
         WRONG, VECTORS,
     ),
     (
