@@ -14,6 +14,7 @@ result is the quotient of IEEE 754, unless that is subnormal; a zero has either 
 from numba import cuda, float32, uint32, uint64
 
 from gpuconv.cuda.ptx.reciprocal import near_reciprocal
+from gpuconv.spec import PoolSpec
 
 LIMIT = 2**31  # of the dividend and of the divisor
 
@@ -55,3 +56,14 @@ def divided64(total, divisor):
 
 
 DIVIDED = {"float32": divided32, "float64": divided64}
+
+
+def divisors(spec: PoolSpec) -> tuple[int, ...]:
+    """The divisors of a mean, for the kernels of whole tiles: (first and last row that count, first and last
+    column, whether they count, what takes their place).
+    """
+    (top, bottom), (left, right) = spec.pads
+    counted = 0, spec.H, 0, spec.W
+    if spec.count_include_pad:
+        counted = -top, spec.H + bottom, -left, spec.W + right
+    return *counted, int(not spec.divisor_override), spec.divisor_override or 0

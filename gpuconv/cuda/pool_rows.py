@@ -34,7 +34,7 @@ from numba import cuda, int32, int64, types, uint32
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.division import DIVIDED, LIMIT, reciprocal
+from gpuconv.cuda.division import DIVIDED, LIMIT, divisors, reciprocal
 from gpuconv.cuda.elements import ELEMENTS
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import ALL_LANES, VECTOR_BYTES
@@ -197,7 +197,7 @@ def plan(
     offsets: tuple[int, int, int] = (0, 0, 0),
 ) -> Launch:
     """The launch for a problem, the byte strides of its arrays, and their addresses modulo 16."""
-    (top, bottom), (left, right) = spec.pads
+    (top, _), (left, _) = spec.pads
     tile = tile_for(spec, wide=True)
     aligned = left == tile.left and spec.W % tile.columns == 0
     if not (aligned and _in_vectors(x_strides, spec.itemsize, tile.columns, offsets[0])):
@@ -214,10 +214,7 @@ def plan(
         spec.C, *reciprocal(spec.C), spec.H, spec.W, spec.P, spec.Q, -top, -left, int(y_vectors),
     )  # fmt: skip
     if not spec.return_indices:
-        counted = 0, spec.H, 0, spec.W
-        if spec.count_include_pad:
-            counted = -top, spec.H + bottom, -left, spec.W + right
-        scalars += (*counted, int(not spec.divisor_override), spec.divisor_override or 0)
+        scalars += divisors(spec)
     return Launch(_KERNELS[spec.dtype, tile], -(-items // THREADS), 0, scalars)
 
 

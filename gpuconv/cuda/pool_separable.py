@@ -36,7 +36,7 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import pool_direct
 from gpuconv.cuda.compiled import SCALARS, Kernel
-from gpuconv.cuda.division import DIVIDED, LIMIT, reciprocal
+from gpuconv.cuda.division import DIVIDED, LIMIT, divisors, reciprocal
 from gpuconv.cuda.elements import inlined
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import VECTOR_BYTES
@@ -45,7 +45,7 @@ from gpuconv.cuda.ptx.extremes import maximum
 from gpuconv.cuda.separable_chains import split
 from gpuconv.cuda.separable_fill import make_fill
 from gpuconv.cuda.separable_passes import make_column_pass, make_row_pass
-from gpuconv.cuda.separable_tiles import COUNT, THREADS, WIDEST, is_chained, tile_for
+from gpuconv.cuda.separable_tiles import COUNT, THREADS, WIDEST, Tile, is_chained, tile_for
 from gpuconv.spec import PoolSpec
 
 BLOCKS_PER_SM = {"float32": 4, "float64": 3}
@@ -207,33 +207,39 @@ def plan(
         load, wide = 1, False
         tile = tile_for(spec, 1, 1, together)
         assert tile is not None, "`unsupported` has found one"
-    (top, bottom), (left, right) = spec.pads
-    apart = (steps[1], steps[5]) if tile.planes > 1 else (0, 0)
-    strides = *steps[:2], *steps[4:6], apart[0], *steps[2:4], apart[1], *steps[6:]
-    planes = spec.N * spec.C
-    across, down = -(-spec.Q // tile.tile_q), -(-spec.P // tile.tile_p)
-    accesses = tile.columns // load
-    skipped = top if down == 1 else 0  # rows of padding
-    fill_rows = max(0, min(spec.H, tile.rows - top)) if down == 1 else tile.rows
-    strips = -(-min(tile.tile_p, spec.P) // COUNT)
-    step = spec.stride[1] // tile.phases
-    chained = [is_chained(*axis) for axis in zip((spec.R, spec.S), spec.stride, spec.dilation, strict=True)]
-    shift = tile.phases.bit_length() - 1
-    counted = 0, spec.H, 0, spec.W
-    if spec.count_include_pad:
-        counted = -top, spec.H + bottom, -left, spec.W + right
-    scalars = (
-        *strides, spec.C, *reciprocal(spec.C), spec.H, spec.W, spec.P, spec.Q, spec.R, spec.S, *spec.stride,
-        *spec.dilation, -top, -left, planes, tile.planes, tile.tile_p, tile.tile_q,
-        across, *reciprocal(across), down, *reciprocal(down), tile.rows, *reciprocal(tile.rows),
-        skipped, fill_rows, *reciprocal(fill_rows),
-        accesses, *reciprocal(accesses), tile.groups, tile.group_lanes, *reciprocal(tile.group_lanes),
-        tile.vectors, tile.vector_lanes, *reciprocal(tile.vector_lanes),
-        strips, *reciprocal(strips), *map(int, chained), load, tile.pitch, step, tile.lead,
-        tile.phases - 1, shift, tile.phase_pitch, tile.lines, tile.lines_pitch,
-        *counted, int(not spec.divisor_override), spec.divisor_override or 0,
+    return Launch(
+        _KERNELS[spec.dtype, spec.op, wide], tile.blocks(spec), tile.shared_bytes,
+        (*_geometry(spec, tile, steps), *_layout(spec, tile, load), *divisors(spec)),
     )  # fmt: skip
-    return Launch(_KERNELS[spec.dtype, spec.op, wide], tile.blocks(spec), tile.shared_bytes, scalars)
+
+
+def _geometry(spec: PoolSpec, tile: Tile, steps: list[int]) -> tuple[int, ...]:
+    """Strides in elements, the problem, and where a block finds its tile."""
+    (top, _), (left, _) = spec.pads
+    apart = (steps[1], steps[5]) if tile.planes > 1 else (0, 0)
+    across, down = -(-spec.Q // tile.tile_q), -(-spec.P // tile.tile_p)
+    return (
+        *steps[:2], *steps[4:6], apart[0], *steps[2:4], apart[1], *steps[6:],
+        spec.C, *reciprocal(spec.C), spec.H, spec.W, spec.P, spec.Q, spec.R, spec.S, *spec.stride,
+        *spec.dilation, -top, -left, spec.N * spec.C, tile.planes, tile.tile_p, tile.tile_q,
+        across, *reciprocal(across), down, *reciprocal(down),
+    )  # fmt: skip
+
+
+def _layout(spec: PoolSpec, tile: Tile, load: int) -> tuple[int, ...]:
+    """What each step has to do, `load` elements to an access, and how the tile lies in shared memory."""
+    top, is_whole = spec.pads[0][0], tile.tile_p >= spec.P
+    skipped = top if is_whole else 0  # rows of padding
+    fill_rows = max(0, min(spec.H, tile.rows - top)) if is_whole else tile.rows
+    accesses, strips = tile.columns // load, -(-min(tile.tile_p, spec.P) // COUNT)
+    chained = [is_chained(*axis) for axis in zip((spec.R, spec.S), spec.stride, spec.dilation, strict=True)]
+    return (
+        tile.rows, *reciprocal(tile.rows), skipped, fill_rows, *reciprocal(fill_rows),
+        accesses, *reciprocal(accesses), tile.groups, tile.group_lanes, *reciprocal(tile.group_lanes),
+        tile.vectors, tile.vector_lanes, *reciprocal(tile.vector_lanes), strips, *reciprocal(strips),
+        *map(int, chained), load, tile.pitch, spec.stride[1] // tile.phases, tile.lead,
+        tile.phases - 1, tile.phases.bit_length() - 1, tile.phase_pitch, tile.lines, tile.lines_pitch,
+    )  # fmt: skip
 
 
 def _is_far(step: int) -> bool:
