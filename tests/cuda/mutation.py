@@ -4,11 +4,13 @@ A fault counts as caught if the executor reports it, or if a result differs from
 """
 
 import re
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 
 from gpuconv.arrays import NUMPY
 from gpuconv.cuda import conv_tiled, halo, pool_direct
@@ -47,6 +49,16 @@ def changed_module(module: ModuleType, old: str, new: str) -> ModuleType:
     copy.__file__ = module.__file__
     exec(compile(source.replace(old, new), module.__file__, "exec"), vars(copy))
     return copy
+
+
+def seldom(faults: Sequence[tuple[ModuleType, tuple]], every: int) -> list:
+    """Parameters (module, fault) of a test: large kernels compile for ten seconds, so one fault in `every`
+    is planted in each run of the tests, and all of them in slow ones.
+    """
+    return [
+        pytest.param(module, fault, id=fault[0], marks=pytest.mark.slow if i % every else ())
+        for i, (module, fault) in enumerate(faults)
+    ]
 
 
 @contextmanager

@@ -21,7 +21,7 @@ ROWS_FAULTS = [
     ),
     (
         "the last lane of a warp has no neighbour", "row_tiles",
-        "at_right = (lane == uint32(WARP - 1)) | (uint32(vector + uint32(1)) == vectors)",
+        "at_right = (lane == uint32(LANES - 1)) | (uint32(vector + uint32(1)) == vectors)",
         "at_right = uint32(vector + uint32(1)) == vectors",
         WRONG,
     ),

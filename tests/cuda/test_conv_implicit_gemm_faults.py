@@ -15,7 +15,7 @@ from tests import ptx
 from tests.cases import ConvCase, integers
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
-from tests.cuda.mutation import HARMLESS, changed_module
+from tests.cuda.mutation import HARMLESS, changed_module, seldom
 
 WRONG, BEYOND, RACE, UNSET = "wrong result", "OutOfBoundsError", "RaceError", "UninitialisedError"
 LATE = "AsynchronousError"
@@ -327,9 +327,7 @@ def replaced(user, changed):
     return user
 
 
-@pytest.mark.parametrize(
-    ("module", "fault"), FAULTS, ids=lambda each: each[0] if isinstance(each, tuple) else ""
-)
+@pytest.mark.parametrize(("module", "fault"), seldom(FAULTS, 3))
 def test_faults_in_the_kernel(module, fault):
     what, use, old, new, expected = fault
     check(what, verdict(use, kernel_with(module, old, new)), expected)

@@ -10,7 +10,7 @@ from tests import ptx
 from tests.cases import ConvCase, integers
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
-from tests.cuda.mutation import HARMLESS, changed_module
+from tests.cuda.mutation import HARMLESS, changed_module, seldom
 
 WRONG, BEYOND, RACE, UNSET = "wrong result", "OutOfBoundsError", "RaceError", "UninitialisedError"
 LATE = "AsynchronousError"
@@ -38,8 +38,7 @@ SPOILT = Use(
 LARGE = Use(ConvCase("large", (1, 9, 9, 9), (70, 9, 3, 3), padding=1), special="large")
 ALIGNED = Use(ConvCase("aligned", (1, 16, 8, 16), (64, 16, 3, 3), padding=1))
 
-# (what, the problem, the old source, the new source, the verdicts that may come first); the kernel takes
-# some seconds to compile, so that faults of places, which any test of results would find, are tried seldom
+# (what, the problem, the old source, the new source, the verdicts that may come first)
 KERNEL_FAULTS = [
     ("no barrier between slabs", RAGGED,
      "cuda.syncthreads()  # this slab is there, the one before has been read",
@@ -164,7 +163,7 @@ def verdict(use, kernel=conv_winograd.KERNEL, weights=winograd_transform.KERNEL)
     conv_winograd.plan.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         execution.installed(patch, "sm_90a")
-        patch.setattr(conv_winograd, "choose_splits", lambda spec, workspace: use.splits)
+        patch.setattr(conv_winograd, "choose_splits", lambda spec, workspace, chip: use.splits)
         patch.setattr(conv_winograd, "KERNEL", kernel)
         patch.setattr(winograd_transform, "KERNEL", weights)
         try:
@@ -177,18 +176,17 @@ def verdict(use, kernel=conv_winograd.KERNEL, weights=winograd_transform.KERNEL)
     return HARMLESS if np.array_equal(y, expected, equal_nan=True) else WRONG
 
 
-@pytest.mark.parametrize(
-    ("module", "fault"),
-    [
-        pytest.param(module, fault, id=fault[0], marks=marks)
-        for module, faults, marks in (
-            (winograd_kernel, KERNEL_FAULTS, ()), (winograd_kernel, PLACE_FAULTS, pytest.mark.slow),
-            (winograd_tail, TAIL_FAULTS, ()), (winograd_direct, DIRECT_FAULTS, ()),
-            (winograd_transform, TRANSFORM_FAULTS, pytest.mark.slow),
-        )
-        for fault in faults
-    ],
-)  # fmt: skip
+FAULTS = [
+    (module, fault)
+    for module, faults in (
+        (winograd_kernel, KERNEL_FAULTS), (winograd_tail, TAIL_FAULTS), (winograd_direct, DIRECT_FAULTS),
+        (winograd_kernel, PLACE_FAULTS), (winograd_transform, TRANSFORM_FAULTS),
+    )
+    for fault in faults
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "fault"), seldom(FAULTS, 4))
 def test_faults_in_the_main_kernel(module, fault):
     _, use, *_, expected = fault
     assert verdict(use, kernel=main_kernel(fault, module)) in expected
