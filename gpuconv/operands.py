@@ -56,13 +56,14 @@ class Operands:
         self.extents: Extents = ()
         views: list[Any] = []
         signatures: list[Any] = []
-        self.library = library_of(arrays[0], names[0])
         for name, array in zip(names, arrays, strict=True):
             if array is None and name in OPTIONAL:
                 views.append(None)
                 signatures.append(None)
                 continue
             library = library_of(array, name)
+            if not views:
+                self.library = library
             beside = views[0] if views and library is self.library else None
             try:
                 view = library.view(array, beside)

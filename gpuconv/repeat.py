@@ -9,12 +9,10 @@ memory with an input. It takes CuPy's arrays; every other call goes the long way
 from collections.abc import Callable
 from typing import Any
 
-from gpuconv.arrays import Glance, Library, glance
+from gpuconv.arrays import ALIGNED, Glance, Library, glance
 from gpuconv.operands import Operands, Result
 from gpuconv.remembered import remembered
 from gpuconv.workspace import when_limit_changes
-
-ALIGNED = 16  # bytes that a fresh result begins on, where the one before did
 
 
 class Repeat:

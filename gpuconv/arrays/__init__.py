@@ -24,10 +24,11 @@ from gpuconv.arrays.libraries import (
 from gpuconv.arrays.views import DeviceArray, View, dtype_of
 
 __all__ = [
-    "GPU_ENGINE_HINT", "NUMPY", "DeviceArray", "Glance", "Library", "View", "dtype_of", "glance",
+    "ALIGNED", "GPU_ENGINE_HINT", "NUMPY", "DeviceArray", "Glance", "Library", "View", "dtype_of", "glance",
     "library_of",
 ]  # fmt: skip
 
+ALIGNED = 16  # bytes: where arrays begin within so many is all that a kernel may depend on
 NUMPY, _CUPY, _INTERFACE, _DLPACK = Library(), CuPyLibrary(), InterfaceLibrary(), DLPackLibrary()
 _BY_MODULE: dict[str, Library] = {
     "cupy": _CUPY,
@@ -78,8 +79,8 @@ def _offers(array: Any, attribute: str) -> bool:
 class Glance(NamedTuple):
     """CuPy's arrays of a call: where they begin, and all else that matters; 0 and None for one left out.
 
-    `layouts` hold shape, strides, dtype, device and the pointer's place within 16 bytes; `device` is that of
-    the first, `stream` the current one there.
+    `layouts` hold shape, strides, dtype, device and the pointer's place within ALIGNED bytes; `device` is
+    that of the first, `stream` the current one there.
     """
 
     pointers: list[int]
@@ -106,5 +107,5 @@ def glance(arrays: tuple[Any, ...]) -> Glance | None:
         memory = array.data
         pointer = memory.ptr
         pointers.append(pointer)
-        layouts.append((array.shape, array.strides, array.dtype, memory.device_id, pointer % 16))
+        layouts.append((array.shape, array.strides, array.dtype, memory.device_id, pointer % ALIGNED))
     return Glance(pointers, tuple(layouts), device, modules["cupy"].cuda.get_current_stream(device).ptr)

@@ -11,7 +11,7 @@ the IBM RISC System/6000 processor", IBM J. Res. Dev. 34, 1990). For divisors be
 result is the quotient of IEEE 754, unless that is subnormal; a zero has either sign.
 """
 
-from numba import cuda, float32, uint32, uint64
+from numba import cuda, float32, int32, uint32, uint64
 
 from gpuconv.cuda.ptx.reciprocal import near_reciprocal
 from gpuconv.spec import PoolSpec
@@ -56,6 +56,12 @@ def divided64(total, divisor):
 
 
 DIVIDED = {"float32": divided32, "float64": divided64}
+
+
+@cuda.jit(device=True, inline="always")
+def overlap(start, extent, low, high):
+    """How many of `extent` positions from `start` on lie in [low, high)."""
+    return int32(min(int32(int32(start) + extent), high) - max(int32(start), low))
 
 
 def divisors(spec: PoolSpec) -> tuple[int, ...]:

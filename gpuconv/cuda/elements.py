@@ -32,6 +32,11 @@ def inlined(function: Function) -> Function:
 
 
 @inlined
+def add(a, b):
+    return a + b
+
+
+@inlined
 def same(value):
     return value
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from gpuconv.cuda.chips import Chip
 from gpuconv.cuda.gather import SLAB, Depth
-from gpuconv.cuda.limits import LANES
+from gpuconv.cuda.limits import LANES, SCHEDULERS
 from gpuconv.spec import ConvSpec
 
 STAGES = 2  # slabs in shared memory
@@ -29,7 +29,6 @@ PAD = 4  # words between the taps of the weights, which staggers them over the b
 SIDE = 8  # channels, and pixels, of a thread
 SUMS = SIDE**2
 WARP_K, WARP_PIXELS = 32, 64
-SCHEDULERS = 4
 ISSUE = 0.95
 OVERHEAD = 1400  # instructions
 STALL, START = 40, 3000  # cycles

@@ -1,6 +1,7 @@
-"""What every supported GPU has: the lanes of a warp, its widest access, the shared memory of a block."""
+"""What every supported GPU has: lanes and schedulers, the widest access, the shared memory of a block."""
 
 LANES = 32
 ALL_LANES = 0xFFFFFFFF  # the mask of all of them
+SCHEDULERS = 4  # of a multiprocessor
 VECTOR_BYTES = 16  # of the widest access of a lane
 SHARED_BYTES = 48 * 1024  # of a block that does not ask for more

@@ -33,12 +33,11 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.compiled import Kernel
 from gpuconv.cuda.division import LIMIT, quotient, reciprocal
-from gpuconv.cuda.elements import ELEMENTS, make_loader
+from gpuconv.cuda.elements import ELEMENTS, add, make_loader
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import ALL_LANES, VECTOR_BYTES
 from gpuconv.cuda.pool_global_argmax import make_argmax_kernel
 from gpuconv.cuda.ptx.extremes import maximum
-from gpuconv.cuda.row_tiles import add
 from gpuconv.cuda.teams import LARGE, STAGE, TEAMS, Team, make_locate
 from gpuconv.spec import PoolSpec
 

@@ -34,8 +34,8 @@ from numba import cuda, int32, int64, types, uint32
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.division import DIVIDED, LIMIT, divisors, reciprocal
-from gpuconv.cuda.elements import ELEMENTS
+from gpuconv.cuda.division import DIVIDED, LIMIT, divisors, overlap, reciprocal
+from gpuconv.cuda.elements import ELEMENTS, add
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import ALL_LANES, VECTOR_BYTES
 from gpuconv.cuda.pool_rows_argmax import make_argmax_kernel
@@ -45,19 +45,12 @@ from gpuconv.cuda.row_tiles import (
     THREADS,
     WINDOWS,
     Tile,
-    add,
     kernel_name,
     make_locate,
     make_row_storer,
     make_rows_loader,
 )
 from gpuconv.spec import PoolSpec
-
-
-@cuda.jit(device=True, inline="always")
-def overlap(start, extent, low, high):
-    """How many of `extent` positions from `start` on lie in [low, high)."""
-    return int32(min(int32(int32(start) + extent), high) - max(int32(start), low))
 
 
 def make_kernel(dtype: str, tile: Tile) -> Kernel:

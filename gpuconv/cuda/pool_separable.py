@@ -37,7 +37,7 @@ from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import pool_direct
 from gpuconv.cuda.compiled import SCALARS, Kernel
 from gpuconv.cuda.division import DIVIDED, LIMIT, divisors, reciprocal
-from gpuconv.cuda.elements import inlined
+from gpuconv.cuda.elements import ELEMENTS, add
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import VECTOR_BYTES
 from gpuconv.cuda.ptx.async_copy import shared_address
@@ -51,19 +51,15 @@ from gpuconv.spec import PoolSpec
 BLOCKS_PER_SM = {"float32": 4, "float64": 3}
 
 
-@inlined
-def add(a, b):
-    return a + b
-
-
 def make_kernel(dtype: str, op: str, wide: bool) -> Kernel:
-    scalar = SCALARS[dtype]
+    element = ELEMENTS[dtype]
+    scalar = element.scalar
     average = op == "avg"
     nothing = 0.0 if average else -math.inf
     both, divided = (add, DIVIDED[dtype]) if average else (maximum, None)
     VECTOR = VECTOR_BYTES * 8 // scalar.bitwidth
     WIDTH = VECTOR if wide else 1
-    fill_vectors, fill_pairs, fill_elements = (make_fill(scalar, width) for width in (VECTOR, 2, 1))
+    fill_vectors, fill_pairs, fill_elements = (make_fill(element, width, nothing) for width in (VECTOR, 2, 1))
     reduce_rows = make_row_pass(scalar, both)
     reduce_columns = make_column_pass(scalar, both, WIDTH, divided)
 
@@ -103,18 +99,15 @@ def make_kernel(dtype: str, op: str, wide: bool) -> Kernel:
         # load
         if WIDTH > 1 or load == uint32(VECTOR):
             fill_vectors(
-                base, thread, x, x_place, x_steps, h, w_load, H, W, planes, rows, fill_rows, accesses, layout,
-                scalar(nothing),
+                base, thread, x, x_place, x_steps, h, w_load, H, W, planes, rows, fill_rows, accesses, layout
             )  # fmt: skip
         elif VECTOR > 2 and load == uint32(2):
             fill_pairs(
-                base, thread, x, x_place, x_steps, h, w_load, H, W, planes, rows, fill_rows, accesses, layout,
-                scalar(nothing),
+                base, thread, x, x_place, x_steps, h, w_load, H, W, planes, rows, fill_rows, accesses, layout
             )  # fmt: skip
         else:
             fill_elements(
-                base, thread, x, x_place, x_steps, h, w_load, H, W, planes, rows, fill_rows, accesses, layout,
-                scalar(nothing),
+                base, thread, x, x_place, x_steps, h, w_load, H, W, planes, rows, fill_rows, accesses, layout
             )  # fmt: skip
         cuda.syncthreads()
 

@@ -68,11 +68,6 @@ class Tile:
         return self.window.R - self.window.stride - self.left
 
 
-@inlined
-def add(a, b):
-    return a + b
-
-
 def make_locate(tile: Tile) -> Callable[..., Any]:
     """locate(...): what this thread computes, from where, and whether it has neighbours.
 

@@ -37,13 +37,13 @@ def make_getter(scalar: Any, width: int) -> Callable[..., Any]:
     """get(values, address): `width` elements of shared memory."""
 
     def one(values, address):
-        (values[0],) = get_shared(1, scalar(0), address, 0)
+        (values[0],) = get_shared(1, scalar(0), address)
 
     def two(values, address):
-        values[0], values[1] = get_shared(2, scalar(0), address, 0)
+        values[0], values[1] = get_shared(2, scalar(0), address)
 
     def four(values, address):
-        values[0], values[1], values[2], values[3] = get_shared(4, scalar(0), address, 0)
+        values[0], values[1], values[2], values[3] = get_shared(4, scalar(0), address)
 
     return inlined({1: one, 2: two, 4: four}[width])
 

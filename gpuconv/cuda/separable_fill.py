@@ -5,8 +5,7 @@ from typing import Any
 
 from numba import boolean, cuda, int32, uint32
 
-from gpuconv.cuda.elements import inlined
-from gpuconv.cuda.ptx.predicated import load2_if, load4_if, load_if
+from gpuconv.cuda.elements import Element, inlined, make_loader
 from gpuconv.cuda.ptx.shared_vectors import put_shared
 from gpuconv.cuda.ptx.wide_product import add_product
 from gpuconv.cuda.separable_chains import split
@@ -15,18 +14,18 @@ from gpuconv.cuda.separable_tiles import THREADS
 UNDER_WAY = {1: 8, 2: 6, 4: 4}  # accesses of a thread at a time, by the elements of each
 
 
-def make_fill(scalar: Any, width: int) -> Callable[..., Any]:
-    """fill(...): the rows of the image that a tile has, `width` elements at a time, borders on the sides.
+def make_fill(element: Element, width: int, nothing: float) -> Callable[..., Any]:
+    """fill(...): the rows of the image that a tile has, `width` elements at a time, `nothing` on the sides.
 
     Rows follow each other over all planes of the tile, `accesses` to a row; those above and below the image
     are left out. Columns lie by their remainder modulo a power of two, `mask` + 1, `phase_pitch` apart.
     """
     COUNT = UNDER_WAY[width]
-    ELEMENTS, SIZE = COUNT * width, scalar.bitwidth // 8
+    ELEMENTS, SIZE, scalar = COUNT * width, element.size, element.scalar
+    read, put = make_loader(element, width, nothing), make_put(width)
 
     def fill(
-        base, thread, x, place, steps, h_first, w_first, H, W, planes, rows, fill_rows, accesses, layout,
-        nothing,
+        base, thread, x, place, steps, h_first, w_first, H, W, planes, rows, fill_rows, accesses, layout
     ):  # fmt: skip
         values = cuda.local.array(ELEMENTS, scalar)
         targets, wanted = cuda.local.array(COUNT, uint32), cuda.local.array(COUNT, boolean)
@@ -48,21 +47,11 @@ def make_fill(scalar: Any, width: int) -> Callable[..., Any]:
                 targets[i], wanted[i] = uint32(base + uint32(target * uint32(SIZE))), inside
                 source = add_product(add_product(place, int32(row), x_h), int32(column), x_w)
                 source = add_product(source, int32(plane), x_plane)
-                read(values, i * width, inside & (uint32(w_first + column) < W), x, source, nothing)
+                read(values, i * width, inside & (uint32(w_first + column) < W), x, source)
                 item = uint32(item + uint32(THREADS))
             for i in range(COUNT):
                 put(wanted[i], targets[i], values, i * width, mask, apart)
 
-    def read1(values, at, condition, x, source, nothing):
-        values[at] = load_if(condition, x, source, nothing)
-
-    def read2(values, at, condition, x, source, nothing):
-        values[at], values[at + 1] = load2_if(condition, x, source, nothing)
-
-    def read4(values, at, condition, x, source, nothing):
-        values[at], values[at + 1], values[at + 2], values[at + 3] = load4_if(condition, x, source, nothing)
-
-    read, put = inlined({1: read1, 2: read2, 4: read4}[width]), make_put(width)
     return inlined(fill)
 
 

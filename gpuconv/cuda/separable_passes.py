@@ -9,6 +9,7 @@ from typing import Any
 
 from numba import cuda, int32, int64, uint32
 
+from gpuconv.cuda.division import overlap
 from gpuconv.cuda.elements import inlined
 from gpuconv.cuda.ptx.shared_vectors import put_shared
 from gpuconv.cuda.ptx.vectors import store2, store4
@@ -64,12 +65,6 @@ def make_store(width: int) -> Callable[..., Any]:
         store4(y, place, out[at], out[at + 1], out[at + 2], out[at + 3])
 
     return inlined({1: one, 2: two, 4: four}[width])
-
-
-@inlined
-def overlap(start, extent, low, high):
-    """How many of `extent` positions from `start` on lie in [low, high), at least 1."""
-    return max(int32(min(int32(int32(start) + extent), high) - max(int32(start), low)), int32(1))
 
 
 def make_column_pass(

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gpuconv.cuda.chips import H200
 from gpuconv.cuda.halo import BANKS_BYTES
 from gpuconv.cuda.limits import LANES, SHARED_BYTES, VECTOR_BYTES
 from gpuconv.spec import PoolSpec
@@ -30,9 +31,8 @@ LOW = (COUNT, 2 * COUNT, 4 * COUNT, 8 * COUNT)  # heights of tiles, whatever the
 PITCHES = 32  # that are tried
 IDLE = 6  # at most one lane of so many is idle for the banks' sake
 
-# For the prediction: threads' instructions for each element, and of a block besides; multiprocessors
+# For the prediction: threads' instructions for each element, and of a block besides
 LOADED, REDUCED, STORED, SETUP = 5.0, 10.0, 8.0, 25_000
-MULTIPROCESSORS = 132
 
 
 def is_chained(taps: int, stride: int, dilation: int) -> bool:
@@ -80,7 +80,7 @@ def tile_for(spec: PoolSpec, load: int, store: int, together: bool) -> Tile | No
 
     `together`: planes follow each other at one distance, so that a block may take several.
     """
-    fitting = [cut for cut in _cuts(spec, together) if _least_bytes(spec, cut, load, store) <= SHARED_BYTES]
+    fitting = [cut for cut in _cuts(spec, together) if _least_bytes(spec, *cut) <= SHARED_BYTES]
     for cut in sorted(fitting, key=lambda cut: _cycles(spec, *cut)):
         tile = _tile(spec, cut, load, store)
         if tile.shared_bytes <= SHARED_BYTES:
@@ -111,8 +111,7 @@ def _extents(spec: PoolSpec, tile_p: int, tile_q: int) -> tuple[int, int]:
     )
 
 
-def _least_bytes(spec: PoolSpec, cut: Cut, load: int, store: int) -> int:
-    planes, tile_p, tile_q = cut
+def _least_bytes(spec: PoolSpec, planes: int, tile_p: int, tile_q: int) -> int:
     rows, columns = _extents(spec, tile_p, tile_q)
     return planes * rows * (columns + tile_q) * spec.itemsize
 
@@ -125,7 +124,7 @@ def _cycles(spec: PoolSpec, planes: int, tile_p: int, tile_q: int) -> float:
     work = planes * (
         LOADED * min(rows, spec.H) * min(columns, spec.W) + REDUCED * rows * tile_q + STORED * tile_p * tile_q
     )
-    return -(-blocks // MULTIPROCESSORS) * (work + SETUP)
+    return -(-blocks // H200.multiprocessors) * (work + SETUP)
 
 
 def _tile(spec: PoolSpec, cut: Cut, load: int, store: int) -> Tile:
@@ -179,18 +178,17 @@ class _Walk:
 
     def degree(self, pitch: int, lanes: int, itemsize: int) -> float:
         """Passes through the banks of the first warps, over the fewest."""
-        together = min(LANES, BANKS_BYTES // (self.width * itemsize))  # lanes that are served at a time
-        banks = BANKS_BYTES // (self.width * itemsize)
+        banks = BANKS_BYTES // (self.width * itemsize)  # of accesses, and lanes that are served at a time
         passes = 0
-        for first in range(0, 4 * LANES, together):
-            parts = (divmod(number, lanes) for number in range(first, first + together))
+        for first in range(0, 4 * LANES, banks):
+            parts = (divmod(number, lanes) for number in range(first, first + banks))
             places = {
                 (row * self.pitches * pitch + lane * self.step) // self.width
                 for row, lane in parts
                 if lane < self.count
             }
             passes += max(Counter(place % banks for place in places).values(), default=1)
-        return passes * together / (4 * LANES)
+        return passes * banks / (4 * LANES)
 
     def best(self, pitch: int, itemsize: int) -> tuple[float, int]:
         """(the fewest passes, the fewest lanes to a row that take no more)."""

@@ -16,7 +16,8 @@ that request little the one is taken whose predicted time, in cycles, is the lea
 
 from dataclasses import dataclass
 
-from gpuconv.cuda.limits import LANES
+from gpuconv.cuda.chips import H200
+from gpuconv.cuda.limits import LANES, SCHEDULERS
 from gpuconv.spec import ConvSpec
 
 EXTENTS, STRIDES = (3, 5, 7), (1, 2)  # that are compiled
@@ -25,9 +26,9 @@ MANY = 2**19  # elements of all images, whose strips of 5x5 and 7x7 windows keep
 MOST_REQUESTED = 1.18  # times the least bytes
 MOST_CUTS = 512  # that are compared
 
-# For the prediction: an H200, whose multiprocessors number 132 with 4 schedulers each and move 4.8 TB/s at
-# about 1.8 GHz. The instructions are those of the compiled 3x3 kernels, the latency is an estimate.
-SCHEDULERS, BYTES_PER_CYCLE, LATENCY = 132 * 4, 2640, 1000
+# For the prediction: an H200, which moves 4.8 TB/s at about 1.8 GHz. The instructions are those of the
+# compiled 3x3 kernels, the latency is an estimate.
+BYTES_PER_CYCLE, LATENCY = 2640, 1000
 SETUP, STEP = 350, 20  # instructions of a warp once, and for each row of the image beside the products
 CYCLES = 3  # from one instruction of a warp to its next, where no other warp has any
 
@@ -86,7 +87,7 @@ class Strips:
             requested = planes * (rows * columns + spec.P * spec.Q + strips * tiles_q * taps)
             rounds = -(-(tile_p + (spec.R - 1) // spec.stride[0]) // steps)
             instructions = SETUP + rounds * steps * (taps * outputs + STEP * spec.stride[0])
-            issued = -(-groups * strips // SCHEDULERS) * instructions
+            issued = -(-groups * strips // (H200.multiprocessors * SCHEDULERS)) * instructions
             moved = requested * spec.itemsize / BYTES_PER_CYCLE
             cycles = LATENCY + CYCLES * instructions + max(issued, moved)
             return cls(

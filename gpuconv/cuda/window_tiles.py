@@ -18,8 +18,9 @@ to the next slot.
 import math
 from dataclasses import dataclass
 
+from gpuconv.cuda.chips import H200
 from gpuconv.cuda.halo import Axis
-from gpuconv.cuda.limits import LANES, SHARED_BYTES
+from gpuconv.cuda.limits import LANES, SCHEDULERS, SHARED_BYTES
 from gpuconv.cuda.rings import CHUNK, WEIGHTS
 from gpuconv.cuda.window_fill import COLUMNS, ROWS
 from gpuconv.spec import ConvSpec
@@ -31,7 +32,6 @@ BANKS = 8  # such accesses that make use of all banks
 # For the choice, in instructions of a warp, read off the compiled kernels; and an H200.
 SETUP, PER_COLUMN, PER_PRODUCT = 500, 70, 1.08
 PER_PATCH, PER_COPY, PER_WEIGHT = 90, 14, 40
-SCHEDULERS, MULTIPROCESSORS, SHARED = 4, 132, 227 * 1024
 STAGE, CYCLES = 900, 2  # cycles until a stage is there; from one instruction of a warp to its next
 ENOUGH = 2  # warps of a scheduler that keep it busy
 
@@ -143,8 +143,8 @@ def _cycles(
     thread = SETUP + spec.S * (phases * PER_COLUMN + PER_PRODUCT * spec.R * shape.pixels)
     patch = PER_PATCH + PER_COPY * phases * -(-lines // ROWS)
     fill = stages * slots * (-(-columns // COLUMNS) * patch + -(-spec.R * taps // LANES) * PER_WEIGHT)
-    resident = max(1, min(shape.blocks_per_sm, SHARED // (shared_bytes + 1024)))
-    most = -(-blocks // MULTIPROCESSORS)
+    resident = min(shape.blocks_per_sm, H200.blocks(shared_bytes))
+    most = -(-blocks // H200.multiprocessors)
     idle = max(1.0, ENOUGH * SCHEDULERS / (min(resident, max(1, most)) * warps))
     path = stages * STAGE + CYCLES * (thread + fill * LANES / shape.threads)
     return path + most * (warps * thread + fill) / SCHEDULERS * min(idle, 4.0)

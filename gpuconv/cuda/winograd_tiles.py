@@ -16,12 +16,11 @@ from gpuconv.cuda.gemm_tiles import (
     CACHE,
     HOST,
     ISSUE,
-    SCHEDULERS,
     SECOND_KERNEL,
     is_even,
     partial_bytes,
 )
-from gpuconv.cuda.limits import LANES
+from gpuconv.cuda.limits import LANES, SCHEDULERS
 from gpuconv.cuda.winograd_kernel import TILES
 from gpuconv.cuda.winograd_transform import BLOCK_K, SLAB, SLAB_WORDS
 from gpuconv.spec import ConvSpec

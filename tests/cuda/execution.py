@@ -11,6 +11,7 @@ import numpy as np
 from gpuconv.arrays import NUMPY, DeviceArray
 from gpuconv.cuda.launch import Launch
 from tests import ptx
+from tests.ptx.region import Region
 
 
 @functools.cache
@@ -56,6 +57,22 @@ def installed(monkeypatch, arch, **options):
     monkeypatch.setattr(Launch, "start", start)
     monkeypatch.setattr(NUMPY, "scratch", scratch)
     return reports
+
+
+def with_far_images(monkeypatch, far, x, y):
+    """Views of an input and an output of two images, of which the second is said to lie `far` bytes on.
+
+    An access to it is folded back to where it is.
+    """
+    locate = Region.locate
+
+    def folded(region, addresses, active, size):
+        image = (addresses - region.base) // far if region.size in (x.nbytes, y.nbytes) else 0
+        return locate(region, addresses - image * far + image * (region.size // 2), active, size)
+
+    monkeypatch.setattr(Region, "locate", folded)
+    views = on_device(x), on_device(y, True)
+    return tuple(view._replace(strides=(far, *view.strides[1:])) for view in views)
 
 
 def scratch(elements, like):

@@ -18,8 +18,7 @@ from profiling.workloads import WORKLOADS, convolution
 from tests import reference
 from tests.cases import ConvCase, integers
 from tests.cuda import execution
-from tests.cuda.execution import on_device, poisoned
-from tests.ptx.region import Region
+from tests.cuda.execution import on_device, poisoned, with_far_images
 
 NAMES = [f"{tile.k}x{tile.pixels}" for tile in TILES]
 STRIDED = ConvCase(
@@ -160,16 +159,7 @@ def test_offsets_beyond_2_to_the_31_elements(chosen, monkeypatch):
     x, w = integers((2, 4, 10, 10), "float32"), integers((5, 4, 3, 3), "float32", 2)
     spec = ConvSpec.from_arrays(x, w)
     y = poisoned(spec.out_shape, "float32")
-    locate = Region.locate
-
-    def folded(region, addresses, active, size):
-        image = (addresses - region.base) // far if region.size in (x.nbytes, y.nbytes) else 0
-        return locate(region, addresses - image * far + image * (region.size // 2), active, size)
-
-    monkeypatch.setattr(Region, "locate", folded)
-    from_x, to_y = (
-        view._replace(strides=(far, *view.strides[1:])) for view in (on_device(x), on_device(y, True))
-    )
+    from_x, to_y = with_far_images(monkeypatch, far, x, y)
     conv_implicit_gemm.run(spec, from_x, on_device(w), None, to_y)
     np.testing.assert_array_equal(y, reference.conv2d(x, w).astype("float32"))
 

@@ -1,5 +1,6 @@
 """`pool_rows`: any geometry of its windows in any layout, hard values, and which kernel a layout gets."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from gpuconv.cuda import pool_rows
 from gpuconv.spec import PoolSpec
 from tests import reference
-from tests.cases import DTYPES, PoolCase, equal, integers
-from tests.cuda import execution
-from tests.cuda.execution import on_device, poisoned
+from tests.cases import DTYPES, PoolCase, integers
+from tests.cuda import execution, pooling
+from tests.cuda.execution import poisoned
 from tests.layouts import WRITABLE
 
 LAYOUTS = sorted(set(WRITABLE) - {"byte-swapped", "unaligned"})  # those that a GPU array can have
@@ -24,23 +25,7 @@ def hopper(monkeypatch):
     return execution.installed(monkeypatch, "sm_90a")
 
 
-def pool(spec, x, y=None, indices=None):
-    y = poisoned(spec.out_shape, spec.dtype) if y is None else y
-    if spec.return_indices and indices is None:
-        indices = poisoned(spec.out_shape, "int64")
-    pool_rows.run(spec, on_device(x), on_device(y, True), on_device(indices, True))
-    return y, indices
-
-
-def check(case, x, y=None):
-    """Values and, of maxima, indices, with what `case` says."""
-    y, _ = pool(case.spec(x.dtype.name), x, y)
-    equal(y, case.expected(x).astype(x.dtype))
-    if case.op == "max":
-        values, places = reference.max_pool2d(x, **case.parameters)
-        y, indices = pool(case.spec(x.dtype.name, True), x)
-        equal(y, values.astype(x.dtype))
-        np.testing.assert_array_equal(indices, places)
+pool, check = (functools.partial(function, pool_rows) for function in (pooling.pool, pooling.check))
 
 
 @st.composite

@@ -49,10 +49,10 @@ def copy_async(context: Any, count: Any, target: Any, source: Any, place: Any, b
             index = builder.sext(index, LONG) if place.signed else builder.zext(index, LONG)
         come_from = builder.gep(base, [index])
         size = source.dtype.bitwidth // 8
-        if _has_async_copies():
+        if has_async_copies():
             _emit_copy(builder, elements * size, to, come_from, amount)
         else:
-            _emit_elements(builder, elements, size, to, come_from, amount)
+            emit_elements(builder, elements, size, to, come_from, amount)
         return context.get_dummy_value()
 
     return types.void(count, types.uint32, source, place, types.uint32), generate
@@ -89,7 +89,7 @@ def element_pointer(context: Any, base: Any, place: Any) -> Any:
     return base(base, types.int64), generate
 
 
-def _has_async_copies() -> bool:
+def has_async_copies() -> bool:
     """Whether the architecture that is being compiled for has the instruction."""
     return tuple(ConfigStack().top().compute_capability[:2]) >= OLDEST
 
@@ -102,7 +102,7 @@ def _emit_copy(builder: Any, size: int, to: Any, come_from: Any, amount: Any) ->
     builder.call(assembly, [to, builder.ptrtoint(come_from, LONG), amount])
 
 
-def _emit_elements(builder: Any, elements: int, size: int, to: Any, come_from: Any, amount: Any) -> None:
+def emit_elements(builder: Any, elements: int, size: int, to: Any, come_from: Any, amount: Any) -> None:
     element = come_from.type.pointee
     shared = builder.inttoptr(to, ir.PointerType(element, 3))
     zero = ir.Constant(element, None)
@@ -118,7 +118,7 @@ def _emit_elements(builder: Any, elements: int, size: int, to: Any, come_from: A
 
 
 def _emit_group(context: Any, builder: Any, text: str) -> Any:
-    if _has_async_copies():
+    if has_async_copies():
         kind = ir.FunctionType(ir.VoidType(), [])
         builder.call(ir.InlineAsm(kind, text, "~{memory}", side_effect=True), [])
     return context.get_dummy_value()

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.cuda.extending import intrinsic
 
-from gpuconv.cuda.ptx.async_copy import LONG, WORD, _emit_elements, _has_async_copies
+from gpuconv.cuda.ptx.async_copy import LONG, WORD, emit_elements, has_async_copies
 
 BYTES = 16
 
@@ -35,7 +35,7 @@ def make_run_copy(copies: int, step: int) -> Callable[..., None]:
             address = builder.ptrtoint(come_from, LONG)
             for place in range(0, copies * step, step):
                 source_place = place - copies // 2 * step
-                if _has_async_copies():
+                if has_async_copies():
                     text = f"cp.async.cg.shared.global [$0+{place}], [$1+{source_place}], {BYTES}, $2;"
                     kind = ir.FunctionType(ir.VoidType(), [WORD, LONG, WORD])
                     assembly = ir.InlineAsm(kind, text, "r,l,r,~{memory}", side_effect=True)
@@ -43,7 +43,7 @@ def make_run_copy(copies: int, step: int) -> Callable[..., None]:
                 else:
                     element = builder.gep(come_from, [LONG(source_place // size)])
                     there = builder.add(to, WORD(place))
-                    _emit_elements(builder, BYTES // size, size, there, element, amount)
+                    emit_elements(builder, BYTES // size, size, there, element, amount)
             return context.get_dummy_value()
 
         return types.void(types.uint32, source, types.uint32), generate

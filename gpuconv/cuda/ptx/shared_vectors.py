@@ -2,9 +2,9 @@
 
 `ld.shared.v4.f32`, `st.shared.v2.f64` and so on: PTX ISA, sections "Data Movement and Conversion
 Instructions: ld" and "... : st". Addresses are uint32, in bytes, from `shared_address` of `async_copy`; a
-thread can add to them what would cost twice as much in 64 bits, and `get_shared` takes a constant besides,
-which costs nothing. The address of two or four elements must be a multiple of their size; four elements of
-8 bytes are one access too many and refused. A store takes place where its condition holds, without a branch.
+thread can add to them what would cost twice as much in 64 bits. The address of two or four elements must be
+a multiple of their size; four elements of 8 bytes are one access too many and refused. A store takes place
+where its condition holds, without a branch.
 """
 
 from typing import Any
@@ -24,19 +24,16 @@ def _operands(first: int, count: int) -> str:
 
 
 @intrinsic
-def get_shared(context: Any, count: Any, like: Any, address: Any, offset: Any) -> Any:
-    """get_shared(count, like, address, offset): a tuple of `count` elements of the type of `like`.
-
-    `count`, and the `offset` in bytes, are constants.
-    """
-    literals = isinstance(count, types.IntegerLiteral) and isinstance(offset, types.IntegerLiteral)
-    if not literals or like not in LETTERS or count.literal_value * like.bitwidth > 128:
+def get_shared(context: Any, count: Any, like: Any, address: Any) -> Any:
+    """get_shared(count, like, address): a tuple of `count` elements, a constant, of the type of `like`."""
+    if (
+        not isinstance(count, types.IntegerLiteral)
+        or like not in LETTERS
+        or count.literal_value * like.bitwidth > 128
+    ):
         return None
     number, letter = count.literal_value, LETTERS[like]
-    text = (
-        f"ld.shared{VECTORS[number]}.f{like.bitwidth} {_operands(0, number)}, "
-        f"[${number}+{offset.literal_value}];"
-    )
+    text = f"ld.shared{VECTORS[number]}.f{like.bitwidth} {_operands(0, number)}, [${number}];"
     constraints = ",".join([*[f"={letter}"] * number, "r", "~{memory}"])
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -47,7 +44,7 @@ def get_shared(context: Any, count: Any, like: Any, address: Any, offset: Any) -
         parts = [found] if number == 1 else [builder.extract_value(found, i) for i in range(number)]
         return context.make_tuple(builder, signature.return_type, parts)
 
-    return types.UniTuple(like, number)(count, like, types.uint32, offset), generate
+    return types.UniTuple(like, number)(count, like, types.uint32), generate
 
 
 @intrinsic
