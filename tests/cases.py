@@ -213,6 +213,8 @@ POOL_CASES = (
     PoolCase("pads not counted", "avg", (2, 2, 6, 7), 3, stride=2, padding=1, count_include_pad=False),
     PoolCase("pads not counted, ceil", "avg", (1, 2, 6, 7), 3, 2, 1, ceil_mode=True, count_include_pad=False),
     PoolCase("four sides not counted", "avg", (1, 2, 5, 5), 4, 2, ((0, 2), (2, 1)), count_include_pad=False),
+    PoolCase("no pixel counts", "avg", (1, 2, 0, 4), 2, padding=1, count_include_pad=False),
+    PoolCase("no pixel counts, 4x4", "avg", (1, 2, 5, 0), 4, 1, 2, count_include_pad=False),
     PoolCase("divisor 5", "avg", (1, 2, 6, 7), 2, padding=1, divisor_override=5),
     PoolCase("divisor -3", "avg", (1, 2, 6, 7), 3, stride=1, divisor_override=-3),
 )

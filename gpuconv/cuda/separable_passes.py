@@ -108,12 +108,14 @@ def make_column_pass(
                 if AVERAGE:
                     for j in range(width):
                         corner = uint32(w + uint32(uint32(q + uint32(j)) * stride[1]))
-                        taps = overlap(corner, S, columns_from, columns_to)
+                        taps = max(overlap(corner, S, columns_from, columns_to), int32(1))
                         columns[j] = scalar(int32(taps * counted + (int32(1) - counted)))
                 for i in range(COUNT):
                     if AVERAGE:
                         corner = uint32(h + uint32(uint32(p + uint32(i)) * stride[0]))
-                        taps = overlap(corner, R, rows_from, rows_to)
+                        taps = max(
+                            overlap(corner, R, rows_from, rows_to), int32(1)
+                        )  # 0 where no pixel counts
                         of_rows = scalar(int32(taps * counted + override))
                         for j in range(width):
                             out[i * width + j] = divided(out[i * width + j], of_rows * columns[j])
