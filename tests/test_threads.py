@@ -253,20 +253,25 @@ def test_an_error_reaches_the_caller_and_nobody_computes_on(failing, threads):
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system sends no signal to a thread")
 def test_an_interrupted_caller_waits_for_those_that_still_compute(threads):
     threads(3)
-    gathered, helped = threading.Barrier(3), []
+    gathered, sent, helped = threading.Barrier(4), threading.Event(), []
 
     def compute(counter):
         gathered.wait(20)
         if threading.current_thread() is not threading.main_thread():
+            assert sent.wait(20)
             time.sleep(0.2)
             helped.append(counter)
 
-    main = threading.main_thread().ident
-    interrupt = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
-    interrupt.start()
+    def interrupt(main):
+        gathered.wait(20)
+        signal.pthread_kill(main, signal.SIGINT)
+        sent.set()
+
+    interrupter = threading.Thread(target=interrupt, args=[threading.main_thread().ident])
+    interrupter.start()
     with pytest.raises(KeyboardInterrupt):
         share(compute, 3, work=10**9)
-    interrupt.join()
+    interrupter.join()
     assert len(helped) == 2
 
 
