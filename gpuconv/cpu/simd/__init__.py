@@ -27,6 +27,7 @@ Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing 
     channels.py   channel_product   the same where the lanes are channels, each with weights of its own
     lines.py      lines_to_lanes    planes turned into vectors of one pixel each, and back
     squares.py    square_product    a square of vectors between two constant matrices; grids of vectors
+    bits.py       bits_of           a float32 as an integer, and back
 
 `target.py` chooses the tile for the CPU that Numba compiles for. It is one room and not one file, as
 `cuda/ptx/` is, because each of these can be read without the others.
