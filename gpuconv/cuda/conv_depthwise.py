@@ -32,7 +32,7 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import depthwise_window
 from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.division import LIMIT, quotient, reciprocal
+from gpuconv.cuda.division import LIMIT, quotient, quotient_and_rest, reciprocal
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.sliding_rows import row_adders, row_loader, row_storer, steps, window_filler
@@ -75,16 +75,14 @@ def make_sliding(extent: int, stride: int, outputs: int) -> Kernel:
 
         # locate
         task = uint32(uint32(cuda.blockIdx.x) * uint32(WARPS) + warp)
-        rest = quotient(task, strips_m, strips_s)
-        p_first = uint32((task - rest * strips) * tile_p)
-        group = quotient(rest, tiles_m, tiles_s)
-        tile = uint32(rest - group * tiles_q)
-        slot = quotient(lane, pitch_m, pitch_s)
-        u = uint32(lane - slot * pitch - halo)  # wraps in the halo on the left
+        rest, strip = quotient_and_rest(task, (strips, strips_m, strips_s))
+        p_first = uint32(strip * tile_p)
+        group, tile = quotient_and_rest(rest, (tiles_q, tiles_m, tiles_s))
+        slot, t = quotient_and_rest(lane, (pitch, pitch_m, pitch_s))
+        u = uint32(t - halo)  # wraps in the halo on the left
         plane = uint32(group * slots + slot)
         mine = (slot < slots) & (plane < planes)
-        n = quotient(plane, K_m, K_s)
-        k = uint32(plane - n * K)
+        n, k = quotient_and_rest(plane, (K, K_m, K_s))
         q = uint32(tile * tile_q + u * uint32(outputs))
         column = uint32(q * uint32(stride) + column_origin)
         h = uint32(p_first * uint32(stride) + h_origin)
@@ -102,7 +100,6 @@ def make_sliding(extent: int, stride: int, outputs: int) -> Kernel:
         # load: the lanes of a slot bring the weights of its plane; those of no slot store nothing
         place_w = int64(k) * w_k
         first_weight = uint32((warp * uint32(slots + uint32(1)) + slot) * weight_pitch)
-        t = uint32(lane - slot * pitch)
         while weight_rounds != uint32(0):
             weight_rounds = uint32(weight_rounds - uint32(1))
             r = uint32(t // uint32(S))

@@ -27,12 +27,12 @@ import functools
 from numba import cuda, int64, types, uint32, uint64
 
 from gpuconv.cuda.compiled import SCALARS, Kernel
-from gpuconv.cuda.division import quotient, reciprocal
+from gpuconv.cuda.division import quotient, quotient_and_rest, reciprocal
 from gpuconv.cuda.halo import Axis
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
 from gpuconv.cuda.ptx.predicated import load_if, store_if
-from gpuconv.cuda.rings import CHUNK, MOST_PRODUCTS, WEIGHTS, make_slide
+from gpuconv.cuda.rings import CHUNK, WEIGHTS, make_anew, make_slide
 from gpuconv.cuda.window_fill import COLUMNS, make_fills, note_slot, place_in_image
 from gpuconv.cuda.window_tiles import Rows, Shape, Tile, choose
 from gpuconv.spec import ConvSpec
@@ -44,11 +44,21 @@ SHAPES = {
 }
 
 
+@cuda.jit(device=True, inline="always")
+def next_column(residue, x_column, tap_w, residues, residue_pitch, pitch):
+    """Where the next column of taps begins: `tap_w` columns on, which are kept by their remainder."""
+    residue = uint32(residue + tap_w)
+    x_column = uint32(x_column + tap_w * residue_pitch * pitch)
+    while residue >= residues:
+        residue = uint32(residue - residues)
+        x_column = uint32(x_column - (residues * residue_pitch - uint32(1)) * pitch)
+    return residue, x_column
+
+
 def make_kernel(shape: Shape, dtype: str) -> Kernel:
     scalar = SCALARS[dtype]
     PIXELS, RING, SIZE = shape.pixels, shape.ring, shape.itemsize
-    slide = make_slide(1, PIXELS, RING, SIZE)
-    begin, go_round = slide.begin, slide.round
+    slide, anew = make_slide(1, PIXELS, RING, SIZE), make_anew(PIXELS)
     fill_images, fill_weights = make_fills(shape.threads, SIZE)
 
     def depthwise_window(
@@ -69,19 +79,14 @@ def make_kernel(shape: Shape, dtype: str) -> Kernel:
         zero = scalar(0)
 
         # locate
-        rest = quotient(thread, tile_q_m, tile_q_s)
-        column = uint32(thread - rest * tile_q)
-        group = quotient(rest, slots_m, slots_s)
-        slot = uint32(rest - group * slots)
+        rest, column = quotient_and_rest(thread, (tile_q, tile_q_m, tile_q_s))
+        group, slot = quotient_and_rest(rest, (slots, slots_m, slots_s))
         task = uint32(uint32(cuda.blockIdx.x) * slots + slot)
-        plane = quotient(task, tiles_m, tiles_s)
-        tile = uint32(task - plane * tiles)
-        tile_row = quotient(tile, tiles_q_m, tiles_q_s)
-        q_first = uint32((tile - tile_row * tiles_q) * tile_q)
-        above = quotient(tile_row, classes_m, classes_s)
-        p_first = uint32(above * tile_p * apart + (tile_row - above * classes))
-        n = quotient(plane, K_m, K_s)
-        k = uint32(plane - n * K)
+        plane, tile = quotient_and_rest(task, (tiles, tiles_m, tiles_s))
+        tile_row, tile_column = quotient_and_rest(tile, (tiles_q, tiles_q_m, tiles_q_s))
+        above, of_class = quotient_and_rest(tile_row, (classes, classes_m, classes_s))
+        p_first, q_first = uint32(above * tile_p * apart + of_class), uint32(tile_column * tile_q)
+        n, k = quotient_and_rest(plane, (K, K_m, K_s))
         valid = task < tasks
         mine = valid & (group < groups)
         if (column == uint32(0)) & (group == uint32(0)):
@@ -124,36 +129,18 @@ def make_kernel(shape: Shape, dtype: str) -> Kernel:
             residue, x_column, w_at_column = uint32(0), x_lane, w_lane
             while left_s != uint32(0):
                 left_s = uint32(left_s - uint32(1))
-                products = uint32(products + R)
-                if products > uint32(MOST_PRODUCTS):
-                    products = R
-                    for i in range(PIXELS):
-                        total[i] += sums[i]
-                        sums[i] = zero
+                products = anew(products, R, total, sums, zero)
                 phase = used_phases
                 while phase != uint32(0):
                     phase = uint32(phase - uint32(1))
-                    left, skip = full, skip_short
+                    here, skip = full, skip_short
                     if phase < longer:
-                        left, skip = uint32(full + uint32(1)), skip_long
+                        here, skip = uint32(full + uint32(1)), skip_long
                     x_at = uint64(uint32(x_column + phase * phase_pitch))
                     w_at = uint64(uint32(w_at_column + phase * w_phase))
-                    begin(shared, sums, weight, ring, x_at, uint64(0), w_at, skip)
-                    x_at += uint64(RING + CHUNK)
-                    w_at += uint64(WEIGHTS)
-                    left = uint32(left + skip - uint32(CHUNK))  # taps, by fours
-                    while left != uint32(0):
-                        go_round(shared, sums, weight, ring, x_at, uint64(0), w_at, left)
-                        left = uint32(left - min(left, uint32(RING)))
-                        x_at += uint64(RING)
-                        w_at += uint64(RING)
+                    slide(shared, sums, weight, ring, x_at, uint64(0), w_at, here, skip)
                 w_at_column = uint32(w_at_column + w_column)
-                # the next column of taps: tap_w columns on, which are kept by their remainder
-                residue = uint32(residue + tap_w)
-                x_column = uint32(x_column + tap_w * residue_pitch * pitch)
-                while residue >= residues:
-                    residue = uint32(residue - residues)
-                    x_column = uint32(x_column - (residues * residue_pitch - uint32(1)) * pitch)
+                residue, x_column = next_column(residue, x_column, tap_w, residues, residue_pitch, pitch)
 
         # store
         start = load_if(mine & (has_bias != uint32(0)), bias, int64(k) * bias_k, zero)

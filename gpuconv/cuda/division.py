@@ -11,7 +11,8 @@ the IBM RISC System/6000 processor", IBM J. Res. Dev. 34, 1990). For divisors be
 result is the quotient of IEEE 754, unless that is subnormal; a zero has either sign.
 """
 
-from numba import cuda, float32, int32, uint32, uint64
+from numba import cuda, float32, int32, uint32
+from numba.cuda import libdevice
 
 from gpuconv.cuda.ptx.reciprocal import near_reciprocal
 from gpuconv.spec import PoolSpec
@@ -33,10 +34,24 @@ def reciprocal(divisor: int) -> tuple[int, int]:
 
 
 @cuda.jit(device=True, inline="always")
+def divide(a, b):
+    """(a // b, a % b) of uint32, in the machine's own way: where once is enough."""
+    return uint32(a // b), uint32(a % b)
+
+
+@cuda.jit(device=True, inline="always")
 def quotient(a, multiplier, shift):
     """a // d as uint32, for a below 2^31."""
-    high = uint64(uint32(a << uint32(1))) * uint64(multiplier) >> uint64(32)
-    return uint32(uint32(high) >> shift)
+    high = uint32(libdevice.umulhi(int32(uint32(a << uint32(1))), int32(multiplier)))
+    return uint32(high >> uint32(shift & uint32(31)))  # below 32, so that it is done in 32 bits
+
+
+@cuda.jit(device=True, inline="always")
+def quotient_and_rest(a, divisor):
+    """(a // d, a % d) as uint32 by (d, *reciprocal(d)), for a below 2^31."""
+    d, multiplier, shift = divisor
+    whole = quotient(a, multiplier, shift)
+    return whole, uint32(a - uint32(whole * d))
 
 
 @cuda.jit(device=True, inline="always")

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from numba import cuda, int32, int64, uint32
 
+from gpuconv.cuda.division import divide
 from gpuconv.cuda.ptx.async_copy import copy_async
 from gpuconv.cuda.ptx.shared_words import shared_words
 from gpuconv.cuda.ptx.vectors import store2
@@ -70,12 +71,6 @@ class Depth:
         """The greatest magnitude of a place, for strides in elements."""
         rows, columns = (spec.R - 1) * spec.dilation[0], (spec.S - 1) * spec.dilation[1]
         return self.channels * abs(x_c) + rows * abs(x_h) + columns * abs(x_w)
-
-
-@cuda.jit(device=True, inline="always")
-def divide(a, b):
-    """(a // b, a % b) of uint32."""
-    return uint32(a // b), uint32(a % b)
 
 
 @cuda.jit(device=True, inline="always")

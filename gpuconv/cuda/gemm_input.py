@@ -15,12 +15,12 @@ from typing import Any
 
 from numba import cuda, int32, int64, uint32
 
+from gpuconv.cuda.division import divide
 from gpuconv.cuda.gather import (
     BEYOND,
     ENTRY_BYTES,
     SLAB,
     SLAB_BYTES,
-    divide,
     fill_table,
     last_entry,
     locate_pixel,

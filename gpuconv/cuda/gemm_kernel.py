@@ -30,7 +30,8 @@ compiler, in every slab. Not yet run on a GPU.
 from numba import cuda, float32, int32, int64, types, uint32
 
 from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.gather import SLAB, divide
+from gpuconv.cuda.division import divide
+from gpuconv.cuda.gather import SLAB
 from gpuconv.cuda.gemm_input import make_gathered, make_pointwise
 from gpuconv.cuda.gemm_store import store
 from gpuconv.cuda.gemm_tiles import PAD, SUMS, WARP_K, WARP_PIXELS, Tile

@@ -32,7 +32,7 @@ from numba import cuda, int64, types, uint32
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.division import LIMIT, quotient, reciprocal
+from gpuconv.cuda.division import LIMIT, quotient_and_rest, reciprocal
 from gpuconv.cuda.elements import ELEMENTS, add, make_loader
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import ALL_LANES, VECTOR_BYTES
@@ -133,8 +133,8 @@ def make_kernel(dtype: str, op: str, team: Team, wide: bool) -> Kernel:
         if stores & (plane < planes):
             if IS_AVERAGE:
                 value /= scalar(divisor)
-            n = quotient(plane, C_by, C_shift)
-            y[int64(n) * y_n + int64(uint32(plane - n * C)) * y_c] = narrow(value)
+            n, c = quotient_and_rest(plane, (C, C_by, C_shift))
+            y[int64(n) * y_n + int64(c) * y_c] = narrow(value)
 
     pointers = [types.CPointer(element.stored)] * 2
     arguments = (*pointers, *[int64] * 7, *[uint32] * 6)

@@ -12,7 +12,7 @@ from typing import Any
 from numba import cuda, int32, int64, types, uint32
 
 from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.division import quotient
+from gpuconv.cuda.division import quotient_and_rest
 from gpuconv.cuda.elements import ELEMENTS, make_loader
 from gpuconv.cuda.limits import ALL_LANES
 from gpuconv.cuda.ordered import INTEGERS, KEY, LOWEST, VALUE
@@ -121,8 +121,7 @@ def make_argmax_kernel(dtype: str, team: Team) -> Kernel:
         key, index, number, stores = meet(keys, where, thread)
         plane = uint32(first + number)
         if stores & (plane < planes):
-            n = quotient(plane, C_by, C_shift)
-            c = uint32(plane - n * C)
+            n, c = quotient_and_rest(plane, (C, C_by, C_shift))
             y[int64(n) * y_n + int64(c) * y_c] = narrow(value_of(key))
             indices[int64(n) * i_n + int64(c) * i_c] = int64(index)
 

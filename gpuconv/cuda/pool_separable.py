@@ -36,13 +36,12 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda import pool_direct
 from gpuconv.cuda.compiled import SCALARS, Kernel
-from gpuconv.cuda.division import DIVIDED, LIMIT, divisors, reciprocal
+from gpuconv.cuda.division import DIVIDED, LIMIT, divisors, quotient_and_rest, reciprocal
 from gpuconv.cuda.elements import ELEMENTS, add
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.limits import VECTOR_BYTES
 from gpuconv.cuda.ptx.async_copy import shared_address
 from gpuconv.cuda.ptx.extremes import maximum
-from gpuconv.cuda.separable_chains import split
 from gpuconv.cuda.separable_fill import make_fill
 from gpuconv.cuda.separable_passes import make_column_pass, make_row_pass
 from gpuconv.cuda.separable_tiles import COUNT, THREADS, WIDEST, Tile, is_chained, tile_for
@@ -85,12 +84,12 @@ def make_kernel(dtype: str, op: str, wide: bool) -> Kernel:
 
         # locate
         thread, tile = uint32(cuda.threadIdx.x), uint32(cuda.blockIdx.x)
-        above, column = split(tile, (across, across_by, across_shift))
-        plane, row = split(above, (down, down_by, down_shift))
+        above, column = quotient_and_rest(tile, (across, across_by, across_shift))
+        plane, row = quotient_and_rest(above, (down, down_by, down_shift))
         p, q = uint32(row * tile_p), uint32(column * tile_q)
         plane = uint32(plane * planes_of_tile)
         planes = min(planes_of_tile, uint32(planes_all - plane))
-        n, c = split(plane, (C, C_by, C_shift))
+        n, c = quotient_and_rest(plane, (C, C_by, C_shift))
         h, w = uint32(p * stride_h + h_origin), uint32(q * stride_w + w_origin)
         w_load = uint32(w - lead)
         x_place = int64(n) * x_n + int64(c) * x_c + int64(int32(h)) * x_h + int64(int32(w_load)) * x_w

@@ -18,7 +18,6 @@ x_at and w_at being 64 bits wide, so that constants become offsets of the loads;
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from numba import cuda, uint32, uint64
 
@@ -30,15 +29,8 @@ WEIGHTS = 2 * CHUNK
 MOST_PRODUCTS = 256  # of one sum, after which it should begin anew
 
 
-class Slide(NamedTuple):
-    """begin(..., skip): the first chunk; round(..., left): those that follow, up to a round of them."""
-
-    begin: Callable[..., None]
-    round: Callable[..., None]
-
-
-def make_slide(rows: int, pixels: int, ring: int, itemsize: int = 4) -> Slide:
-    """The functions for a ring of an even number of chunks, of elements of 4 or 8 bytes."""
+def make_slide(rows: int, pixels: int, ring: int, itemsize: int = 4) -> Callable[..., None]:
+    """slide(..., taps, skip) for a ring of an even number of chunks, of elements of 4 or 8 bytes."""
     load = _quad_loader(itemsize)
 
     def products(turn: int, taps: Sequence[int] = range(CHUNK)) -> list[tuple[int, int, int]]:
@@ -56,7 +48,42 @@ def make_slide(rows: int, pixels: int, ring: int, itemsize: int = 4) -> Slide:
     for turn in reversed(turns[1:]):
         after = _before(turn, after)
     taps = [add_products(products(0, (tap,))) for tap in range(CHUNK)]
-    return Slide(_beginning(taps, load, rows, ring), after)
+    return _whole(_beginning(taps, load, rows, ring), after, ring)
+
+
+def _whole(begin: Callable, go_round: Callable, ring: int) -> Callable[..., None]:
+    @cuda.jit(device=True, inline="always")
+    def slide(shared, sums, weight, elements, x_at, further, w_at, taps, skip):
+        begin(shared, sums, weight, elements, x_at, further, w_at, skip)
+        x_at += uint64(ring + CHUNK)
+        w_at += uint64(WEIGHTS)
+        left = uint32(taps + skip - uint32(CHUNK))  # taps, by fours
+        while left != uint32(0):
+            go_round(shared, sums, weight, elements, x_at, further, w_at, left)
+            left = uint32(left - min(left, uint32(ring)))
+            x_at += uint64(ring)
+            w_at += uint64(ring)
+
+    return slide
+
+
+def make_anew(outputs: int) -> Callable[..., int]:
+    """anew(products, taps, total, sums, zero): the products of each sum after so many taps more.
+
+    Where they would be more than MOST_PRODUCTS the sums go to the totals, and begin anew.
+    """
+
+    @cuda.jit(device=True, inline="always")
+    def anew(products, taps, total, sums, zero):
+        products = uint32(products + taps)
+        if products > uint32(MOST_PRODUCTS):
+            products = taps
+            for i in range(outputs):
+                total[i] += sums[i]
+                sums[i] = zero
+        return products
+
+    return anew
 
 
 def _quad_loader(itemsize: int) -> Callable[..., None]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from numba import cuda, uint32
 
-from gpuconv.cuda.division import quotient
+from gpuconv.cuda.division import quotient_and_rest
 from gpuconv.cuda.elements import Element, inlined, make_loader, make_storer
 from gpuconv.cuda.limits import LANES, VECTOR_BYTES
 
@@ -82,12 +82,9 @@ def make_locate(tile: Tile) -> Callable[..., Any]:
     ):  # fmt: skip
         thread = uint32(cuda.threadIdx.x)
         item = uint32(uint32(cuda.blockIdx.x) * uint32(THREADS) + thread)
-        plane = quotient(item, plane_by, plane_shift)
-        place = uint32(item - plane * plane_items)
-        tile = quotient(place, vectors_by, vectors_shift)
-        vector = uint32(place - tile * vectors)
-        n = quotient(plane, C_by, C_shift)
-        c = uint32(plane - n * C)
+        plane, place = quotient_and_rest(item, (plane_items, plane_by, plane_shift))
+        tile, vector = quotient_and_rest(place, (vectors, vectors_by, vectors_shift))
+        n, c = quotient_and_rest(plane, (C, C_by, C_shift))
         lane = thread % uint32(LANES)
         at_left = (lane == uint32(0)) | (vector == uint32(0))
         at_right = (lane == uint32(LANES - 1)) | (uint32(vector + uint32(1)) == vectors)

@@ -16,21 +16,11 @@ share less, for their stride or dilation, are reduced side by side.
 from collections.abc import Callable
 from typing import Any
 
-from numba import cuda, int32, uint32
-from numba.cuda import libdevice
+from numba import cuda, uint32
 
 from gpuconv.cuda.elements import inlined
 from gpuconv.cuda.ptx.shared_vectors import get_shared
 from gpuconv.cuda.separable_tiles import COUNT
-
-
-@inlined
-def split(number, divisor):
-    """(quotient, remainder) of a number below 2^31 by (d, *reciprocal(d)), without arithmetic in 64 bits."""
-    d, multiplier, shift = divisor
-    high = uint32(libdevice.umulhi(int32(uint32(number << uint32(1))), int32(multiplier)))
-    whole = uint32(high >> uint32(shift & uint32(31)))
-    return whole, uint32(number - uint32(whole * d))
 
 
 def make_getter(scalar: Any, width: int) -> Callable[..., Any]:

@@ -5,10 +5,10 @@ from typing import Any
 
 from numba import boolean, cuda, int32, uint32
 
+from gpuconv.cuda.division import quotient_and_rest
 from gpuconv.cuda.elements import Element, inlined, make_loader
 from gpuconv.cuda.ptx.shared_vectors import put_shared
 from gpuconv.cuda.ptx.wide_product import add_product
-from gpuconv.cuda.separable_chains import split
 from gpuconv.cuda.separable_tiles import THREADS
 
 UNDER_WAY = {1: 8, 2: 6, 4: 4}  # accesses of a thread at a time, by the elements of each
@@ -37,8 +37,8 @@ def make_fill(element: Element, width: int, nothing: float) -> Callable[..., Any
         item = thread
         while item < items:
             for i in range(COUNT):
-                line, access = split(item, accesses)
-                plane, row = split(line, (fill_count, fill_by, fill_shift))
+                line, access = quotient_and_rest(item, accesses)
+                plane, row = quotient_and_rest(line, (fill_count, fill_by, fill_shift))
                 row, column = uint32(row + skipped), uint32(access * uint32(width))
                 inside = (item < items) & (uint32(h_first + row) < H)
                 line = uint32(uint32(plane * rows[0]) + row)

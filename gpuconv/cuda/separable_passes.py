@@ -9,12 +9,12 @@ from typing import Any
 
 from numba import cuda, int32, int64, uint32
 
-from gpuconv.cuda.division import overlap
+from gpuconv.cuda.division import overlap, quotient_and_rest
 from gpuconv.cuda.elements import inlined
 from gpuconv.cuda.ptx.shared_vectors import put_shared
 from gpuconv.cuda.ptx.vectors import store2, store4
 from gpuconv.cuda.ptx.wide_product import add_product
-from gpuconv.cuda.separable_chains import make_apart, make_chain, split
+from gpuconv.cuda.separable_chains import make_apart, make_chain
 from gpuconv.cuda.separable_tiles import COUNT, THREADS
 
 
@@ -31,8 +31,8 @@ def make_row_pass(scalar: Any, both: Callable[..., Any]) -> Callable[..., Any]:
         items = uint32(uint32(planes * rows[0]) * lanes)
         item = thread
         while item < items:
-            line, group = split(item, (lanes, by, shift))
-            row = split(line, rows)[1]
+            line, group = quotient_and_rest(item, (lanes, by, shift))
+            row = quotient_and_rest(line, rows)[1]
             place = uint32(uint32(line * layout[0]) + uint32(uint32(group * uint32(COUNT)) * step))
             address = uint32(base + uint32(place * uint32(SIZE)))
             for j in range(COUNT):
@@ -91,8 +91,8 @@ def make_column_pass(
         items = uint32(uint32(planes * strips[0]) * lanes)
         item = thread
         while item < items:
-            line, vector = split(item, (lanes, by, shift))
-            plane, strip = split(line, strips)
+            line, vector = quotient_and_rest(item, (lanes, by, shift))
+            plane, strip = quotient_and_rest(line, strips)
             p, q = uint32(strip * uint32(COUNT)), uint32(vector * uint32(width))
             if (p < P) & (q < Q) & (vector < count):
                 line = uint32(uint32(plane * rows[0]) + uint32(p * stride[0]))

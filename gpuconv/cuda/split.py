@@ -15,7 +15,7 @@ from numba import cuda, float32, int64, types, uint32
 
 from gpuconv.arrays import DeviceArray, library_of
 from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.division import quotient, reciprocal
+from gpuconv.cuda.division import quotient_and_rest, reciprocal
 from gpuconv.cuda.gemm_store import epilogue
 from gpuconv.cuda.launch import Launch
 from gpuconv.cuda.ptx.vectors import load4, store4
@@ -57,8 +57,8 @@ def sum_splits(
 ):  # fmt: skip
     quad = uint32(uint32(cuda.blockIdx.x) * uint32(THREADS) + uint32(cuda.threadIdx.x))
     if quad < all_quads:
-        k = quotient(quad, quads_multiplier, quads_shift)
-        pixel = uint32(uint32(quad - k * quads) * uint32(4))
+        k, quad_of_k = quotient_and_rest(quad, (quads, quads_multiplier, quads_shift))
+        pixel = uint32(quad_of_k * uint32(4))
         total = cuda.local.array(4, float32)
         for i in range(4):
             total[i] = bias[int64(k) * bias_k] if has_bias != uint32(0) else float32(0)
@@ -71,9 +71,8 @@ def sum_splits(
 
         for i in range(4):
             here = uint32(pixel + uint32(i))
-            rest = quotient(here, run_multiplier, run_shift)
-            n = quotient(rest, runs_multiplier, runs_shift)
-            p, q = uint32(rest - n * runs), uint32(here - rest * run)
+            rest, q = quotient_and_rest(here, (run, run_multiplier, run_shift))
+            n, p = quotient_and_rest(rest, (runs, runs_multiplier, runs_shift))
             place = int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q
             if aligned == uint32(0) and here < pixels:
                 y[place] = total[i]

@@ -22,16 +22,15 @@ from gpuconv.cuda.limits import LANES
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
 from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.ptx.vectors import store4
-from gpuconv.cuda.rings import CHUNK, MOST_PRODUCTS, WEIGHTS, make_slide
-from gpuconv.cuda.stem_fill import fill_input, fill_weights_of_one
+from gpuconv.cuda.rings import CHUNK, WEIGHTS, make_anew, make_slide
+from gpuconv.cuda.stem_fill import fill_input, fill_weights_of_one, locate, locate_lane
 from gpuconv.cuda.stem_tiles import Shape
 
 ROWS, PIXELS = 2, 12
 OUTPUTS = ROWS * PIXELS
 RING = 16  # elements of a row in registers
 WINDOWS = ROWS * RING
-slide = make_slide(ROWS, PIXELS, RING)
-begin, go_round = slide.begin, slide.round
+slide, anew = make_slide(ROWS, PIXELS, RING), make_anew(OUTPUTS)
 
 
 def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
@@ -49,18 +48,14 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
         thread = uint32(cuda.threadIdx.x)
         lane, warp = uint32(thread % uint32(LANES)), uint32(thread // uint32(LANES))
         zero = float32(0)
+        row_count, phase_count = (S, S_m, S_s), (phases, phases_m, phases_s)
+        layout = lines, columns, phase_pitch, pitch
 
-        # locate: channels fastest, so that blocks which share an input tile run together
-        block = uint32(cuda.blockIdx.x)
-        k, block = uint32(block % tiles_k), uint32(block // tiles_k)
-        q_first, block = uint32(block % tiles_q * tile_q), uint32(block // tiles_q)
-        p_first, block = uint32(block % tiles_p * tile_p), uint32(block // tiles_p)
-        g, n = uint32(block % groups), uint32(block // groups)
+        # locate
+        k, q_first, p_first, g, n = locate(uint32(1), tiles_k, tile_q, tiles_q, tile_p, tiles_p, groups)
         channel = int64(uint32(g * K + k))
-        lane_p = uint32(lane // lanes_q)
-        row = uint32(warp * (uint32(LANES) // lanes_q) + lane_p)
+        row, pixel = locate_lane(lane, warp, lanes_q, PIXELS)
         further = uint32(tile_p // uint32(ROWS))
-        pixel = uint32((lane - lane_p * lanes_q) * uint32(PIXELS))
         x_lane = uint32(row * stride_h * pitch + pixel)
         x_further = uint64(uint32(further * stride_h * pitch))
         w_phase = uint32(w_row // min(phases, S))
@@ -79,10 +74,10 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                 cuda.syncthreads()  # the stage before has been read
                 h_first = uint32(p_first * stride_h + uint32(r_first) + h_origin)
                 fill_input(
-                    shared, x, int64(n) * x_n, x_c, x_h, x_w, lane, warp, uint32(WARPS),
+                    shared, x, int64(n) * x_n, (x_c, x_h, x_w), lane, warp, uint32(WARPS),
                     uint32(g * C + uint32(c_first)), these_c, h_first, uint32(q_first * phases + w_origin),
-                    H, W, uint32((tile_p - uint32(1)) * stride_h + these_r), lines, columns,
-                    phases, phases_m, phases_s, phase_pitch, pitch, longer, skip_long, skip_short,
+                    H, W, uint32((tile_p - uint32(1)) * stride_h + these_r), layout, phase_count,
+                    longer, skip_long, skip_short,
                 )  # fmt: skip
                 commit_group()
                 for c in range(these_c):
@@ -90,7 +85,7 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                     w_first = channel * w_k + c_w * w_c + int64(uint32(r_first)) * w_r
                     fill_weights_of_one(
                         shared, w, w_first, w_r, w_s, thread, uint32(THREADS), uint32(these_r * S),
-                        S, S_m, S_s, phases, phases_m, phases_s, longer, skip_long, skip_short,
+                        row_count, phase_count, longer, skip_long, skip_short,
                         uint32(w_tile + uint32(c) * these_r * w_row), w_row, w_phase,
                     )  # fmt: skip
                 wait_group(0)
@@ -101,27 +96,14 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                     c = uint32(uint32(row_of_taps) // these_r)
                     r = uint32(uint32(row_of_taps) - c * these_r)
                     x_row = uint32(x_lane + (c * lines + r) * pitch)
-                    products = uint32(products + S)
-                    if products > uint32(MOST_PRODUCTS):
-                        products = S
-                        for i in range(OUTPUTS):
-                            total[i] += sums[i]
-                            sums[i] = zero
+                    products = anew(products, S, total, sums, zero)
                     for phase in range(min(phases, S)):
                         taps, skip = full, skip_short
                         if uint32(phase) < longer:
                             taps, skip = uint32(full + uint32(1)), skip_long
                         x_at = uint64(x_row + uint32(phase) * phase_pitch)
                         w_at = uint64(w_tile + uint32(row_of_taps) * w_row + uint32(phase) * w_phase)
-                        begin(shared, sums, weight, ring, x_at, x_further, w_at, skip)
-                        x_at += uint64(RING + CHUNK)
-                        w_at += uint64(WEIGHTS)
-                        left = uint32(taps + skip - uint32(CHUNK))  # taps, by fours
-                        while left != uint32(0):
-                            go_round(shared, sums, weight, ring, x_at, x_further, w_at, left)
-                            left = uint32(left - min(left, uint32(RING)))
-                            x_at += uint64(RING)
-                            w_at += uint64(RING)
+                        slide(shared, sums, weight, ring, x_at, x_further, w_at, taps, skip)
 
         # store
         cuda.syncthreads()

@@ -11,7 +11,7 @@ together lie side by side, so that no bank is met twice. A chunk that is not ful
 that nothing but the taps is multiplied: a non-finite element reaches only windows that cover it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from numba import cuda, float32, int64, types, uint32, uint64
 
@@ -22,7 +22,7 @@ from gpuconv.cuda.ptx.predicated import load_if, store4_if, store_if
 from gpuconv.cuda.ptx.products import add_products
 from gpuconv.cuda.ptx.vectors import load4
 from gpuconv.cuda.rings import CHUNK
-from gpuconv.cuda.stem_fill import fill_input, fill_weights_of_many
+from gpuconv.cuda.stem_fill import fill_input, fill_weights_of_many, locate, locate_lane
 from gpuconv.cuda.stem_tiles import Shape
 
 ROWS, PIXELS, CHANNELS = 2, 4, 8
@@ -41,10 +41,31 @@ def products(tap: int) -> Sequence[tuple[int, int, int]]:
     ]
 
 
+def make_chunk(pitch_k: int) -> Callable[..., None]:
+    """add_chunk(shared, sums, weight, window, w_at, left): the products of up to four taps."""
+    add_first, add_second, add_third, add_fourth = (add_products(products(tap)) for tap in range(CHUNK))
+
+    @cuda.jit(device=True, inline="always")
+    def add_chunk(shared, sums, weight, window, w_at, left):
+        load_channels(shared, weight, w_at)
+        add_first(sums, weight, window)
+        if left > uint32(1):
+            load_channels(shared, weight, w_at + uint64(pitch_k))
+            add_second(sums, weight, window)
+        if left > uint32(2):
+            load_channels(shared, weight, w_at + uint64(2 * pitch_k))
+            add_third(sums, weight, window)
+        if left > uint32(3):
+            load_channels(shared, weight, w_at + uint64(3 * pitch_k))
+            add_fourth(sums, weight, window)
+
+    return add_chunk
+
+
 def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
     THREADS, WARPS, WARPS_K = shape.threads, shape.threads // LANES, shape.warps_k
     TILE_K, QUADS, PITCH_K = shape.k, shape.k // 4, shape.pitch_k
-    add_first, add_second, add_third, add_fourth = (add_products(products(tap)) for tap in range(CHUNK))
+    add_chunk = make_chunk(PITCH_K)
 
     def conv_stem(
         x, w, bias, y,
@@ -58,18 +79,16 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
         thread = uint32(cuda.threadIdx.x)
         lane, warp = uint32(thread % uint32(LANES)), uint32(thread // uint32(LANES))
         zero = float32(0)
+        row_count, phase_count = (S, S_m, S_s), (phases, phases_m, phases_s)
+        layout = lines, columns, phase_pitch, pitch
 
-        # locate: channels fastest, so that blocks which share an input tile run together
-        block = uint32(cuda.blockIdx.x)
-        k_first, block = uint32(block % tiles_k * uint32(TILE_K)), uint32(block // tiles_k)
-        q_first, block = uint32(block % tiles_q * tile_q), uint32(block // tiles_q)
-        p_first, block = uint32(block % tiles_p * tile_p), uint32(block // tiles_p)
-        g, n = uint32(block % groups), uint32(block // groups)
+        # locate
+        k_first, q_first, p_first, g, n = locate(
+            uint32(TILE_K), tiles_k, tile_q, tiles_q, tile_p, tiles_p, groups
+        )
         warp_k, warp_p = uint32(warp % uint32(WARPS_K)), uint32(warp // uint32(WARPS_K))
-        lane_p = uint32(lane // lanes_q)
-        row = uint32(warp_p * (uint32(LANES) // lanes_q) + lane_p)
+        row, pixel = locate_lane(lane, warp_p, lanes_q, PIXELS)
         further = uint32(tile_p // uint32(ROWS))
-        pixel = uint32((lane - lane_p * lanes_q) * uint32(PIXELS))
         x_lane = uint32(row * stride_h * pitch + pixel)
         x_further = uint64(uint32(further * stride_h * pitch))
         sums = cuda.local.array(OUTPUTS, float32)
@@ -85,10 +104,10 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                 cuda.syncthreads()  # the stage before has been read
                 h_first = uint32(p_first * stride_h + uint32(r_first) + h_origin)
                 fill_input(
-                    shared, x, int64(n) * x_n, x_c, x_h, x_w, lane, warp, uint32(WARPS),
+                    shared, x, int64(n) * x_n, (x_c, x_h, x_w), lane, warp, uint32(WARPS),
                     uint32(g * C + uint32(c_first)), these_c, h_first, uint32(q_first * phases + w_origin),
-                    H, W, uint32((tile_p - uint32(1)) * stride_h + these_r), lines, columns,
-                    phases, phases_m, phases_s, phase_pitch, pitch, longer, skip_long, skip_short,
+                    H, W, uint32((tile_p - uint32(1)) * stride_h + these_r), layout, phase_count,
+                    longer, skip_long, skip_short,
                 )  # fmt: skip
                 commit_group()
                 for c in range(these_c):
@@ -96,8 +115,8 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                     w_first = int64(uint32(g * K + k_first)) * w_k + c_w * w_c + int64(uint32(r_first)) * w_r
                     fill_weights_of_many(
                         shared, w, w_first, w_k, w_r, w_s, lane, warp, uint32(WARPS), uint32(K - k_first),
-                        uint32(QUADS), uint32(these_r * S), S, S_m, S_s, phases, phases_m, phases_s, full,
-                        longer, uint32(w_tile + uint32(c) * these_r * w_row * uint32(PITCH_K)), PITCH_K,
+                        uint32(QUADS), uint32(these_r * S), row_count, phase_count, full, longer,
+                        uint32(w_tile + uint32(c) * these_r * w_row * uint32(PITCH_K)), PITCH_K,
                     )  # fmt: skip
                 wait_group(0)
                 cuda.syncthreads()
@@ -115,17 +134,7 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                         x_at = uint64(x_row + uint32(phase) * phase_pitch)
                         while left != uint32(0):
                             load_windows(shared, window, x_at, x_at + x_further)
-                            load_channels(shared, weight, w_at)
-                            add_first(sums, weight, window)
-                            if left > uint32(1):
-                                load_channels(shared, weight, w_at + uint64(PITCH_K))
-                                add_second(sums, weight, window)
-                            if left > uint32(2):
-                                load_channels(shared, weight, w_at + uint64(2 * PITCH_K))
-                                add_third(sums, weight, window)
-                            if left > uint32(3):
-                                load_channels(shared, weight, w_at + uint64(3 * PITCH_K))
-                                add_fourth(sums, weight, window)
+                            add_chunk(shared, sums, weight, window, w_at, left)
                             done = min(left, uint32(CHUNK))
                             left = uint32(left - done)
                             w_at += uint64(uint32(done * uint32(PITCH_K)))

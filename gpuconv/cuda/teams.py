@@ -6,7 +6,7 @@ from typing import Any
 
 from numba import cuda, int64, uint32
 
-from gpuconv.cuda.division import quotient
+from gpuconv.cuda.division import quotient_and_rest
 
 STAGE = 64  # accesses of a thread whose sum is added to the total
 LARGE = 1024  # elements of a plane from which on a block reads it
@@ -49,9 +49,9 @@ def make_locate(team: Team, columns: int) -> Callable[..., Any]:
         first = uint32(number * uint32(PLANES))
         for j in range(PARTS):
             plane = uint32(first + uint32(j * NEXT))
-            n = quotient(plane, C_by, C_shift)
+            n, c = quotient_and_rest(plane, (C, C_by, C_shift))
             own = int64(uint32(thread * uint32(columns) + uint32(j * PART)))
-            place[j] = int64(n) * x_n + int64(uint32(plane - n * C)) * x_c + own * x_w
+            place[j] = int64(n) * x_n + int64(c) * x_c + own * x_w
             ends[j] = elements if plane < planes else uint32(0)
         return thread, first
 

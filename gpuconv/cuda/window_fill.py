@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from numba import cuda, int32, int64, uint32
 
-from gpuconv.cuda.division import quotient
+from gpuconv.cuda.division import quotient, quotient_and_rest
 from gpuconv.cuda.limits import LANES
 from gpuconv.cuda.ptx.async_copy import copy_async, element_pointer, shared_address
 from gpuconv.cuda.ptx.vectors import load4
@@ -69,12 +69,11 @@ def make_fills(threads: int, itemsize: int) -> tuple[Callable[..., None], Callab
         phases, phases_m, phases_s, longer, skip_long, skip_short, w_phase, w_column, w_slot, w_tile,
     ):  # fmt: skip
         """[slot][column of taps][phase][tap]; what is skipped stays as it was."""
-        down = quotient(uint32(THREADS), taps_m, taps_s)  # from a tap of a thread to its next,
-        along = uint32(uint32(THREADS) - down * taps)
+        tap_count = taps, taps_m, taps_s
+        down, along = quotient_and_rest(uint32(THREADS), tap_count)  # from a tap of a thread to its next,
         w_further = int64(down) * w_r + int64(along) * w_s
         w_around = w_r - int64(taps) * w_s  # and if that is beyond the row
-        r_first = quotient(thread, taps_m, taps_s)
-        first = uint32(thread - r_first * taps)
+        r_first, first = quotient_and_rest(thread, tap_count)
         left = uint32(S - s_first)
         for slot in range(slots):
             at = uint32(uint32(slot) * uint32(4))

@@ -27,7 +27,7 @@ computed anew (`winograd_direct.py`). Not yet run on a GPU.
 from numba import cuda, float32, int32, int64, types, uint32, uint64
 
 from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.gather import divide
+from gpuconv.cuda.division import divide
 from gpuconv.cuda.ptx.async_copy import commit_group, element_pointer, shared_address, wait_group
 from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.ptx.run_copy import make_run_copy

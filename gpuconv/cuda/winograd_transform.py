@@ -26,7 +26,7 @@ from typing import Any
 from numba import cuda, float32, int64, types, uint32
 
 from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.gather import divide
+from gpuconv.cuda.division import divide
 from gpuconv.cuda.ptx.async_copy import element_pointer
 from gpuconv.cuda.ptx.predicated import load_if
 

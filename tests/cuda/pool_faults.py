@@ -69,7 +69,10 @@ ROWS_FAULTS = [
     ),
     ("the next row", "row_tiles", "            place += x_h\n", "", f"{BEYOND} {WRONG}"),
     ("a thread too many", "row_tiles", "return item < items,", "return item <= items,", f"{BEYOND} {RACE}"),
-    ("the channel of a plane", "row_tiles", "uint32(plane - n * C)", "plane", f"{BEYOND} {WRONG}"),
+    (
+        "the channel of a plane", "row_tiles",
+        "return item < items, n, c,", "return item < items, n, plane,", f"{BEYOND} {WRONG}",
+    ),
     (
         "a column too many", "row_tiles",
         "(uint32(w + uint32(j)) < W)", "(uint32(w + uint32(j)) <= W)", f"{BEYOND} {WRONG}",

@@ -231,8 +231,8 @@ FAULTS = [
         DILATED,
         CAUGHT,
     ),
-    (KERNEL, "the class", "(tile_row - above * classes))", "uint32(0))", DILATED, CAUGHT),
-    (KERNEL, "lost sums", "total[i] += sums[i]\n", "total[i] = sums[i]\n", LARGE, WRONG),
+    (KERNEL, "the class", "apart + of_class)", "apart)", DILATED, CAUGHT),
+    (RINGS, "lost sums", "total[i] += sums[i]\n", "total[i] = sums[i]\n", LARGE, WRONG),
     (KERNEL, "longer phases", "if phase < longer:", "if phase <= longer:", STRIDE, CAUGHT),
     (
         KERNEL,
