@@ -111,7 +111,8 @@ def make_avg_kernel(dtype: str) -> Kernel:
 
     pointers = [types.CPointer(element.stored)] * 2
     arguments = (*pointers, *[int64] * 8, *[uint32] * 15, int32)
-    return Kernel(f"pool_direct {dtype} avg", avg_window, arguments, THREADS, blocks_per_sm=4)
+    blocks_per_sm = 4 if element.pair is None else 3  # 16 bits would spill on sm_120
+    return Kernel(f"pool_direct {dtype} avg", avg_window, arguments, THREADS, blocks_per_sm)
 
 
 MAX_KERNELS = {(dtype, flag): make_max_kernel(dtype, flag) for dtype in ELEMENTS for flag in (False, True)}

@@ -34,6 +34,7 @@ OTHERS = {
     depthwise(32, 64, 28, 9, multiplier=2): "conv_depthwise",  # 27, 114, none, 89
     depthwise(1, 96, 56, 7): "conv_depthwise",  # 4.8, 8.5, 42, 14
     convolution(64, 1, 28, 6, 5): "conv_depthwise",  # 4.2, 5.2, 6.0, 8.7
+    convolution(1, 1, 512, 64, 3): "conv_depthwise",  # 22, 24, 24, 66
     convolution(1, 1, 512, 16, 5): "conv_stem",  # 16, 11, 23, 32
     convolution(1, 4, 512, 16, 7): "conv_stem",  # none, 46, 90, 141
     convolution(8, 3, 224, 96, 11, 4): "conv_stem",  # none, 68, none, 125
