@@ -268,10 +268,14 @@ def test_an_interrupted_caller_waits_for_those_that_still_compute(threads):
         sent.set()
 
     interrupter = threading.Thread(target=interrupt, args=[threading.main_thread().ident])
-    interrupter.start()
-    with pytest.raises(KeyboardInterrupt):
-        share(compute, 3, work=10**9)
-    interrupter.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's shell ignores it
+    try:
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            share(compute, 3, work=10**9)
+    finally:
+        interrupter.join()
+        signal.signal(signal.SIGINT, before)
     assert len(helped) == 2
 
 

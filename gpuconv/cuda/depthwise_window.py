@@ -105,6 +105,7 @@ def make_kernel(shape: Shape, dtype: str) -> Kernel:
             total[i] = sums[i] = zero
         products = uint32(0)
 
+        # load, stage by stage
         for s_first in range(uint32(0), S, taps):
             cuda.syncthreads()  # the stage before has been read
             fill_images(

@@ -18,6 +18,7 @@ added up. Outputs pass through shared memory, so that the lanes of a warp store 
 from numba import cuda, float32, int64, types, uint32, uint64
 
 from gpuconv.cuda.compiled import Kernel
+from gpuconv.cuda.division import divide
 from gpuconv.cuda.limits import LANES
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
 from gpuconv.cuda.ptx.predicated import load_if
@@ -67,6 +68,7 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
             total[i] = sums[i] = zero
         products = uint32(0)
 
+        # load, stage by stage
         for c_first in range(uint32(0), C, channels):
             for r_first in range(uint32(0), R, rows):
                 these_c = min(channels, uint32(C - uint32(c_first)))
@@ -93,8 +95,7 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
 
                 # accumulate
                 for row_of_taps in range(uint32(these_c * these_r)):
-                    c = uint32(uint32(row_of_taps) // these_r)
-                    r = uint32(uint32(row_of_taps) - c * these_r)
+                    c, r = divide(uint32(row_of_taps), these_r)
                     x_row = uint32(x_lane + (c * lines + r) * pitch)
                     products = anew(products, S, total, sums, zero)
                     for phase in range(min(phases, S)):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from numba import cuda, float32, int64, types, uint32, uint64
 
 from gpuconv.cuda.compiled import Kernel
+from gpuconv.cuda.division import divide
 from gpuconv.cuda.limits import LANES
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
 from gpuconv.cuda.ptx.predicated import load_if, store4_if, store_if
@@ -97,6 +98,7 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
         for i in range(OUTPUTS):
             sums[i] = zero
 
+        # load, stage by stage
         for c_first in range(uint32(0), C, channels):
             for r_first in range(uint32(0), R, rows):
                 these_c = min(channels, uint32(C - uint32(c_first)))
@@ -124,8 +126,7 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                 # accumulate
                 w_at = uint64(w_tile + warp_k * uint32(CHANNELS))  # 64 bits: constants become offsets
                 for row_of_taps in range(uint32(these_c * these_r)):
-                    c = uint32(uint32(row_of_taps) // these_r)
-                    r = uint32(uint32(row_of_taps) - c * these_r)
+                    c, r = divide(uint32(row_of_taps), these_r)
                     x_row = uint32(x_lane + (c * lines + r) * pitch)
                     for phase in range(min(phases, S)):
                         left = full

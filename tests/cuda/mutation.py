@@ -51,14 +51,21 @@ def changed_module(module: ModuleType, old: str, new: str) -> ModuleType:
     return copy
 
 
-def seldom(faults: Sequence[tuple[ModuleType, tuple]], every: int) -> list:
-    """Parameters (module, fault) of a test: large kernels compile for ten seconds, so one fault in `every`
-    is planted in each run of the tests, and all of them in slow ones.
+def seldom(faults: Sequence[tuple], every: int) -> pytest.MarkDecorator:
+    """A test of each `fault`: kernels compile for seconds, so one fault in `every` is planted in each run of
+    the tests, and all of them in slow ones.
+
+    A fault begins with its name, or with the module that it is planted in.
     """
-    return [
-        pytest.param(module, fault, id=fault[0], marks=pytest.mark.slow if i % every else ())
-        for i, (module, fault) in enumerate(faults)
-    ]
+
+    def name(fault: tuple) -> str:
+        first, second, *_ = fault
+        return first if isinstance(first, str) else f"{first.__name__.split('.')[-1]}, {second}"
+
+    return pytest.mark.parametrize("fault", [
+        pytest.param(fault, id=name(fault), marks=pytest.mark.slow if i % every else ())
+        for i, fault in enumerate(faults)
+    ])  # fmt: skip
 
 
 @contextmanager

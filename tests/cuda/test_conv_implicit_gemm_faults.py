@@ -265,7 +265,7 @@ SPLIT_FAULTS = [
     ),
 ]
 FAULTS = [
-    (module, fault)
+    (module, *fault)
     for module, faults in (
         (gemm_kernel, KERNEL_FAULTS), (gemm_input, INPUT_FAULTS), (gemm_weights, WEIGHTS_FAULTS),
         (gemm_store, STORE_FAULTS), (gather, GATHER_FAULTS),
@@ -327,9 +327,9 @@ def replaced(user, changed):
     return user
 
 
-@pytest.mark.parametrize(("module", "fault"), seldom(FAULTS, 3))
-def test_faults_in_the_kernel(module, fault):
-    what, use, old, new, expected = fault
+@seldom(FAULTS, 3)
+def test_faults_in_the_kernel(fault):
+    module, what, use, old, new, expected = fault
     check(what, verdict(use, kernel_with(module, old, new)), expected)
 
 

@@ -17,7 +17,7 @@ from profiling.workloads import convolution, filters, resnet50
 from tests import ptx, reference
 from tests.cases import ConvCase, integers, normal
 from tests.cuda.execution import on_device, poisoned
-from tests.cuda.mutation import changed_module
+from tests.cuda.mutation import changed_module, seldom
 
 CASES = (
     ConvCase("the first layer of ResNet", (1, 3, 31, 37), (37, 3, 7, 7), 2, 3, bias=True),
@@ -208,7 +208,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0].__name__.split('.')[-1]}, {fault[1]}")
+@seldom(FAULTS, 3)
 def test_planted_faults_are_caught(launched, monkeypatch, fault):
     module, _, old, new, case, expected = fault
     for each in (rings, stem_tiles, stem_fill, stem_many, stem_few):  # what is changed, and what uses it

@@ -128,9 +128,8 @@ def copy_of(module):
     return changed_module(module, line, line)
 
 
-def main_kernel(fault, module):
+def main_kernel(module, old, new):
     """The main kernel with a fault in one of its modules."""
-    _, _, old, new, _ = fault
     copies = {
         each: copy_of(each) for each in (winograd_transform, winograd_direct, winograd_tail, winograd_kernel)
     }
@@ -177,7 +176,7 @@ def verdict(use, kernel=conv_winograd.KERNEL, weights=winograd_transform.KERNEL)
 
 
 FAULTS = [
-    (module, fault)
+    (module, *fault)
     for module, faults in (
         (winograd_kernel, KERNEL_FAULTS), (winograd_tail, TAIL_FAULTS), (winograd_direct, DIRECT_FAULTS),
         (winograd_kernel, PLACE_FAULTS), (winograd_transform, TRANSFORM_FAULTS),
@@ -186,10 +185,10 @@ FAULTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("module", "fault"), seldom(FAULTS, 4))
-def test_faults_in_the_main_kernel(module, fault):
-    _, use, *_, expected = fault
-    assert verdict(use, kernel=main_kernel(fault, module)) in expected
+@seldom(FAULTS, 4)
+def test_faults_in_the_main_kernel(fault):
+    module, _, use, old, new, expected = fault
+    assert verdict(use, kernel=main_kernel(module, old, new)) in expected
 
 
 @pytest.mark.parametrize("fault", WEIGHTS_FAULTS, ids=lambda fault: fault[0])

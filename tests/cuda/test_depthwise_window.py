@@ -20,7 +20,7 @@ from profiling.workloads import convolution
 from tests import ptx, reference
 from tests.cases import ConvCase, integers, normal
 from tests.cuda.execution import on_device, poisoned
-from tests.cuda.mutation import changed_module
+from tests.cuda.mutation import changed_module, seldom
 
 CASES = (
     ConvCase("9x9, planes side by side", (2, 3, 14, 14), (3, 1, 9, 9), padding=4, groups=3, bias=True),
@@ -274,7 +274,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0].__name__.split('.')[-1]}, {fault[1]}")
+@seldom(FAULTS, 3)
 def test_planted_faults_are_caught(launched, monkeypatch, fault):
     module, _, old, new, case, expected = fault
     for each in (rings, window_fill, window_tiles, depthwise_window):  # what is changed, and what uses it

@@ -13,7 +13,7 @@ from tests import ptx, reference
 from tests.cases import PoolCase, integers
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
-from tests.cuda.mutation import HARMLESS
+from tests.cuda.mutation import HARMLESS, seldom
 from tests.cuda.pool_faults import GLOBAL_FAULTS, HALVES_FAULTS, ROWS_FAULTS
 
 FOLDER = Path(gpuconv.cuda.__file__).parent
@@ -99,25 +99,21 @@ def right_indices(module, case, x):
     return np.array_equal(y, values, equal_nan=True) and np.array_equal(indices, places)
 
 
-def over(faults):
-    return pytest.mark.parametrize("fault", faults, ids=lambda fault: fault[0])
-
-
-@over(ROWS_FAULTS)
+@seldom(ROWS_FAULTS, 3)
 def test_faults_in_pool_rows(fault):
     _, file, old, new, expected = fault
     found = verdict(planted(ROWS, file, old, new), ROWS_CASES)
     assert found != HARMLESS and found in expected
 
 
-@over(HALVES_FAULTS)
+@seldom(HALVES_FAULTS, 3)
 def test_faults_with_16_bits(fault):
     _, file, old, new, expected = fault
     found = verdict(planted(HALVES, file, old, new), HALVES_CASES, "float16")
     assert found != HARMLESS and found in expected
 
 
-@over(GLOBAL_FAULTS)
+@seldom(GLOBAL_FAULTS, 3)
 def test_faults_in_pool_global(fault):
     _, file, old, new, expected = fault
     found = verdict(planted(GLOBAL, file, old, new), GLOBAL_CASES)

@@ -8,7 +8,7 @@ from tests import ptx
 from tests.cases import integers
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
-from tests.cuda.mutation import HARMLESS
+from tests.cuda.mutation import HARMLESS, seldom
 from tests.cuda.separable_faults import FAULTS, MEANS, PAIRS, TILES, VECTORS
 from tests.cuda.test_pool_faults import planted
 
@@ -34,7 +34,7 @@ def pools(module, case):
     return np.array_equal(y, case.expected(x).astype("float32"))
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault[0])
+@seldom(FAULTS, 2)
 def test_faults_in_pool_separable(fault):
     _, file, old, new, expected, case = fault
     found = verdict(planted(FILES, file, old, new), case)
