@@ -9,8 +9,9 @@ its bits in the place of a float32's, times 2^112, are its value, that of subnor
 direction a subnormal number is what remains in a float32 to which 0.5 is added (F. Giesen, "Half to float
 done quic", 2012). What is not a number stays so, quiet, with as much of its mantissa as there is room for.
 
-Measured on 2026-11-22 on one core of an AMD EPYC (Zen 5, AVX-512): 0.06 to 0.09 ns an element either way;
-NumPy 2.4 takes 1.3 and 1.6 for float16, ml_dtypes 0.6 as long as this and 0.36 for bfloat16.
+Measured on 2026-11-22 on one core of an AMD EPYC (Zen 5, AVX-512), idle: 0.07 to 0.13 ns an element; NumPy
+2.4 takes 2 ns to widen a float16 and 3.3 to narrow to it, ml_dtypes 0.6 the same 0.08 to widen a bfloat16 and
+0.42 to narrow to it.
 """
 
 import numba
@@ -19,7 +20,7 @@ import numpy as np
 from gpuconv.cpu.compiled import inlined, kernel, workspace
 from gpuconv.cpu.simd.bits import bits_of, from_bits
 
-SIGN, INFINITY = 0x80000000, 0x7F800000  # bits of a float32
+SIGN, MAGNITUDE, INFINITY = 0x80000000, 0x7FFFFFFF, 0x7F800000  # bits of a float32
 SMALLEST, LARGE = 113 << 23, 143 << 23  # of 2^-14, the smallest normal float16, and of 2^16
 HALF = 126 << 23  # of 0.5, whose last bit is worth 2^-24, the smallest float16
 BIAS = 112 << 23  # between the exponents
@@ -61,7 +62,7 @@ def narrow_bfloat16(value):
     odd = u32(u32(bits >> u32(16)) & u32(1))
     rounded = u32(u32(bits + u32(0x7FFF) + odd) >> u32(16))
     quiet = u32(u32(bits >> u32(16)) | u32(0x40))
-    return numba.uint16(quiet if u32(bits & u32(~SIGN & 0xFFFFFFFF)) > u32(INFINITY) else rounded)
+    return numba.uint16(quiet if u32(bits & u32(MAGNITUDE)) > u32(INFINITY) else rounded)
 
 
 def _row(readonly: bool):
@@ -78,31 +79,31 @@ def _narrows(scalar):
 
 
 @kernel(_widens)
-def widen_halves(halves, values):
+def widen_float16_rows(halves, values):
     for i in range(values.size):
         values[i] = widen_float16(halves[i])
 
 
 @kernel(_widens)
-def widen_brains(halves, values):
+def widen_bfloat16_rows(halves, values):
     for i in range(values.size):
         values[i] = widen_bfloat16(halves[i])
 
 
 @kernel(_narrows)
-def narrow_halves(halves, values):
+def narrow_float16_rows(halves, values):
     for i in range(values.size):
         halves[i] = narrow_float16(values[i])
 
 
 @kernel(_narrows)
-def narrow_brains(halves, values):
+def narrow_bfloat16_rows(halves, values):
     for i in range(values.size):
         halves[i] = narrow_bfloat16(values[i])
 
 
-_WIDEN = {"float16": widen_halves, "bfloat16": widen_brains}
-_NARROW = {"float16": narrow_halves, "bfloat16": narrow_brains}
+_WIDEN = {"float16": widen_float16_rows, "bfloat16": widen_bfloat16_rows}
+_NARROW = {"float16": narrow_float16_rows, "bfloat16": narrow_bfloat16_rows}
 
 
 def widen(x: np.ndarray, values: np.ndarray) -> None:

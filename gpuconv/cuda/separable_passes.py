@@ -105,7 +105,7 @@ def make_column_pass(
                     apart(out, address, step, uint32(0), R, tap, flat, nothing)
                 target = add_product(add_product(place, int32(p), y_p), int32(q), y_q)
                 target = add_product(target, int32(plane), y_plane)
-                if AVERAGE:
+                if AVERAGE:  # where no pixel counts, the sum of nothing is divided by 1
                     for j in range(width):
                         corner = uint32(w + uint32(uint32(q + uint32(j)) * stride[1]))
                         taps = max(overlap(corner, S, columns_from, columns_to), int32(1))
@@ -113,9 +113,7 @@ def make_column_pass(
                 for i in range(COUNT):
                     if AVERAGE:
                         corner = uint32(h + uint32(uint32(p + uint32(i)) * stride[0]))
-                        taps = max(
-                            overlap(corner, R, rows_from, rows_to), int32(1)
-                        )  # 0 where no pixel counts
+                        taps = max(overlap(corner, R, rows_from, rows_to), int32(1))
                         of_rows = scalar(int32(taps * counted + override))
                         for j in range(width):
                             out[i * width + j] = divided(out[i * width + j], of_rows * columns[j])
