@@ -20,7 +20,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from gpuconv.parameters import as_integer
+from gpuconv.spec.parameters import as_integer
 
 # Multiply-adds from which another thread is woken: 25 us of the fastest kernels, 200 us of the plainest.
 # Where a wake-up takes 25 us, two threads beat one from 60 us on.

@@ -6,7 +6,7 @@ from call to call it drops when the limit no longer allows it.
 
 from collections.abc import Callable
 
-from gpuconv.parameters import as_integer
+from gpuconv.spec.parameters import as_integer
 
 MOST = 2**63 - 1
 

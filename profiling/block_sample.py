@@ -19,8 +19,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.launch import Launch
+from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.launch import Launch
 from profiling.program_slice import registers_needed
 from profiling.watching import Sample, Watch
 from tests import ptx

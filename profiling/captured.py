@@ -7,9 +7,9 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import NUMPY, DeviceArray
-from gpuconv.cuda import conv_implicit_gemm
-from gpuconv.cuda.chips import H200, Chip
-from gpuconv.cuda.launch import Launch
+from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
+from gpuconv.cuda.runtime.gpu import H200, Chip
+from gpuconv.cuda.runtime.launch import Launch
 from gpuconv.spec import ConvSpec
 from profiling.workloads import Spec
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gpuconv import cuda as engine
 from gpuconv.algorithm import Algorithm, select
-from gpuconv.cuda.chips import H200, Chip
+from gpuconv.cuda.runtime.gpu import H200, Chip
 from gpuconv.spec import ConvSpec
 from profiling.block_sample import executable
 from profiling.captured import Captured, launches

@@ -16,9 +16,13 @@ import numpy as np
 from gpuconv import cuda as engine
 from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import NUMPY
-from gpuconv.cuda import conv_depthwise, conv_implicit_gemm, depthwise_window, strips, window_tiles
-from gpuconv.cuda.gemm_tiles import TILES, Choice
-from gpuconv.cuda.launch import Launch
+from gpuconv.cuda.conv import depthwise as conv_depthwise
+from gpuconv.cuda.conv import depthwise_window
+from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
+from gpuconv.cuda.conv.depthwise import tiles as strips
+from gpuconv.cuda.conv.depthwise_window import tiles as window_tiles
+from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, Choice
+from gpuconv.cuda.runtime.launch import Launch
 from gpuconv.spec import FLOAT_DTYPES, POOL_DTYPES, ConvSpec
 from profiling.loops import Step, main_loop
 from profiling.reference import operands

@@ -15,8 +15,8 @@ the middle of what microbenchmarks report. Nothing in this file has been measure
 
 from dataclasses import dataclass
 
-from gpuconv.cuda.chips import Chip
-from gpuconv.cuda.compiled import compute_capability
+from gpuconv.cuda.runtime.compiled import compute_capability
+from gpuconv.cuda.runtime.gpu import Chip
 from profiling.occupancy import LIMITS
 
 

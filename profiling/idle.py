@@ -65,7 +65,7 @@ def _cupy() -> ModuleType:
 @contextlib.contextmanager
 def standing_in() -> Iterator[None]:
     """In its body, CuPy and the driver are the stand-ins."""
-    from gpuconv.cuda import launch
+    from gpuconv.cuda.runtime import launch
 
     caches = launch.start_driver, launch.device, launch.primary_context, launch._library
     with (

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuconv.cuda import ARCHITECTURES, KERNELS
-from gpuconv.cuda.compiled import COMPILERS, Cubin, Kernel
+from gpuconv.cuda.runtime.compiled import COMPILERS, Cubin, Kernel
 from profiling import environment
 from profiling.disassembly import analyse, disassemble, parse
 from profiling.execution import Measured, measure

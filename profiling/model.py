@@ -38,7 +38,7 @@ from math import ceil
 from pathlib import Path
 
 from gpuconv import cuda as engine
-from gpuconv.cuda.chips import Chip
+from gpuconv.cuda.runtime.gpu import Chip
 from gpuconv.spec import ConvSpec
 from profiling import predictions
 from profiling.captured import launches

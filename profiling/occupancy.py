@@ -9,7 +9,7 @@ more for the system from 8.0 on.
 
 from dataclasses import dataclass
 
-from gpuconv.cuda.compiled import compute_capability
+from gpuconv.cuda.runtime.compiled import compute_capability
 
 WARP = 32
 REGISTERS, PARTITIONS, REGISTER_UNIT = 65536, 4, 256

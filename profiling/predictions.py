@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuconv import cuda as engine
 from gpuconv.algorithm import select
-from gpuconv.cuda.compiled import COMPILERS
+from gpuconv.cuda.runtime.compiled import COMPILERS
 from gpuconv.spec import ConvSpec
 from profiling import environment
 from profiling.gpus import Gpu

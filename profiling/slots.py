@@ -9,7 +9,7 @@ counts for less. A kernel whose loops are all unrolled is all main loop.
 import functools
 from dataclasses import dataclass
 
-from gpuconv.cuda.compiled import Kernel
+from gpuconv.cuda.runtime.compiled import Kernel
 from profiling.block_sample import executable
 from profiling.disassembly import KINDS, Loop, analyse, disassemble, parse
 from profiling.execution import step_of

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gpuconv import arrays
-from gpuconv.cpu import workspace
+from gpuconv.cpu.engine import workspace
 
 ROOT = Path(__file__).parents[1]
 

@@ -41,7 +41,10 @@ def fake_engine(monkeypatch, tmp_path):
     engine.ARCHITECTURES = ("sm_80", "sm_90a")
     engine.KERNELS = (Kernel("conv float32"), Kernel("pool float32"))
     engine.compiled, engine.folder, engine.found = [], tmp_path, []
-    compiled, launch = types.ModuleType("gpuconv.cuda.compiled"), types.ModuleType("gpuconv.cuda.launch")
+    compiled, launch = (
+        types.ModuleType("gpuconv.cuda.runtime.compiled"),
+        types.ModuleType("gpuconv.cuda.runtime.launch"),
+    )
     compiled.cache_folder = lambda: engine.folder
     launch.devices = lambda: engine.found
     for module in (engine, compiled, launch):
@@ -154,7 +157,7 @@ def test_info_says_so_where_nothing_can_be_cached(fake_engine, monkeypatch, caps
     def refuse(function):
         raise RuntimeError("no locator")
 
-    monkeypatch.setattr("gpuconv.cpu.compiled.SurvivingCache", refuse)
+    monkeypatch.setattr("gpuconv.cpu.engine.compiled.SurvivingCache", refuse)
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     assert "set NUMBA_CACHE_DIR" in printed

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import gpuconv
-from gpuconv.cpu import KERNELS, compiled
-from gpuconv.cpu.workspace import reserve
+from gpuconv.cpu import KERNELS
+from gpuconv.cpu.engine import compiled
+from gpuconv.cpu.engine.workspace import reserve
 from tests.conftest import ROOT
 from tests.layouts import READABLE
 
@@ -107,7 +108,7 @@ def test_an_edit_of_what_kernels_are_compiled_from_compiles_them_anew(copy, fres
 
 def test_a_package_in_an_archive_knows_its_sources(copy, fresh_python):
     shutil.make_archive(str(copy / "package"), "zip", copy, "gpuconv")
-    code = "import gpuconv.cpu.compiled as c; print('.zip' in c.__file__, c.SOURCES)"
+    code = "import gpuconv.cpu.engine.compiled as c; print('.zip' in c.__file__, c.SOURCES)"
     assert fresh_python(code, **in_place_of_the_package(copy / "package.zip")) == f"True {compiled.SOURCES}"
 
 
@@ -185,7 +186,7 @@ print(other.communicate()[0].strip(), other.returncode, len(compiled))
 
 
 def test_nothing_is_compiled_by_an_import(fresh_python, tmp_path):
-    code = "import gpuconv, gpuconv.cpu; print(len(gpuconv.cpu.pool_direct.max_rows.dispatchers))"
+    code = "import gpuconv, gpuconv.cpu; print(len(gpuconv.cpu.pool.direct.max_rows.dispatchers))"
     assert fresh_python(code, NUMBA_CACHE_DIR=str(tmp_path)) == "0"
     assert cache_files(tmp_path) == []
 

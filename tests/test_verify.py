@@ -8,7 +8,8 @@ import pytest
 import gpuconv.cpu
 from gpuconv.cli import main
 from gpuconv.commands import reference, verify
-from gpuconv.cpu import conv_direct, pool_direct
+from gpuconv.cpu.conv import direct as conv_direct
+from gpuconv.cpu.pool import direct as pool_direct
 from tests import reference as other
 
 PROBLEMS = (*verify.CONVOLUTIONS, *verify.POOLS)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import gpuconv
-from gpuconv.cpu import workspace
-from gpuconv.cpu.workspace import reserve
+from gpuconv.cpu.engine import workspace
+from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.workspace import workspace_limit
 
 MEGABYTE = 1 << 20
@@ -92,7 +92,7 @@ def test_a_forked_child_does_not_share(fresh_python):
     pytest.importorskip("fcntl", reason="this system does not fork")
     code = """
 import os
-from gpuconv.cpu.workspace import reserve
+from gpuconv.cpu.engine.workspace import reserve
 (mine,) = reserve("a test", "float32", 1000)
 mine[:] = 1
 child = os.fork()
@@ -107,7 +107,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), (mine == 1).all())
 
 def test_new_memory_is_zero(slot, fresh_python):
     code = """
-from gpuconv.cpu.workspace import reserve
+from gpuconv.cpu.engine.workspace import reserve
 for size in (10, 1000, 100_000, 10_000_000):
     print(any(array.any() for array in reserve("a test", "float32", size, size)))
 """

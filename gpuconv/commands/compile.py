@@ -46,7 +46,7 @@ def _compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
     kernels = [kernel for kernel in engine.KERNELS if name in kernel.name]
     if not kernels:
         raise CommandError(f"there is no GPU kernel with {name!r} in its name")
-    folder = import_module("gpuconv.cuda.compiled").cache_folder()
+    folder = import_module("gpuconv.cuda.runtime.compiled").cache_folder()
     if folder is None:
         raise CommandError("there is no folder for the cache of GPU code (set GPUCONV_CACHE_DIR)")
     try:

@@ -80,9 +80,9 @@ def _features() -> str:
 
 
 def _cpu_cache() -> str:
-    kernel = import_module("gpuconv.cpu.conv_direct").convolve_rows
+    kernel = import_module("gpuconv.cpu.conv.direct").convolve_rows
     try:
-        return str(import_module("gpuconv.cpu.compiled").SurvivingCache(kernel.function).cache_path)
+        return str(import_module("gpuconv.cpu.engine.compiled").SurvivingCache(kernel.function).cache_path)
     except RuntimeError:
         return "none: no folder can be written, so each process compiles anew (set NUMBA_CACHE_DIR)"
 
@@ -93,11 +93,11 @@ def _gpu() -> Iterator[tuple[str, str]]:
     except CommandError:
         yield "devices", "cpu; the GPU engine is not installed"
         return
-    devices = import_module("gpuconv.cuda.launch").devices()
+    devices = import_module("gpuconv.cuda.runtime.launch").devices()
     names = [f"cuda:{device.ordinal} {device.name} ({device.arch})" for device in devices]
     yield "devices", "; ".join(["cpu", *names] if names else ["cpu", "no CUDA device or driver"])
     yield "GPU code", "for " + ", ".join(engine.ARCHITECTURES)
-    folder = import_module("gpuconv.cuda.compiled").cache_folder()
+    folder = import_module("gpuconv.cuda.runtime.compiled").cache_folder()
     yield "GPU cache", str(folder or "none: no folder can be written")
 
 

@@ -7,22 +7,20 @@ and worthwhile.
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, select
-from gpuconv.cpu import (
-    conv_batch,
-    conv_depthwise,
-    conv_depthwise_channels,
-    conv_direct,
-    conv_implicit_gemm,
-    conv_small,
-    conv_winograd,
-    pool_direct,
-    pool_global,
-    pool_separable,
-    pool_small,
-    pool_widened,
-)
-from gpuconv.cpu.compiled import Kernel
-from gpuconv.cpu.workspace import call
+from gpuconv.cpu.conv import batch as conv_batch
+from gpuconv.cpu.conv import depthwise as conv_depthwise
+from gpuconv.cpu.conv import depthwise_channels as conv_depthwise_channels
+from gpuconv.cpu.conv import direct as conv_direct
+from gpuconv.cpu.conv import implicit_gemm as conv_implicit_gemm
+from gpuconv.cpu.conv import small as conv_small
+from gpuconv.cpu.conv import winograd as conv_winograd
+from gpuconv.cpu.engine.compiled import Kernel
+from gpuconv.cpu.engine.workspace import call
+from gpuconv.cpu.pool import direct as pool_direct
+from gpuconv.cpu.pool import global_ as pool_global
+from gpuconv.cpu.pool import separable as pool_separable
+from gpuconv.cpu.pool import small as pool_small
+from gpuconv.cpu.pool import widened as pool_widened
 from gpuconv.spec import ConvSpec, PoolSpec
 
 CONVOLUTIONS: tuple[Algorithm, ...] = (

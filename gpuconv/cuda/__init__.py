@@ -8,19 +8,17 @@ from typing import Any
 
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.arrays import DeviceArray
-from gpuconv.cuda import (
-    conv_depthwise,
-    conv_implicit_gemm,
-    conv_stem,
-    conv_tiled,
-    conv_winograd,
-    pool_direct,
-    pool_global,
-    pool_rows,
-    pool_separable,
-)
-from gpuconv.cuda.compiled import ARCHITECTURES, Kernel
-from gpuconv.cuda.launch import refuse_forked_child
+from gpuconv.cuda.conv import depthwise as conv_depthwise
+from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
+from gpuconv.cuda.conv import stem as conv_stem
+from gpuconv.cuda.conv import tiled as conv_tiled
+from gpuconv.cuda.conv import winograd as conv_winograd
+from gpuconv.cuda.pool import direct as pool_direct
+from gpuconv.cuda.pool import global_ as pool_global
+from gpuconv.cuda.pool import rows as pool_rows
+from gpuconv.cuda.pool import separable as pool_separable
+from gpuconv.cuda.runtime.compiled import ARCHITECTURES, Kernel
+from gpuconv.cuda.runtime.launch import refuse_forked_child
 from gpuconv.spec import ConvSpec, PoolSpec
 
 CONVOLUTIONS: tuple[Algorithm, ...] = (

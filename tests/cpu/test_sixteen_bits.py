@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from gpuconv.cpu.sixteen_bits import narrow, widen
+from gpuconv.cpu.engine.sixteen_bits import narrow, widen
 
 DTYPES = (np.dtype("float16"), np.dtype(ml_dtypes.bfloat16))
 over_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)

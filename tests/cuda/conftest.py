@@ -6,9 +6,9 @@ import re
 import pytest
 
 from gpuconv.cuda import KERNELS
-from gpuconv.cuda import launch as launching
-from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.launch import Launch
+from gpuconv.cuda.runtime import launch as launching
+from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.launch import Launch
 from tests.cuda import execution
 from tests.cuda.noting_driver import CACHES, NotingDriver
 

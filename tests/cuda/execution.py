@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from gpuconv.arrays import NUMPY, DeviceArray
-from gpuconv.cuda.launch import Launch
+from gpuconv.cuda.runtime.launch import Launch
 from tests import ptx
 from tests.ptx.region import Region
 

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from gpuconv.arrays import NUMPY
-from gpuconv.cuda import conv_tiled, halo, pool_direct
-from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.launch import Launch
+from gpuconv.cuda.conv import tiled as conv_tiled
+from gpuconv.cuda.device import axis as halo
+from gpuconv.cuda.pool import direct as pool_direct
+from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.launch import Launch
 from tests import ptx, reference
 from tests.cases import ConvCase, PoolCase, integers
 from tests.cuda import execution

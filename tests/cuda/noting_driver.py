@@ -5,8 +5,8 @@ import enum
 from types import SimpleNamespace
 
 import gpuconv.cuda as engine
-from gpuconv.cuda import chips
-from gpuconv.cuda import launch as launching
+from gpuconv.cuda.runtime import gpu as chips
+from gpuconv.cuda.runtime import launch as launching
 
 CACHES = (
     launching.start_driver, launching.device, launching.primary_context, launching.multiprocessors,

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from gpuconv.cuda import ARCHITECTURES, KERNELS, compiled
+from gpuconv.cuda import ARCHITECTURES, KERNELS
+from gpuconv.cuda.runtime import compiled
 
 
 def compilations():

@@ -15,8 +15,8 @@ import pytest
 
 import gpuconv
 from gpuconv import operands, repeat
-from gpuconv.cuda import conv_tiled
-from gpuconv.cuda import launch as launching
+from gpuconv.cuda.conv import tiled as conv_tiled
+from gpuconv.cuda.runtime import launch as launching
 from profiling import idle
 from tests import fakes
 from tests.cases import integers

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from gpuconv import cuda as engine
-from gpuconv.cuda import depthwise_window, window_fill
-from gpuconv.cuda.compiled import Cubin
+from gpuconv.cuda.conv import depthwise_window
+from gpuconv.cuda.conv.depthwise_window import load as window_fill
+from gpuconv.cuda.runtime.compiled import Cubin
 from gpuconv.spec import ConvSpec, PoolSpec
 from profiling import disassembly, execution, kernels
 from profiling.occupancy import blocks_per_sm

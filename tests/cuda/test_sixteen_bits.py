@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numba import cuda, float32, types, uint16, uint32
 
-from gpuconv.cuda.compiled import Kernel
-from gpuconv.cuda.elements import ELEMENTS, INDEX, make_loader, make_storer
+from gpuconv.cuda.device.elements import ELEMENTS, INDEX, make_loader, make_storer
 from gpuconv.cuda.ptx import sixteen_bits
+from gpuconv.cuda.runtime.compiled import Kernel
 from tests import ptx
 
 THREADS = 256

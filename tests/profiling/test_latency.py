@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from gpuconv.cpu import CONVOLUTIONS, POOLS
-from gpuconv.cuda import launch
+from gpuconv.cuda.runtime import launch
 from gpuconv.spec import ConvSpec
 from profiling import latency, ncu
 from profiling.workloads import convolution, pool

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gpuconv.cuda.launch import Launch
+from gpuconv.cuda.runtime.launch import Launch
 from gpuconv.spec import ConvSpec
 from profiling import model, predictions, slots
 from profiling.block_sample import SampledKernel, spread

@@ -1,7 +1,7 @@
 """The reciprocal of a number, nearly.
 
 `rcp.approx.f32`: PTX ISA, section "Floating Point Instructions: rcp"; its error is at most one unit in the
-last place. `gpuconv.cuda.division` makes right quotients of it.
+last place. `gpuconv.cuda.device.division` makes right quotients of it.
 """
 
 from typing import Any

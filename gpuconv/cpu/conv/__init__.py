@@ -1,0 +1,1 @@
+"""The convolutions of the CPU engine."""

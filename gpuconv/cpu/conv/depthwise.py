@@ -1,0 +1,270 @@
+"""Depthwise convolution, and filters of one-channel images: each output channel sees one input channel.
+
+    y[n, k, p, q] = bias[k] + sum over r, s of
+            w[k, 0, r, s] * x[n, k // K_group, p stride + r dilation - top, q stride + s dilation - left]
+
+Windows of 3x3, 5x5 and 7x7 slide over images whose rows are contiguous (`slide_over_images`). A task is a few
+channels of an image, or a block of rows of one. Down a strip of one or two vectors of columns, each row of x
+is read once, and serves every output row whose window it is in; those are at work in registers (see
+`simd.stream`):
+
+    x row i    [  v  ][  v  ]    * w[2, s] -> y row i - 2, complete
+    at column q + s,             * w[1, s] -> y row i - 1
+    s = 0, 1, 2                  * w[0, s] -> y row i, begins
+
+Borders are read under masks, so x needs no padded copy. Where two images fit into one vector they share it,
+for they share their weights. The rows that come a few kilobytes later are fetched ahead, without which
+memory's latency would double the time.
+
+Every other window, stride, dilation and memory layout goes over bands (`slide_over_bands`, see `window`): a
+block of one channel is copied with zeros around it, in such a way that no stride is left, and summed in
+tiles of several rows (see `simd.window`). There, products are added up PRODUCTS at a time, which keeps the
+error of large windows small.
+
+What no window covers is never multiplied, so a NaN reaches the outputs of its windows alone.
+"""
+
+from functools import lru_cache
+from itertools import pairwise
+from math import gcd
+
+import numba
+import numpy as np
+
+from gpuconv.algorithm import Algorithm
+from gpuconv.cpu.conv.bands import COLUMNS, Bands, block_of, cut, even_share, load_band
+from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target, workspace
+from gpuconv.cpu.engine.layout import contiguous, in_rows
+from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.simd import LANES, TILE, claim, lanes, pointer, pointer_after
+from gpuconv.cpu.simd.stream import STREAM_VECTORS, STREAMED, stream_windows
+from gpuconv.cpu.simd.window import WINDOW_ROWS, WINDOW_TAPS, WINDOW_VECTORS, window_product
+from gpuconv.spec import ConvSpec
+from gpuconv.threads import get_num_threads, share
+from gpuconv.workspace import beyond_limit
+
+PRODUCTS = 128  # that are summed before the sum is added to y
+TASK_WORK = 200_000  # multiply-adds of a task, about 2 microseconds: claiming one must cost little beside it
+BLOCK_BYTES = 16 << 10  # of x, of the planes that one task reads strip by strip
+LARGE_BYTES = 128 << 10  # of a plane of x that is cut into blocks of rows, or of such a block
+AHEAD_BYTES = 4096  # before they are needed, x and y are fetched from memory
+
+_numbers, _pair, _table = numba.int64, numba.types.UniTuple(numba.int64, 2), workspace(numba.int64)
+
+
+def _signature_of_images(scalar):
+    arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
+    return (*arrays, _numbers, *[_pair] * 5, workspace(scalar), _numbers, *TASKS)
+
+
+@kernel(_signature_of_images)
+def slide_over_images(
+    x, w, bias, y, kind, corner, stride, dilation, block, ahead, zeros, c_blocks, counter, tasks
+):
+    """One task is block[0] channels of an image, and block[1] rows of their outputs."""
+    C, H, W = x.shape[1:]
+    K, _, R, S = w.shape
+    P, Q = y.shape[2:]
+    K_group = K // C
+    size = x.itemsize
+    x_plane, x_row = x.strides[1] // size, x.strides[2] // size
+    y_plane, y_row = y.strides[1] // size, y.strides[2] // size
+    spread = dilation[0]
+    beside = 2 if lanes(zeros) // 2 >= Q else 1
+    p_blocks = -(-P // block[1])
+
+    while True:
+        task = claim(counter)  # = (n * c_blocks + c_block) * p_blocks + p_block
+        if task >= tasks:
+            break
+        rest, p = task // p_blocks, task % p_blocks * block[1]
+        n, c = rest // c_blocks * beside, rest % c_blocks * block[0]
+        x_pair, y_pair = (x.strides[0] // size, y.strides[0] // size) if n + 1 < x.shape[0] else (0, 0)
+        planes, rows = min(block[0], C - c), min(block[1], P - p)
+        for i in range(K_group * min(spread, rows)):
+            k, t = c * K_group + i % K_group, i // K_group
+            h = (p + t) * stride[0] - corner[0]
+            sizes = (
+                planes, (rows - t + spread - 1) // spread, Q, x_row * spread, x_plane, y_row * spread,
+                y_plane * K_group, K_group * R * S, K_group, h, spread, H, -corner[1], W, dilation[1],
+                *ahead, x_pair, y_pair,
+            )  # fmt: skip
+            stream_windows(
+                pointer(x[n, c], h * x_row - corner[1]), pointer(zeros, 0), pointer(w, k * R * S),
+                pointer(y[n, k], (p + t) * y_row), pointer(bias, k), kind, sizes,
+            )  # fmt: skip
+
+
+def _signature_of_bands(scalar):
+    arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
+    buffers = workspace(scalar), workspace(scalar)
+    return (*arrays, *[_pair] * 5, *[_table] * 3, _numbers, _pair, numba.boolean, *buffers, *TASKS)
+
+
+@kernel(_signature_of_bands)
+def slide_over_bands(
+    x, w, bias, y, corner, stride, dilation, steps, block, groups, ends, offsets, width, pitches, direct,
+    band, tile, counter, tasks,
+):  # fmt: skip
+    """One task is one band of one channel: block[0] x block[1] outputs of each of its output channels."""
+    C = x.shape[1]
+    K, _, R, S = w.shape
+    P, Q = y.shape[2:]
+    K_group = K // C
+    spread, w_rows = steps
+    pitch, plane = pitches
+    y_row = y.strides[2] // y.itemsize
+
+    while True:
+        task = claim(counter)
+        if task >= tasks:
+            break
+        n, c, p, q, rows, columns = block_of(task, C, block, P, Q)
+        seen = (rows - 1) * stride[0] + (R - 1) * dilation[0] + 1
+        h, v = p * stride[0] - corner[0], q * stride[1] - corner[1]
+        load_band(band, 0, x[n, c], h, v, seen, width, stride, pitch, plane)
+        for k in range(c * K_group, (c + 1) * K_group):
+            to, to_row = pointer(tile, 0), pitch
+            if direct:
+                to, to_row = pointer(y[n, k, p], q), y_row
+            for t in range(min(spread, rows)):
+                window_product(
+                    (rows - t + spread - 1) // spread, columns, pointer(band, t * pitch), spread * pitch,
+                    pointer(w, k * R * S), w_rows * S, pointer_after(to, t * to_row), spread * to_row,
+                    bias[k], pointer(groups, 0), pointer(ends, 0), ends.size, pointer(offsets, 0),
+                )  # fmt: skip
+            if not direct:
+                for t in range(rows):
+                    for j in range(columns):
+                        y[n, k, p + t, q + j] = tile[t * pitch + j]
+
+
+@lru_cache(maxsize=256)
+def bands_of(spec: ConvSpec) -> Bands:
+    """How `spec` is cut into bands."""
+    return cut(spec, WINDOW_ROWS, WINDOW_VECTORS * LANES[spec.dtype])
+
+
+@lru_cache(maxsize=256)
+def steps_of(spec: ConvSpec) -> tuple[int, int]:
+    """Rows of outputs from one row of a tile to the next, and rows of the window likewise."""
+    common = gcd(spec.stride[0], spec.dilation[0])
+    return spec.dilation[0] // common, spec.stride[0] // common
+
+
+@lru_cache(maxsize=256)
+def tables_of(spec: ConvSpec) -> tuple[np.ndarray, ...]:
+    """(groups, ends, offsets) of the taps in a band, for `window_product`."""
+    bands, apart = bands_of(spec), steps_of(spec)[1]
+    groups: list[tuple[int, ...]] = []
+    ends, products = [0], 0
+    for phase in range(min(apart, spec.R)):
+        for r in _chunks(range(phase, spec.R, apart), WINDOW_TAPS):
+            for s in _chunks(range(spec.S), PRODUCTS // len(r)):
+                if products + len(r) * len(s) > PRODUCTS:
+                    ends.append(0)
+                    products = 0
+                groups.append((len(r), bands.row(spec, r[0]), r[0] * spec.S + s[0], s[0], len(s)))
+                ends[-1] += 1
+                products += len(r) * len(s)
+    offsets = [bands.column(spec, s) for s in range(spec.S)]
+    return tuple(np.array(table, np.int64).ravel() for table in (groups, ends, offsets))
+
+
+def _chunks(numbers: range, most: int) -> list[range]:
+    """Pieces of at most `most`, their lengths differing by one at most."""
+    pieces = -(-len(numbers) // most)
+    bounds = [len(numbers) * i // pieces for i in range(pieces + 1)]
+    return [numbers[begin:end] for begin, end in pairwise(bounds)]
+
+
+def unsupported(spec: ConvSpec) -> str | None:
+    if spec.C_group != 1:
+        return f"it takes one input channel per group, not {spec.C_group}"
+    bands = bands_of(spec)
+    needed = (bands.size + bands.P * bands.pitch) * spec.itemsize
+    return beyond_limit(needed)
+
+
+def worth(spec: ConvSpec) -> bool:
+    # Other algorithms fill their tiles with channels, of which there is one here. PyTorch 2.13's time / this
+    # one's, on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, N 8: 3x3 1.4 (256@20) to 5.0
+    # (144@56); 5x5 1.4 (672@14) to 3.1 (144@56/2); 7x7 1.5 (96@56); those that conv_depthwise_channels takes
+    # before it 0.5 to 1.2. Also with many output channels: 1->4 3x3 @28 N 64 4.0 (conv_small 2.8), 1->64 3x3
+    # @512 1.6 (2.0).
+    return True
+
+
+def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
+    w, bias = contiguous(w, bias)
+    if slides_over_images(spec) and in_rows(x) and in_rows(y):
+        _run_on_images(spec, STREAMED.index((spec.R, spec.S, spec.stride[0])), x, w, bias, y)
+    else:
+        _run_on_bands(spec, x, w, bias, y)
+
+
+def slides_over_images(spec: ConvSpec) -> bool:
+    """Is it a window for `stream_windows`? It reads borders under masks, which some CPUs lack."""
+    alike = spec.stride[0] == spec.stride[1] and (spec.stride[0] == 1 or spec.dilation == (1, 1))
+    wide = spec.R == 7 and spec.Q > COLUMNS  # 7x7 on one 2048x2048 image takes 4.3 ms so, and 3.7 on bands
+    return alike and (spec.R, spec.S, spec.stride[0]) in STREAMED and not wide and TILE.bits > 128
+
+
+def _run_on_images(
+    spec: ConvSpec, kind: int, x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray
+) -> None:
+    work = spec.flops // 2
+    wanted = min(8 * get_num_threads(), -(-work // TASK_WORK)) if get_num_threads() > 1 else 1
+    row_bytes = spec.itemsize * max(1, spec.W * spec.stride[0])
+    planes = max(1, min(spec.C, BLOCK_BYTES // (row_bytes * spec.P), spec.N * spec.C // max(1, wanted)))
+    c_blocks = -(-spec.C // planes)
+    most = spec.P if row_bytes * spec.P < LARGE_BYTES else LARGE_BYTES // row_bytes
+    rows = even_share(spec.P, max(1, min(most, spec.P * spec.N * c_blocks // max(1, wanted))), WINDOW_ROWS)
+    x_plane, x_row, y_plane, y_row = (
+        step // spec.itemsize for array in (x, y) for step in array.strides[1:3]
+    )
+    if rows < spec.P:
+        ahead = rows * spec.stride[0] * x_row, rows * y_row
+    else:
+        distance = -(-AHEAD_BYTES // (row_bytes * spec.P))
+        ahead = distance * x_plane, distance * y_plane
+    images = -(-spec.N // 2) if LANES[spec.dtype] >= 2 * spec.Q else spec.N
+    tasks = images * c_blocks * -(-spec.P // rows)
+    compiled = slide_over_images[spec.dtype]
+    lanes = STREAM_VECTORS * LANES[spec.dtype]
+    (top, _), (left, _) = spec.pads
+
+    def compute(counter: np.ndarray) -> None:
+        (zeros,) = reserve(
+            "conv_depthwise", spec.dtype, (spec.S - 1) * spec.dilation[1] + spec.stride[1] * lanes
+        )
+        zeros.fill(0)
+        compiled(
+            x, w, bias, y, kind, (top, left), spec.stride, spec.dilation, (planes, rows), ahead, zeros,
+            c_blocks, counter, tasks,
+        )  # fmt: skip
+
+    share(compute, tasks, work)
+
+
+def _run_on_bands(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+    bands, steps = bands_of(spec), steps_of(spec)
+    groups, ends, offsets = tables_of(spec)
+    compiled, tasks, direct = slide_over_bands[spec.dtype], bands.tasks(spec), in_rows(y)
+    (top, _), (left, _) = spec.pads
+
+    def compute(counter: np.ndarray) -> None:
+        band, tile = reserve("conv_depthwise", spec.dtype, bands.size, bands.P * bands.pitch)
+        compiled(
+            x, w, bias, y, (top, left), spec.stride, spec.dilation, steps, (bands.P, bands.Q), groups, ends,
+            offsets, bands.width, (bands.pitch, bands.plane), direct, band, tile, counter, tasks,
+        )  # fmt: skip
+
+    share(compute, tasks, spec.flops // 2)
+
+
+ALGORITHM = Algorithm(
+    "conv_depthwise", unsupported, worth, run,
+    fast_for="one input channel a group: 1 to 5 times as fast as PyTorch 2.13 on one core (AMD Zen 5, "
+    "November 2026)",
+)  # fmt: skip

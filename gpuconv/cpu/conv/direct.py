@@ -1,0 +1,136 @@
+"""Direct convolution: the defining sum, one output row at a time. Takes every case; made to be read.
+
+    y[n, k, p, q] = bias[k] + sum over c, r, s of
+                    w[k, c, r, s] * x[n, g C/G + c, p stride + r dilation - top, q stride + s dilation - left]
+
+with zero where x is read outside of its image, and g the group of k. A task is one output row p of up to
+BLOCK_K channels of one image, computed in tiles of up to BLOCK_Q columns:
+
+    row  [BLOCK_Q + ..]      what the taps (c, r) read of x for these columns, zeros included, so that nothing
+                             below asks for borders; at a stride, what one tap (c, r, s) reads, so that
+                             nothing below asks for strides
+    acc  [BLOCK_K, BLOCK_Q]  its products with the weights of each output channel, summed over BLOCK_C
+                             input channels
+    y    [.., Q]             receives acc after each block of channels, which keeps the rounding error small
+
+Everything that the inner loop touches lies in the first-level cache, whatever the problem. Zero padding is
+multiplied like any value, so a NaN or infinite weight shows at the borders too.
+"""
+
+import numba
+import numpy as np
+
+from gpuconv.algorithm import Algorithm
+from gpuconv.cpu.engine.borders import taps_between
+from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, workspace
+from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.simd import claim
+from gpuconv.spec import ConvSpec
+from gpuconv.threads import share
+
+BLOCK_K = 16  # output channels that share one copied row
+BLOCK_Q = 512
+BLOCK_C = 16  # input channels summed before the sum is added to y
+
+
+def _signature(scalar):
+    arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
+    return (*arrays, *[numba.int64] * 7, workspace(scalar), workspace(scalar), *TASKS)
+
+
+@kernel(_signature)
+def convolve_rows(
+    x, w, bias, y, groups, top, left, stride_h, stride_w, dilation_h, dilation_w, row, acc, counter, tasks
+):  # fmt: skip
+    K, C_group, R, S = w.shape
+    P, Q = y.shape[2:]
+    K_group = K // groups
+    blocks = -(-K_group // BLOCK_K)  # of output channels in one group
+    reach = (S - 1) * dilation_w
+    one_copy = stride_w == 1 and reach <= BLOCK_Q  # of a row serves all of its taps
+    tile_q = min(Q, BLOCK_Q)
+    row = row[: tile_q + (reach if one_copy else 0)]
+    acc = acc[: BLOCK_K * tile_q].reshape(BLOCK_K, tile_q)
+
+    while True:
+        task = claim(counter)  # = ((n * groups + g) * blocks + block) * P + p
+        if task >= tasks:
+            break
+        p, rest = task % P, task // P
+        block, rest = rest % blocks, rest // blocks
+        g, n = rest % groups, rest // groups
+        k_begin = g * K_group + block * BLOCK_K
+        k_end = min(k_begin + BLOCK_K, (g + 1) * K_group)
+        for k in range(k_begin, k_end):
+            y[n, k, p, :] = bias[k]
+
+        for q_begin in range(0, Q, BLOCK_Q):
+            q_end = min(q_begin + BLOCK_Q, Q)
+            for c_begin in range(0, C_group, BLOCK_C):
+                acc[:] = 0
+                for c in range(c_begin, min(c_begin + BLOCK_C, C_group)):
+                    image = x[n, g * C_group + c]
+                    for r in range(R):
+                        h = p * stride_h + r * dilation_h - top
+                        v = q_begin * stride_w - left  # the first column
+                        if one_copy:
+                            load_row(row, image, h, v, 1)
+                        for s in range(S):
+                            tap = row[s * dilation_w :] if one_copy else row
+                            tap = tap[: q_end - q_begin]
+                            if not one_copy:
+                                load_row(tap, image, h, v + s * dilation_w, stride_w)
+                            for k in range(k_begin, k_end):
+                                add_product(acc[k - k_begin], w[k, c, r, s], tap)
+                for k in range(k_begin, k_end):
+                    for q in range(q_begin, q_end):
+                        y[n, k, p, q] += acc[k - k_begin, q - q_begin]
+
+
+@inner
+def load_row(row, image, h, first, stride):
+    """row[i] = image[h, first + i stride], zero outside of the image."""
+    H, W = image.shape
+    begin, end = 0, 0
+    if 0 <= h < H:
+        begin, end = taps_between(first, row.size, stride, 0, W)
+    row[:begin] = 0
+    for i in range(begin, end):
+        row[i] = image[h, first + i * stride]
+    row[end:] = 0
+
+
+@inner
+def add_product(acc, weight, row):
+    """acc[q] += weight * row[q]: one-dimensional arrays, so that LLVM vectorises it."""
+    for q in range(row.size):
+        acc[q] += weight * row[q]
+
+
+def unsupported(spec: ConvSpec) -> str | None:
+    return None
+
+
+def worth(spec: ConvSpec) -> bool:
+    return True
+
+
+def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
+    if bias is None:
+        bias = np.zeros(spec.K, spec.dtype)
+    (top, _), (left, _) = spec.pads
+    compiled = convolve_rows[spec.dtype]
+    tasks = spec.N * spec.groups * -(-spec.K_group // BLOCK_K) * spec.P
+
+    def compute(counter: np.ndarray) -> None:
+        row, acc = reserve("conv_direct", spec.dtype, 2 * BLOCK_Q, BLOCK_K * BLOCK_Q)
+        geometry = spec.groups, top, left, *spec.stride, *spec.dilation
+        compiled(x, w, bias, y, *geometry, row, acc, counter, tasks)
+
+    share(compute, tasks, spec.flops // 2)
+
+
+ALGORITHM = Algorithm(
+    "conv_direct", unsupported, worth, run,
+    fast_for="reading, and where no memory may be used",
+)  # fmt: skip

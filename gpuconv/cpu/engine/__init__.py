@@ -1,0 +1,1 @@
+"""What the kernels of the CPU engine are compiled with, work in and share."""

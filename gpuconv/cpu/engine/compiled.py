@@ -1,0 +1,165 @@
+"""Kernels compiled by Numba: once per dtype, without the GIL, kept on disk.
+
+A kernel takes arrays of any strides and alignment, so neither shape nor memory layout ever compiles anew, and
+it sees its inputs as read-only.
+"""
+
+import hashlib
+import importlib.resources
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
+
+from gpuconv.cpu import simd
+
+log = logging.getLogger("gpuconv")
+njit: Any = numba.njit  # which takes more options than it declares
+_compiling = threading.RLock()
+
+# "contract" lets a product and a sum become one fused operation, and changes nothing about NaN. Without
+# Numba's runtime no array is counted by references, atomically, wherever a row of one is taken; a kernel can
+# allocate nothing, and works in memory from `gpuconv.cpu.engine.workspace`.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
+
+
+def _digest() -> str:
+    """Of all files of the CPU engine: what kernels use is written there, or comes from Numba itself."""
+    digest = hashlib.sha256()
+    for name, text in sorted(_texts(importlib.resources.files("gpuconv.cpu"), "")):
+        digest.update(f"{name} {len(text)} ".encode() + text)
+    return digest.hexdigest()
+
+
+def _texts(folder: Any, name: str) -> Iterator[tuple[str, bytes]]:
+    """(name, text) of each Python file of a folder and of those in it; it may lie in an archive."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _texts(entry, f"{name}{entry.name}/")
+        elif entry.name.endswith(".py"):
+            yield f"{name}{entry.name}", entry.read_bytes()
+
+
+SOURCES = _digest()  # as they are when they are imported; later they may be edited
+
+
+class Kernel:
+    """`function`, compiled for each dtype when it is first needed: `kernel["float32"](*arguments)`.
+
+    Parameters
+    ----------
+    signature : callable
+        `signature(scalar)` gives the argument types for elements of the Numba type `scalar`.
+    """
+
+    def __init__(self, function: Callable[..., None], signature: Callable[[Any], tuple]) -> None:
+        room = function.__module__.removeprefix("gpuconv.cpu.").replace(".", "_").rstrip("_")
+        self.name = f"{room}.{function.__name__}"
+        self.function = function
+        self.signature = signature
+        self.dispatchers: dict[str, Any] = {}
+        self.__doc__ = function.__doc__
+
+    def __getitem__(self, dtype: str) -> Callable[..., None]:
+        dispatcher = self.dispatchers.get(dtype)
+        if dispatcher is None:
+            with _compiling:
+                dispatcher = self.dispatchers.get(dtype) or self._compile(dtype)
+                self.dispatchers[dtype] = dispatcher
+        return dispatcher
+
+    def _compile(self, dtype: str) -> Callable[..., None]:
+        if getattr(numba.config, "DISABLE_JIT", 0):
+            raise RuntimeError("NUMBA_DISABLE_JIT is set, and the CPU engine runs only when it is compiled")
+        dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **OPTIONS)(self.function)
+        try:
+            dispatcher._cache = SurvivingCache(self.function)
+        except RuntimeError as error:
+            log.info("no folder for Numba's cache can be written: %s", error)
+        dispatcher.compile(self.signature(getattr(numba, dtype)))
+        dispatcher.disable_compile()
+        return dispatcher
+
+
+class SurvivingCache(FunctionCache):
+    """Numba's on-disk cache, which knows every source, and survives damage.
+
+    Numba looks at a kernel's own file and bytecode only, so after an edit of an intrinsic or of a function
+    that a kernel inlines it would go on serving the old code. Here the key holds all that a kernel can be
+    compiled from. It is the key of every kernel, and nothing that its author has to remember to mention.
+
+    A damaged or unwritable file costs a compilation and not the call.
+    """
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple:
+        return *super()._index_key(sig, codegen), SOURCES, simd.description()
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # unpickling damaged data raises almost anything
+            log.warning("a damaged file in Numba's cache at %s is replaced: %r", self.cache_path, error)
+            self._try(self.flush)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        self._try(lambda: super(SurvivingCache, self).save_overload(sig, data))
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as error:  # saving reads the index first, which may be damaged too
+            log.info("Numba's cache at %s cannot be written: %s", self.cache_path, error)
+
+
+def kernel(signature: Callable[[Any], tuple]) -> Callable[[Callable[..., None]], Kernel]:
+    """Decorate a function as a `Kernel`."""
+    return lambda function: Kernel(function, signature)
+
+
+_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **OPTIONS}
+
+# Decorators of functions that kernels call: LLVM decides whether to inline; it does; Numba does, before
+# anything is typed, which compiles quickest where there is one caller.
+inner = njit(**_INNER)
+inlined = njit(forceinline=True, **_INNER)
+merged = njit(inline="always", **OPTIONS)
+
+
+def source(scalar: Any, ndim: int) -> Any:
+    """The type of an input array: any strides, any alignment, never written."""
+    return numba.types.Array(scalar, ndim, "A", readonly=True, aligned=False)
+
+
+def target(scalar: Any, ndim: int) -> Any:
+    """The type of an output array: any strides, any alignment."""
+    return numba.types.Array(scalar, ndim, "A", aligned=False)
+
+
+def workspace(scalar: Any) -> Any:
+    """The type of an array from `engine.workspace`, and of the counter of tasks: one row of elements."""
+    return numba.types.Array(scalar, 1, "C")
+
+
+TASKS = workspace(numba.int64), numba.int64
+"""The types of a kernel's last two arguments: the counter that `claim` takes tasks from, and their number."""
+
+
+def _acquire() -> None:
+    _compiling.acquire()
+    global_compiler_lock.acquire()
+
+
+def _release() -> None:
+    global_compiler_lock.release()
+    _compiling.release()
+
+
+# A child forked while another thread compiles would wait for ever for that thread's locks.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)

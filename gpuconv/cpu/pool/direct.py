@@ -1,0 +1,127 @@
+"""Direct pooling: one window after the other, as the definition reads. Takes every case; made to be read.
+
+A task is one output row. Of a window only the taps inside the image are visited:
+
+    max   the greatest of them, a NaN counting as the greatest, and the flat index h W + w of the first such;
+          -inf and -1 where there is none
+    avg   their sum over a divisor: the taps of the window inside the padded image (count_include_pad), or
+          those inside the image, or divisor_override; 0 where there is none
+"""
+
+import numba
+import numpy as np
+
+from gpuconv.algorithm import Algorithm
+from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target
+from gpuconv.cpu.simd import claim
+from gpuconv.spec import FLOAT_DTYPES, PoolSpec
+from gpuconv.threads import share
+
+
+def _max_signature(scalar):
+    arrays = source(scalar, 4), target(scalar, 4), target(numba.int64, 4)
+    return (*arrays, *[numba.int64] * 8, *TASKS)
+
+
+@kernel(_max_signature)
+def max_rows(
+    x, y, indices, R, S, top, left, stride_h, stride_w, dilation_h, dilation_w, counter, tasks
+):  # fmt: skip
+    H, W = x.shape[2:]
+    C, P, Q = y.shape[1:]
+    with_indices = indices.size > 0
+
+    while True:
+        task = claim(counter)  # = (n * C + c) * P + p
+        if task >= tasks:
+            break
+        p, rest = task % P, task // P
+        c, n = rest % C, rest // C
+        for q in range(Q):
+            best, index = -np.inf, -1
+            for r in range(R):
+                h = p * stride_h + r * dilation_h - top
+                if 0 <= h < H:
+                    for s in range(S):
+                        v = q * stride_w + s * dilation_w - left  # the column
+                        if 0 <= v < W:
+                            value = x[n, c, h, v]
+                            greater = value > best or (value != value and best == best)
+                            if greater or index < 0:
+                                best, index = value, h * W + v
+            y[n, c, p, q] = best
+            if with_indices:
+                indices[n, c, p, q] = index
+
+
+def _avg_signature(scalar):
+    divisor = numba.boolean, numba.int64
+    return (source(scalar, 4), target(scalar, 4), *[numba.int64] * 10, *divisor, *TASKS)
+
+
+@kernel(_avg_signature)
+def avg_rows(
+    x, y, R, S, top, bottom, left, right, stride_h, stride_w, dilation_h, dilation_w, count_pads,
+    divisor_override, counter, tasks,
+):  # fmt: skip
+    H, W = x.shape[2:]
+    C, P, Q = y.shape[1:]
+
+    while True:
+        task = claim(counter)  # = (n * C + c) * P + p
+        if task >= tasks:
+            break
+        p, rest = task % P, task // P
+        c, n = rest % C, rest // C
+        for q in range(Q):
+            total, inside, counted = x.dtype.type(0), 0, 0
+            for r in range(R):
+                h = p * stride_h + r * dilation_h - top
+                row = x.dtype.type(0)  # summed by rows, which keeps the rounding error of large windows small
+                for s in range(S):
+                    v = q * stride_w + s * dilation_w - left  # the column
+                    if h < H + bottom and v < W + right:
+                        counted += 1
+                    if 0 <= h < H and 0 <= v < W:
+                        inside += 1
+                        row += x[n, c, h, v]
+                total += row
+            divisor = divisor_override
+            if divisor == 0:
+                divisor = counted if count_pads else inside
+            y[n, c, p, q] = total / x.dtype.type(divisor) if inside > 0 else 0
+
+
+def unsupported(spec: PoolSpec) -> str | None:
+    if spec.dtype not in FLOAT_DTYPES:
+        return f"it takes {' and '.join(FLOAT_DTYPES)}"
+    return None
+
+
+def worth(spec: PoolSpec) -> bool:
+    return True
+
+
+def run(spec: PoolSpec, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
+    (top, bottom), (left, right) = spec.pads
+    geometry = *spec.stride, *spec.dilation
+    tasks = spec.N * spec.C * spec.P
+
+    def compute_max(counter: np.ndarray) -> None:
+        places = np.empty((0, 0, 0, 0), np.int64) if indices is None else indices
+        max_rows[spec.dtype](x, y, places, spec.R, spec.S, top, left, *geometry, counter, tasks)
+
+    def compute_avg(counter: np.ndarray) -> None:
+        avg_rows[spec.dtype](
+            x, y, spec.R, spec.S, top, bottom, left, right, *geometry,
+            spec.count_include_pad, spec.divisor_override or 0, counter, tasks,
+        )  # fmt: skip
+
+    compute = compute_max if spec.op == "max" else compute_avg
+    share(compute, tasks, spec.flops)
+
+
+ALGORITHM = Algorithm(
+    "pool_direct", unsupported, worth, run,
+    fast_for="indices, and reading",
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""The convolutions of the CUDA engine, a room each."""

@@ -1,0 +1,116 @@
+"""Which depthwise convolutions are cut into strips, one for each warp, and which lane owns which columns.
+
+Pure arithmetic, tested without a GPU. A lane owns `outputs` neighbouring columns of the output and the
+`outputs * stride` columns of the image below them; what its windows need beyond them it gets from the lanes
+beside it. So some lanes hold columns for their neighbours alone (a halo h), or nothing:
+
+    an image narrower than a warp,     [ p p p p p p p 0 | p p p p p p p 0 | ... ]   `slots` planes
+    with zeros alone around it           slot 0            slot 1
+    any other image                    [ h p p p p  ...  p p p p h ]                 one tile of one plane
+
+In the first picture the lanes after a plane hold zeros, for the plane before them and for the one after; the
+lane before the first one is the last, since shuffles go round. A strip is `tile_p` rows of output high. Rows
+that two strips share are requested twice, but few high strips leave most of the chip idle: of the heights
+that request little the one is taken whose predicted time, in cycles, is the least.
+"""
+
+from dataclasses import dataclass
+
+from gpuconv.cuda.device.limits import LANES, SCHEDULERS
+from gpuconv.cuda.runtime.gpu import H200
+from gpuconv.spec import ConvSpec
+
+EXTENTS, STRIDES = (3, 5, 7), (1, 2)  # that are compiled
+WIDE = 20  # columns; where they are fewer, one a lane keeps more lanes and warps busy
+MANY = 2**19  # elements of all images, whose strips of 5x5 and 7x7 windows keep an H200 busy
+MOST_REQUESTED = 1.18  # times the least bytes
+MOST_CUTS = 512  # that are compared
+
+# For the prediction: an H200, which moves 4.8 TB/s at about 1.8 GHz. The instructions are those of the
+# compiled 3x3 kernels, the latency is an estimate.
+BYTES_PER_CYCLE, LATENCY = 2640, 1000
+SETUP, STEP = 350, 20  # instructions of a warp once, and for each row of the image beside the products
+CYCLES = 3  # from one instruction of a warp to its next, where no other warp has any
+
+
+def is_compiled(spec: ConvSpec) -> bool:
+    """Whether a sliding kernel is compiled for the problem."""
+    square = spec.R == spec.S in EXTENTS and spec.stride[0] == spec.stride[1] in STRIDES
+    return square and spec.dilation == (1, 1) and spec.dtype == "float32"
+
+
+def slides(spec: ConvSpec) -> bool:
+    """Whether a sliding kernel computes the problem.
+
+    The larger a kernel, the longer a warp takes for its strip, so that few strips leave the chip idle; and
+    narrow lanes issue a shuffle for each column of a window. Predicted on an H200, us, sliding /
+    `depthwise_window`: 3x3 144 @56 N 1 3.4 / 4.6; 5x5 192 @28 N 1 7.6 / 3.7, N 8 8.8 / 9.1, N 32 16 / 24;
+    7x7 96 @56 N 1 12.0 / 4.8, N 8 12.1 / 12.5, N 32 32 / 40; 7x7 256 @14 N 1 9.6 / 4.0, N 32 32 / 15.
+    """
+    if not is_compiled(spec) or spec.R == 3:
+        return is_compiled(spec)
+    many = spec.N * spec.K * spec.H * spec.W >= MANY
+    return many and (spec.R == 5 or spec.stride[1] == 2 or spec.Q >= WIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Strips:
+    """Lanes from one plane to the next, planes of a warp, the first lane that stores, how many do; tiles."""
+
+    pitch: int
+    slots: int
+    halo: int
+    out_lanes: int
+    tile_q: int
+    tiles_q: int
+    tile_p: int
+    strips: int
+    warps: int
+    rounds: int
+    requested: float  # bytes asked for over the bytes that must move
+    cycles: float  # predicted
+
+    @classmethod
+    def of(cls, spec: ConvSpec, outputs: int, steps: int) -> "Strips":
+        """The strips of a problem with an odd square kernel, not dilated; a round computes `steps` rows."""
+        lanes = pitch, slots, _, out_lanes = _lanes(spec, outputs)
+        tile_q = out_lanes * outputs
+        tiles_q = -(-spec.Q // tile_q)
+        groups = -(-spec.N * spec.K // slots) * tiles_q
+        columns = spec.W if tiles_q == 1 else spec.W * pitch / out_lanes
+        planes, taps = spec.N * spec.K, spec.R * spec.S
+        least = planes * (spec.H * spec.W + spec.P * spec.Q) + spec.K * taps
+
+        def cut(tile_p: int) -> "Strips":
+            strips = -(-spec.P // tile_p)
+            rows = spec.H + (strips - 1) * max(0, spec.R - spec.stride[0])
+            requested = planes * (rows * columns + spec.P * spec.Q + strips * tiles_q * taps)
+            rounds = -(-(tile_p + (spec.R - 1) // spec.stride[0]) // steps)
+            instructions = SETUP + rounds * steps * (taps * outputs + STEP * spec.stride[0])
+            issued = -(-groups * strips // (H200.multiprocessors * SCHEDULERS)) * instructions
+            moved = requested * spec.itemsize / BYTES_PER_CYCLE
+            cycles = LATENCY + CYCLES * instructions + max(issued, moved)
+            return cls(
+                *lanes, tile_q, tiles_q, tile_p, strips, groups * strips, rounds,
+                requested / max(1, least), cycles,
+            )  # fmt: skip
+
+        cuts = [cut(spec.P)]
+        while cuts[-1].tile_p > 1 and len(cuts) < MOST_CUTS:
+            finer = cut(min(cuts[-1].tile_p - 1, -(-spec.P // (cuts[-1].strips + 1))))
+            if finer.requested > MOST_REQUESTED:
+                break
+            cuts.append(finer)
+        return min(cuts, key=lambda each: each.cycles)
+
+
+def _lanes(spec: ConvSpec, outputs: int) -> tuple[int, int, int, int]:
+    """(pitch, slots, halo, out_lanes) for lanes that own `outputs` columns of the output."""
+    columns, before = outputs * spec.stride[1], (spec.S - 1) // 2
+    left, right = -(-before // columns), -(-(spec.S - before - spec.stride[1]) // columns)
+    needed, zeros = -(-spec.Q // outputs), max(left, right)
+    origin = before - spec.pads[1][0]  # the column of the image at which the first output lane begins
+    if origin <= 0 and needed * columns + origin >= spec.W and needed + zeros <= LANES:
+        return needed + zeros, LANES // (needed + zeros), 0, needed
+    pitch = min(LANES, left + needed + right)
+    return pitch, LANES // pitch, left, pitch - left - right

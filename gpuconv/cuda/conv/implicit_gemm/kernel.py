@@ -1,0 +1,142 @@
+"""The kernel of the implicit GEMM: a tile of outputs as a product of slabs that are gathered meanwhile.
+
+A block computes tile.k channels x tile.pixels pixels of one group; blocks run over channels first, so that
+those which read the same pixels run together. It walks over the depth in slabs of 16 taps, and keeps two of
+them in shared memory: one on its way by `cp.async` while the other is multiplied. That takes any warp more
+than 1100 cycles, about twice the way from device memory, so that a third would only take room.
+
+    weights  [16][tile.k + 4]     the pad staggers taps over the banks: w is read along taps, kept along k
+    input    [16][tile.pixels]
+    ... twice, then
+    w table  [threads / 8][8 tile.k / threads] int32    the rows of w that a thread loads (`gemm_weights.py`)
+    x table  [period + 32][2] uint32                    where the taps lie (`gather.py`); none if `pointwise`
+
+A warp computes 32 channels x 64 pixels, a thread 8 x 8 of them in registers, as two by two squares of 4 x 4:
+per tap 4 loads of 128 bits for 64 products.
+
+      pixels ->   lanes 0 2 4 .. 14 along the pixels, 4 of them each, and the same 32 further on
+    k |  lane  0  2  4 ... 14       channels 4 i .. 4 i + 3, and the same 16 further down
+      v  lane  1  3  5 ... 15
+         lane 16 18 20 ... 30
+
+So the lanes of every pair n, n + 1 read the same pixels, and those of n, n + 2 the same channels: then the
+hardware serves a load of 128 bits in two passes, and otherwise in four (NVIDIA's developer forum, thread
+77228).
+
+All state of the main loop is addresses, because what can be computed anew from the thread's number is, by the
+compiler, in every slab. Not yet run on a GPU.
+"""
+
+from numba import cuda, float32, int32, int64, types, uint32
+
+from gpuconv.cuda.conv.implicit_gemm.gather import SLAB
+from gpuconv.cuda.conv.implicit_gemm.load import make_gathered, make_pointwise
+from gpuconv.cuda.conv.implicit_gemm.load_weights import make_weights
+from gpuconv.cuda.conv.implicit_gemm.store import store
+from gpuconv.cuda.conv.implicit_gemm.tiles import PAD, SUMS, WARP_K, WARP_PIXELS, Tile
+from gpuconv.cuda.device.division import divide
+from gpuconv.cuda.ptx.async_copy import commit_group, element_pointer, shared_address, wait_group
+from gpuconv.cuda.ptx.slab_product import make_slab_product
+from gpuconv.cuda.runtime.compiled import Kernel
+
+
+def make_kernel(tile: Tile, pointwise: bool) -> Kernel:
+    TILE_K, TILE_PIXELS, WARPS_K, W_ROWS = tile.k, tile.pixels, tile.warps_k, tile.w_rows
+    STAGE = 4 * tile.stage  # bytes
+    X = SLAB * (tile.k + PAD)  # the word where a stage's input begins
+    locate_input, load_input = (make_pointwise if pointwise else make_gathered)(tile)
+    locate_weights, read_rows, load_weights = make_weights(tile)
+    slab_product = make_slab_product(SLAB, tile.k + PAD, tile.pixels, (0, 16), (0, 32))
+
+    def conv_implicit_gemm(
+        x, w, bias, y,
+        x_n, x_c, x_h, x_w, x_period, bias_k, y_n, y_k, y_p, y_q, y_split,  # strides in elements
+        w_k, H, W, K, P, Q, C, groups, h_origin, w_origin, stride_h, stride_w, dilation_h, dilation_w, R, S,
+        taps, period, pixels, slabs, splits, tiles_k, run, runs, has_bias, aligned,
+    ):  # fmt: skip
+        shared = cuda.shared.array(0, float32, alignment=16)
+        table = cuda.shared.array(0, uint32, alignment=16)
+        thread = uint32(cuda.threadIdx.x)
+
+        # locate
+        tile_k, tile_pixel, g, split = locate_tile(tiles_k, groups, splits)
+        k_first, pixel_first = uint32(tile_k * uint32(TILE_K)), uint32(tile_pixel * uint32(TILE_PIXELS))
+        first, left = locate_share(split, slabs, taps)
+        moving, fixed, x_word = locate_input(
+            x, table, thread, pixel_first, int64(uint32(g * C)) * x_c, (first, left, taps, period),
+            (pixels, P, Q, H, W, h_origin, w_origin, stride_h, stride_w), (R, S, dilation_h, dilation_w),
+            (x_n, x_c, x_h, x_w, x_period),
+        )  # fmt: skip
+        w_from, left_w, w_rows, w_word = locate_weights(w, table, thread, k_first, g, K, w_k, first, left)
+        k_thread, pixel_thread = locate_sums(thread, WARPS_K)
+        to_w, to_x = shared_address(shared, w_word), shared_address(shared, uint32(uint32(X) + x_word))
+        from_w = shared_address(shared, k_thread)
+        from_x = shared_address(shared, uint32(uint32(X) + pixel_thread))
+        rows = cuda.local.array(W_ROWS, uint32)
+        total = cuda.local.array(SUMS, float32)
+        for i in range(SUMS):
+            total[i] = float32(0)
+        cuda.syncthreads()  # the tables are there
+
+        # load: the first slab
+        read_rows(rows, w_rows)
+        moving = load_input(moving, fixed, left, to_x)
+        load_weights(w_from, rows, left_w, to_w)
+        w_from = element_pointer(w_from, int64(SLAB))
+        commit_group()
+        to_w, to_x, stage = uint32(to_w + uint32(STAGE)), uint32(to_x + uint32(STAGE)), uint32(0)
+        while left > int32(0):
+            wait_group(0)
+            cuda.syncthreads()  # this slab is there, the one before has been read
+
+            # load: the slab that follows; zeros beyond the last
+            left, left_w = int32(left - int32(SLAB)), int32(left_w - int32(SLAB))
+            read_rows(rows, w_rows)
+            moving = load_input(moving, fixed, left, uint32(to_x - stage))
+            load_weights(w_from, rows, left_w, uint32(to_w - stage))
+            w_from = element_pointer(w_from, int64(SLAB))
+            commit_group()
+
+            # accumulate
+            slab_product(total, uint32(from_w + stage), uint32(from_x + stage))
+            stage = uint32(uint32(STAGE) - stage)
+
+        # store
+        k, channels = uint32(k_first + k_thread), uint32(0)
+        if k < K:
+            channels = uint32(K - k)  # from the thread's first on
+        store(
+            total, bias, bias_k, has_bias, y, int64(split) * y_split, (y_n, y_k, y_p, y_q), uint32(g * K + k),
+            channels, uint32(pixel_first + pixel_thread), pixels, (run, runs, aligned),
+        )  # fmt: skip
+
+    arguments = (*[types.CPointer(float32)] * 4, *[int64] * 11, *[uint32] * 26)
+    name = f"conv_implicit_gemm {tile.k}x{tile.pixels}{' pointwise' if pointwise else ''}"
+    return Kernel(name, conv_implicit_gemm, arguments, tile.threads, tile.blocks_per_sm)
+
+
+@cuda.jit(device=True, inline="always")
+def locate_tile(tiles_k, groups, splits):
+    """(tile along the channels, along the pixels, group, share of the depth) of a block."""
+    block, tile_k = divide(uint32(cuda.blockIdx.x), tiles_k)
+    block, g = divide(block, groups)
+    tile_pixel, split = divide(block, splits)
+    return tile_k, tile_pixel, g, split
+
+
+@cuda.jit(device=True, inline="always")
+def locate_share(split, slabs, taps):
+    """(first tap, number of taps) of a share of the depth, `slabs` long but for the last."""
+    most = uint32(slabs * uint32(SLAB))
+    first = uint32(split * most)
+    return first, int32(min(uint32(taps - first), most))
+
+
+@cuda.jit(device=True, inline="always")
+def locate_sums(thread, warps_k):
+    """(first channel, first pixel) of a thread's sums in its tile."""
+    lane, warp = uint32(thread % uint32(32)), uint32(thread // uint32(32))
+    k_lane = uint32(lane % uint32(2) + lane // uint32(16) * uint32(2))
+    pixel_lane = uint32(lane // uint32(2) % uint32(8))
+    k = uint32(warp % uint32(warps_k) * uint32(WARP_K) + k_lane * uint32(4))
+    return k, uint32(warp // uint32(warps_k) * uint32(WARP_PIXELS) + pixel_lane * uint32(4))

@@ -1,0 +1,74 @@
+"""How the implicit GEMM puts its sums into the output, of any strides, with the bias.
+
+A thread has 8 channels of two times 4 pixels. One store writes 4 of them where pixels lie side by side and 16
+bytes aligned, and 4 stores do elsewhere.
+"""
+
+from numba import cuda, float32, int64, uint32
+
+from gpuconv.cuda.conv.implicit_gemm.gather import divide
+from gpuconv.cuda.conv.implicit_gemm.tiles import SIDE
+from gpuconv.cuda.ptx.vectors import store4
+
+
+@cuda.jit(device=True, inline="always")
+def channel(i):
+    """The channel of a thread's i-th row of sums, from its first."""
+    return uint32(i % 4 + i // 4 * 16)
+
+
+@cuda.jit(device=True, inline="always")
+def store(total, bias, bias_k, has_bias, y, y_first, strides, k, channels, pixel, pixels, layout):
+    """Store a thread's sums: `channels` from `k` on, as far as it has them, and the pixels from `pixel` on.
+
+    `layout` is (run, runs, aligned): see `place_of_pixel`, and whether 4 pixels lie on 16 bytes.
+    """
+    start = cuda.local.array(SIDE, float32)
+    for i in range(SIDE):
+        start[i] = float32(0)
+        if has_bias != uint32(0) and channel(i) < channels:
+            start[i] = bias[int64(uint32(k + channel(i))) * bias_k]
+    y_first += int64(k) * strides[1]
+    store_half(0, total, start, y, y_first, strides, channels, pixel, pixels, layout)
+    store_half(4, total, start, y, y_first, strides, channels, uint32(pixel + uint32(32)), pixels, layout)
+
+
+@cuda.jit(device=True, inline="always")
+def store_half(column, total, start, y, y_first, strides, channels, pixel, pixels, layout):
+    """Store 4 of the 8 columns of sums."""
+    run, runs, aligned = layout
+    y_k = strides[1]
+    if aligned != uint32(0):
+        place = y_first + place_of_pixel(pixel, run, runs, strides)
+        for i in range(SIDE):
+            below, first = channel(i), i * SIDE + column
+            if below < channels and pixel < pixels:
+                store4(
+                    y, place + int64(below) * y_k,
+                    epilogue(total[first], start[i]), epilogue(total[first + 1], start[i]),
+                    epilogue(total[first + 2], start[i]), epilogue(total[first + 3], start[i]),
+                )  # fmt: skip
+    else:
+        places = cuda.local.array(4, int64)
+        for j in range(4):
+            places[j] = y_first + place_of_pixel(uint32(pixel + uint32(j)), run, runs, strides)
+        for i in range(SIDE):
+            below = channel(i)
+            for j in range(4):
+                if below < channels and uint32(pixel + uint32(j)) < pixels:
+                    y[places[j] + int64(below) * y_k] = epilogue(total[i * SIDE + column + j], start[i])
+
+
+@cuda.jit(device=True, inline="always")
+def place_of_pixel(pixel, run, runs, strides):
+    """Where a pixel lies in the output, of which `run` pixels lie in a row, and `runs` rows in an image."""
+    y_n, _, y_p, y_q = strides
+    rest, q = divide(pixel, run)
+    n, p = divide(rest, runs)
+    return int64(n) * y_n + int64(p) * y_p + int64(q) * y_q
+
+
+@cuda.jit(device=True, inline="always")
+def epilogue(total, bias):
+    """What is stored of a sum."""
+    return total + bias

@@ -1,0 +1,120 @@
+"""Several blocks share a long sum: their parts go to memory of our own, and a second kernel adds them up.
+
+    y[k, pixel] = bias[k] + part[0, k, pixel] + part[1, k, pixel] + ...
+
+The parts are (splits, K, 4 quads) with the pixels (n, p, q) of a channel side by side, padded to whole quads.
+A thread computes one quad, 4 pixels of a channel, from loads of 128 bits; threads lie along the quads of all
+channels. The order of the sum does not depend on which block is first, so results are the same from run to
+run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from numba import cuda, float32, int64, types, uint32
+
+from gpuconv.arrays import DeviceArray, library_of
+from gpuconv.cuda.conv.implicit_gemm.store import epilogue
+from gpuconv.cuda.device.division import quotient_and_rest, reciprocal
+from gpuconv.cuda.ptx.vectors import load4, store4
+from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.launch import Launch
+from gpuconv.spec import ConvSpec
+
+THREADS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Kernels one after the other on one stream, with memory between them: made once, started often.
+
+    `elements` float32 are taken from the library of the output at each start. `launches` are the kernels,
+    each with its pointers as places in (the arrays of `start`, that memory).
+    """
+
+    elements: int
+    launches: tuple[tuple[Launch, tuple[int, ...]], ...]
+
+    def start(self, output: DeviceArray, *arrays: DeviceArray | None) -> "Passes":
+        """Queue the kernels on the stream of `output`."""
+        library = library_of(output.owner, "the output")
+        given = (*arrays, library.scratch(self.elements, output))
+        for launch, places in self.launches:
+            launch.start(output, *(given[place] for place in places))
+        return self
+
+    def queue(self, device: int, stream: int, pointers: Sequence[int]) -> None:
+        """Queue the kernels; the last of the pointers is that of the memory between them."""
+        for launch, places in self.launches:
+            launch.queue(device, stream, [pointers[place] for place in places])
+
+
+def sum_splits(
+    parts, bias, y,
+    part_split, bias_k, y_n, y_k, y_p, y_q,  # strides in elements
+    pixels, quads, splits, run, runs, has_bias, aligned,
+    all_quads, quads_multiplier, quads_shift, run_multiplier, run_shift, runs_multiplier, runs_shift,
+):  # fmt: skip
+    quad = uint32(uint32(cuda.blockIdx.x) * uint32(THREADS) + uint32(cuda.threadIdx.x))
+    if quad < all_quads:
+        k, quad_of_k = quotient_and_rest(quad, (quads, quads_multiplier, quads_shift))
+        pixel = uint32(quad_of_k * uint32(4))
+        total = cuda.local.array(4, float32)
+        for i in range(4):
+            total[i] = bias[int64(k) * bias_k] if has_bias != uint32(0) else float32(0)
+        part = int64(quad) * 4
+        for _ in range(splits):
+            a, b, c, d = load4(parts, part)
+            total[0], total[1] = epilogue(total[0], a), epilogue(total[1], b)
+            total[2], total[3] = epilogue(total[2], c), epilogue(total[3], d)
+            part += part_split
+
+        for i in range(4):
+            here = uint32(pixel + uint32(i))
+            rest, q = quotient_and_rest(here, (run, run_multiplier, run_shift))
+            n, p = quotient_and_rest(rest, (runs, runs_multiplier, runs_shift))
+            place = int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q
+            if aligned == uint32(0) and here < pixels:
+                y[place] = total[i]
+            elif i == 0 and aligned != uint32(0):
+                store4(y, place, total[0], total[1], total[2], total[3])
+
+
+POINTER = types.CPointer(float32)
+KERNEL = Kernel(
+    "sum_splits float32", sum_splits, (*[POINTER] * 3, *[int64] * 6, *[uint32] * 14), THREADS, blocks_per_sm=8
+)
+
+
+def plan_sum(
+    spec: ConvSpec, splits: int, bias_stride: int | None, y_strides: tuple[int, ...], run: int, runs: int,
+    aligned: bool,
+) -> Launch:  # fmt: skip
+    """The second kernel, for strides in elements; its pointers are the parts, the bias and the output.
+
+    `run` and `runs` are how the pixels of an image lie, as for the first kernel; with `aligned`, quads do not
+    go over the end of a run and are stored at once.
+    """
+    pixels = spec.N * spec.P * spec.Q
+    quads = -(-pixels // 4)
+    scalars = (
+        4 * spec.K * quads, bias_stride or 0, *y_strides,
+        pixels, quads, splits, run, runs, int(bias_stride is not None), int(aligned),
+        spec.K * quads, *reciprocal(quads), *reciprocal(run), *reciprocal(runs),
+    )  # fmt: skip
+    return Launch(KERNEL, -(-spec.K * quads // THREADS), 0, scalars)
+
+
+def runs_of(spec: ConvSpec, y: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
+    """(pixels of a run, runs of an image, strides): an image is one run where its pixels lie side by side."""
+    y_n, y_k, y_p, y_q = (0 if n == 1 else step for n, step in zip(spec.out_shape, y, strict=True))
+    if spec.Q == 1:
+        y_q = y_p if spec.P > 1 else 1
+    if spec.P == 1 or y_p == spec.Q * y_q:
+        return spec.P * spec.Q, 1, (y_n, y_k, 0, y_q)
+    return spec.Q, spec.P, (y_n, y_k, y_p, y_q)
+
+
+def is_quads(run: int, y: tuple[int, ...]) -> bool:
+    """Whether every 4 pixels of a run lie side by side, each 4 on a multiple of 4 elements."""
+    return run % 4 == 0 and y[3] == 1 and not any(step % 4 for step in y[:3])

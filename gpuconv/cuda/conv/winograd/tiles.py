@@ -1,0 +1,92 @@
+"""How `conv_winograd` cuts a problem, and what that is predicted to cost beside the implicit GEMM.
+
+As in `gemm_tiles.py`, cycles are predicted from counts and not from measurements, so that the two can be
+compared: LOOP and OVERHEAD are instructions of a warp of the main kernel, ARITHMETIC those of a slab that
+multiply or add, and a multiprocessor has two of its warps for each scheduler. The weights are transformed in
+a kernel of their own. Where there are few blocks, several share the input channels of each, and a last kernel
+adds up their sums in order (`split.py`). On seven layers of the networks this is within 9 % of what
+`profiling.model` predicts.
+"""
+
+import functools
+from dataclasses import dataclass
+
+from gpuconv.cuda.conv.implicit_gemm.tiles import (
+    CACHE,
+    HOST,
+    ISSUE,
+    SECOND_KERNEL,
+    is_even,
+    partial_bytes,
+)
+from gpuconv.cuda.conv.winograd.kernel import TILES
+from gpuconv.cuda.conv.winograd.transform import BLOCK_K, SLAB, SLAB_WORDS
+from gpuconv.cuda.device.limits import LANES, SCHEDULERS
+from gpuconv.cuda.runtime.gpu import Chip
+from gpuconv.spec import ConvSpec
+
+LOOP, OVERHEAD, ARITHMETIC = 1220, 1600, 1056  # instructions
+WARPS = 2  # of a scheduler
+SLAB_BYTES = 4 * SLAB_WORDS + 9000  # that a block loads for a slab: weights, and inputs (counted)
+START = 1500  # cycles that the only block of a multiprocessor waits at its beginning and its end
+MAX_SPLITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Tiles of 2 x 2 outputs, blocks of channels, slabs and transformed weights of a problem."""
+
+    tiles_p: int
+    tiles_q: int
+    tiles: int
+    blocks_k: int  # of a group
+    slabs: int
+    blocks: int  # that cover the outputs once
+    weight_blocks: int
+
+    @classmethod
+    def of(cls, spec: ConvSpec) -> "Cut":
+        tiles_p, tiles_q = -(-spec.P // 2), -(-spec.Q // 2)
+        tiles = spec.N * tiles_p * tiles_q
+        blocks_k, slabs = -(-spec.K_group // BLOCK_K), -(-spec.C_group // SLAB)
+        blocks = spec.groups * blocks_k * -(-tiles // TILES)
+        return cls(tiles_p, tiles_q, tiles, blocks_k, slabs, blocks, spec.groups * blocks_k * slabs)
+
+    @property
+    def weight_words(self) -> int:
+        return self.weight_blocks * SLAB_WORDS
+
+
+@functools.lru_cache(maxsize=1024)
+def choose_splits(spec: ConvSpec, workspace: int, chip: Chip) -> int:
+    """How many blocks are to share the input channels of each, in at most `workspace` bytes."""
+    cut = Cut.of(spec)
+    left = workspace - 4 * cut.weight_words
+    choices = [
+        splits
+        for splits in range(1, min(MAX_SPLITS, cut.slabs) + 1)
+        if splits == 1 or (is_even(cut.slabs, splits) and splits * partial_bytes(spec) <= left)
+    ]
+    return min(choices, key=lambda splits: cost(spec, splits, chip))
+
+
+def cost(spec: ConvSpec, splits: int, chip: Chip) -> float:
+    """Predicted cycles, and what a second and a third kernel have to win."""
+    return cycles(spec, splits, chip) + (HOST if splits == 1 else 2 * HOST)
+
+
+def cycles(spec: ConvSpec, splits: int, chip: Chip) -> float:
+    """Predicted cycles of the device."""
+    cut = Cut.of(spec)
+    slabs = -(-cut.slabs // splits)
+    issue = WARPS * (slabs * LOOP + OVERHEAD) / ISSUE
+    rate = CACHE * chip.cache_bytes  # bytes in a clock
+    math = SCHEDULERS * WARPS * slabs * ARITHMETIC * LANES / chip.fp32
+    work = max(issue, math, slabs * SLAB_BYTES / rate)
+    alone = WARPS * slabs * LOOP + OVERHEAD + START
+    blocks = -(-cut.blocks * splits // chip.multiprocessors)  # of the busiest multiprocessor
+    weights = 4 * (cut.weight_words + spec.K * spec.C_group * 9) / (rate * chip.multiprocessors)
+    busy = SECOND_KERNEL + weights + blocks * max(work, alone)
+    if splits == 1:
+        return busy
+    return busy + SECOND_KERNEL + (splits + 1) * partial_bytes(spec) / (rate * chip.multiprocessors)

@@ -1,0 +1,1 @@
+"""What several kernels compute with, on the device."""

@@ -1,0 +1,1 @@
+"""The pools of the CUDA engine."""

@@ -1,0 +1,354 @@
+"""Faults planted in the implicit GEMM are caught: in its kernel, its gather, its plan and its second kernel.
+
+A case computes with one tile; the fault is caught if the executor reports it, or if a result is wrong.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
+from gpuconv.cuda.conv import split
+from gpuconv.cuda.conv.implicit_gemm import gather
+from gpuconv.cuda.conv.implicit_gemm import kernel as gemm_kernel
+from gpuconv.cuda.conv.implicit_gemm import load as gemm_input
+from gpuconv.cuda.conv.implicit_gemm import load_weights as gemm_weights
+from gpuconv.cuda.conv.implicit_gemm import store as gemm_store
+from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, Choice
+from tests import ptx
+from tests.cases import ConvCase, integers
+from tests.cuda import execution
+from tests.cuda.execution import on_device, poisoned
+from tests.cuda.mutation import HARMLESS, changed_module, seldom
+
+WRONG, BEYOND, RACE, UNSET = "wrong result", "OutOfBoundsError", "RaceError", "UninitialisedError"
+LATE = "AsynchronousError"
+
+
+@dataclass(frozen=True)
+class Use:
+    """A problem, the tile that computes it, and how many blocks share its depth."""
+
+    case: ConvCase
+    choice: Choice
+
+
+GATHERED = Use(
+    ConvCase(
+        "a period and a rest, two groups", (1, 36, 9, 9), (40, 18, 3, 3), padding=1, groups=2, bias=True
+    ),
+    Choice(TILES[2], 1),
+)
+STRIDED = Use(
+    ConvCase("stride and dilation", (2, 2, 9, 11), (5, 2, 3, 2), (2, 1), ((1, 2), (0, 3)), (1, 3), bias=True),
+    Choice(TILES[2], 1),
+)
+POINTWISE = Use(ConvCase("1x1", (2, 21, 4, 6), (40, 21, 1, 1), bias=True), Choice(TILES[1], 1))
+SHARED = Use(ConvCase("shared depth", (1, 40, 5, 5), (7, 40, 3, 3), bias=True), Choice(TILES[2], 3))
+
+# (what, where, the old source, the new source, the verdicts that may come first)
+KERNEL_FAULTS = [
+    (
+        "a wait for one group less",
+        GATHERED,
+        "wait_group(0)",
+        "wait_group(1)",
+        f"{LATE} {UNSET} {RACE} {WRONG}",
+    ),
+    (
+        "no barrier",
+        GATHERED,
+        "cuda.syncthreads()  # this slab is there, the one before has been read",
+        "pass",
+        f"{RACE} {UNSET} {LATE}",
+    ),
+    (
+        "no barrier behind the tables",
+        GATHERED,
+        "cuda.syncthreads()  # the tables are there",
+        "pass",
+        f"{RACE} {UNSET}",
+    ),
+    ("no groups", GATHERED, "            commit_group()\n", "", f"{LATE} {UNSET} {RACE} {WRONG}"),
+    (
+        "one stage for both slabs",
+        GATHERED,
+        "stage = uint32(uint32(STAGE) - stage)",
+        "stage = uint32(0)",
+        f"{RACE} {LATE} {UNSET} {WRONG}",
+    ),
+    ("one slab too few", GATHERED, "while left > int32(0):", "while left > int32(SLAB):", WRONG),
+    (
+        "one slab too many",
+        GATHERED,
+        "while left > int32(0):",
+        "while left > int32(-SLAB):",
+        f"{BEYOND} {WRONG} {UNSET}",
+    ),
+    ("the channels of a group", GATHERED, "int64(uint32(g * C)) * x_c", "int64(g) * x_c", WRONG),
+    (
+        "the pitch of the weights",
+        GATHERED,
+        "make_slab_product(SLAB, tile.k + PAD,",
+        "make_slab_product(SLAB, tile.k,",
+        f"{WRONG} {UNSET}",
+    ),
+    ("the lower half of a thread's channels", GATHERED, "(0, 16), (0, 32)", "(0, 12), (0, 32)", WRONG),
+    ("the right half of a thread's pixels", GATHERED, "(0, 16), (0, 32)", "(0, 16), (0, 28)", WRONG),
+    (
+        "the last channel of the output",
+        GATHERED,
+        "uint32(K - k)  # from",
+        "uint32(K)  # from",
+        f"{BEYOND} {RACE} {WRONG}",
+    ),
+    (
+        "the channels of a group's output",
+        GATHERED,
+        "uint32(g * K + k),\n",
+        "k,\n",
+        f"{RACE} {WRONG}",
+    ),
+    (
+        "a share of the depth",
+        SHARED,
+        "first = uint32(split * most)",
+        "first = uint32(split * uint32(SLAB))",
+        WRONG,
+    ),
+    ("the end of a share", SHARED, "int32(min(uint32(taps - first), most))", "int32(taps - first)", WRONG),
+    ("where a share is put", SHARED, "int64(split) * y_split", "int64(0)", f"{RACE} {WRONG}"),
+]
+INPUT_FAULTS = [
+    (
+        "the table's last slab",
+        GATHERED,
+        "if left == int32(last_left + int32(SLAB)):",
+        "if left == int32(last_left):",
+        f"{BEYOND} {UNSET} {WRONG}",
+    ),
+    ("the last slab of one", STRIDED, "last if left == last_left else uint32", "uint32", BEYOND),
+    ("no next period", GATHERED, "if entry == end:", "if entry > end:", f"{WRONG} {UNSET} {BEYOND}"),
+    ("the period of a share", SHARED, "base += int64(periods) * x_period", "base += int64(0)", WRONG),
+    ("the taps of a share", SHARED, "uint32(ENTRY_BYTES) * in_period)", "uint32(0) * in_period)", WRONG),
+    (
+        "a thread's second pixel",
+        GATHERED,
+        "uint32(pixel + column + uint32(LANES))",
+        "uint32(pixel + column)",
+        WRONG,
+    ),
+    (
+        "4 pixels that are 2",
+        POINTWISE,
+        "LANES = PIXELS // 4",
+        "LANES = PIXELS // 2",
+        f"{WRONG} {RACE} {UNSET} {BEYOND} {LATE}",
+    ),
+    (
+        "the first channel of a thread",
+        POINTWISE,
+        "int64(uint32(first + tap)) * strides[1]",
+        "int64(first) * strides[1]",
+        WRONG,
+    ),
+    ("a channel behind the last", POINTWISE, "if int32(tap) < mine", "if int32(tap) <= mine", BEYOND),
+    ("the step between channels", POINTWISE, "int64(tap) * x_c", "int64(tap) // 4 * x_c", WRONG),
+    (
+        "the channels of the next slab",
+        POINTWISE,
+        "element_pointer(x_from, x_period)",
+        "element_pointer(x_from, x_c)",
+        WRONG,
+    ),
+]
+WEIGHTS_FAULTS = [
+    (
+        "weights of the channel behind the last",
+        GATHERED,
+        "uint32(K - k_first - uint32(1))",
+        "uint32(K - k_first)",
+        BEYOND,
+    ),
+    ("weights of the tap behind the last", GATHERED, "if int32(tap) < left", "if int32(tap) <= left", BEYOND),
+    ("the weights of a group", GATHERED, "int64(uint32(g * K + k_first)) *", "int64(k_first) *", WRONG),
+    (
+        "the taps between a thread's two",
+        GATHERED,
+        "+ int64(tap), bytes",
+        "+ int64(4), bytes",
+        f"{WRONG} {BEYOND}",
+    ),
+]
+STORE_FAULTS = [
+    ("the channel of a row of sums", GATHERED, "i // 4 * 16)", "i // 4 * 12)", f"{WRONG} {RACE}"),
+    (
+        "the last pixel of the output",
+        STRIDED,
+        "uint32(pixel + uint32(j)) < pixels",
+        "uint32(pixel + j) <= pixels",
+        f"{BEYOND} {RACE}",
+    ),
+    (
+        "the bias of a channel",
+        GATHERED,
+        "bias[int64(uint32(k + channel(i))) * bias_k]",
+        "bias[int64(k) * bias_k]",
+        WRONG,
+    ),
+    (
+        "the last channel of the bias",
+        GATHERED,
+        "channel(i) < channels:\n            start",
+        "channel(i) <= channels:\n            start",
+        BEYOND,
+    ),
+    (
+        "the right half of the sums",
+        GATHERED,
+        "uint32(pixel + uint32(32))",
+        "uint32(pixel + uint32(28))",
+        f"{RACE} {WRONG}",
+    ),
+]
+GATHER_FAULTS = [
+    ("a tap behind the last", GATHERED, "if tap >= taps else", "if tap > taps else", BEYOND),
+    ("the border below", GATHERED, "* dilation_h) >= H:", "* dilation_h) > H:", f"{BEYOND} {WRONG}"),
+    ("the border on the right", GATHERED, "* dilation_w) >= W:", "* dilation_w) > W:", f"{BEYOND} {WRONG}"),
+    (
+        "rows for columns",
+        GATHERED,
+        "uint32(1) << r | uint32(1) << uint32(R + s)",
+        "uint32(1) << s | uint32(1) << uint32(R + r)",
+        f"{BEYOND} {WRONG}",
+    ),
+    (
+        "a table without its end",
+        GATHERED,
+        "for entry in range(thread, uint32(period + uint32(2 * SLAB)), uint32(threads)):",
+        "for entry in range(thread, period, uint32(threads)):",
+        UNSET,
+    ),
+    (
+        "the pixel behind the last",
+        STRIDED,
+        "if pixel >= pixels:",
+        "if pixel > pixels:",
+        f"{BEYOND} {HARMLESS}",
+    ),
+    ("stride", STRIDED, "uint32(p * stride_h + h_origin)", "uint32(p + h_origin)", f"{WRONG} {BEYOND}"),
+    ("dilation", STRIDED, "int64(uint32(s * dilation_w)) * x_w", "int64(s) * x_w", f"{WRONG} {BEYOND}"),
+    ("the slab beyond", SHARED, "uint32(end + uint32(SLAB_BYTES))", "end", f"{BEYOND} {HARMLESS}"),
+    (
+        "a row of the slab",
+        GATHERED,
+        "uint32(PITCH * (first + i))",
+        "uint32(PITCH * (first + i // 2))",
+        f"{RACE} {LATE} {UNSET}",
+    ),
+    (
+        "the border of a thread's second pixel",
+        GATHERED,
+        "bits & outside[1]",
+        "bits & outside[0]",
+        f"{BEYOND} {WRONG}",
+    ),
+]
+SPLIT_FAULTS = [
+    ("the last share", SHARED, "for _ in range(splits):", "for _ in range(splits - 1):", WRONG),
+    ("a share too many", SHARED, "for _ in range(splits):", "for _ in range(splits + 1):", BEYOND),
+    ("the last output", SHARED, "and here < pixels:", "and here <= pixels:", f"{BEYOND} {RACE} {WRONG}"),
+    ("the last quad", SHARED, "if quad < all_quads:", "if quad <= all_quads:", f"{BEYOND} {RACE}"),
+    ("no bias", SHARED, "has_bias != uint32(0) else", "has_bias > uint32(1) else", WRONG),
+    (
+        "a quad's second pixel",
+        SHARED,
+        "uint32(pixel + uint32(i))",
+        "uint32(pixel + uint32(i // 2))",
+        f"{RACE} {WRONG}",
+    ),
+]
+FAULTS = [
+    (module, *fault)
+    for module, faults in (
+        (gemm_kernel, KERNEL_FAULTS), (gemm_input, INPUT_FAULTS), (gemm_weights, WEIGHTS_FAULTS),
+        (gemm_store, STORE_FAULTS), (gather, GATHER_FAULTS),
+    )
+    for fault in faults
+]  # fmt: skip
+HARMLESS_REASONS = {
+    "the pixel behind the last": "it is loaded, where memory allows, and never stored",
+    "the slab beyond": "it is loaded, where memory allows, and not multiplied",
+}
+
+
+def verdict(use, kernel_module=gemm_kernel, split_kernel=split.KERNEL):
+    """What is wrong with a changed kernel: a fault's name, "wrong result", or HARMLESS."""
+    spec, (x, w, bias) = use.case.spec(), use.case.arrays("float32", integers)
+    y = poisoned(spec.out_shape, "float32")
+    made = {(tile, wide): kernel_module.make_kernel(tile, wide) for tile, wide in conv_implicit_gemm._KERNELS}
+    conv_implicit_gemm.plan.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        execution.installed(patch, "sm_90a")
+        patch.setattr(conv_implicit_gemm, "choose", lambda *problem: use.choice)
+        patch.setattr(conv_implicit_gemm, "_KERNELS", made)
+        patch.setattr(split, "KERNEL", split_kernel)
+        try:
+            conv_implicit_gemm.run(spec, on_device(x), on_device(w), on_device(bias), on_device(y, True))
+        except ptx.PtxError as fault:
+            return type(fault).__name__
+        finally:
+            conv_implicit_gemm.plan.cache_clear()
+    return HARMLESS if np.array_equal(y, use.case.expected(x, w, bias).astype("float32")) else WRONG
+
+
+def check(what, found, expected):
+    assert found in expected, found
+    assert found != HARMLESS or what in HARMLESS_REASONS
+
+
+def copied(module):
+    """A module whose functions can be replaced without touching the original."""
+    first = next(line for line in Path(module.__file__).read_text().splitlines() if line.startswith("def "))
+    return changed_module(module, first, first)
+
+
+def kernel_with(module, old, new):
+    """The kernel's module with one place of its own, or of what it is made of, changed."""
+    changed = changed_module(module, old, new)
+    if module is gemm_kernel:
+        return changed
+    if module is gather:
+        changed = replaced(copied(gemm_input), changed)
+    return replaced(copied(gemm_kernel), changed)
+
+
+def replaced(user, changed):
+    """A module in which the functions that it imports are those of a changed one."""
+    for name, value in vars(changed).items():
+        if callable(value) and hasattr(user, name):
+            setattr(user, name, value)
+    return user
+
+
+@seldom(FAULTS, 3)
+def test_faults_in_the_kernel(fault):
+    module, what, use, old, new, expected = fault
+    check(what, verdict(use, kernel_with(module, old, new)), expected)
+
+
+def over(faults):
+    return pytest.mark.parametrize("fault", faults, ids=lambda fault: fault[0])
+
+
+@over(SPLIT_FAULTS)
+def test_faults_in_the_second_kernel(fault):
+    what, use, old, new, expected = fault
+    check(what, verdict(use, split_kernel=changed_module(split, old, new).KERNEL), expected)
+
+
+@pytest.mark.parametrize("use", [GATHERED, STRIDED, POINTWISE, SHARED], ids=lambda use: str(use.case))
+def test_unharmed_kernels_raise_nothing(use):
+    assert verdict(use) == HARMLESS

@@ -1,0 +1,285 @@
+"""Winograd on the GPU: ragged shapes, layouts, shared sums, values that are not finite, what it refuses."""
+
+import numpy as np
+import pytest
+
+from gpuconv import workspace
+from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
+from gpuconv.cuda.conv import winograd as conv_winograd
+from gpuconv.cuda.conv.winograd.kernel import SHARED_BYTES
+from gpuconv.cuda.conv.winograd.tiles import Cut
+from gpuconv.cuda.runtime import launch as launching
+from gpuconv.spec import ConvSpec
+from profiling.occupancy import LIMITS
+from profiling.workloads import convolution
+from tests import reference
+from tests.cases import ConvCase, dynamic_range, integers, normal
+from tests.cuda import execution
+from tests.cuda.execution import on_device, poisoned, with_far_images
+
+CASES = (
+    ConvCase("ragged in every axis", (2, 13, 7, 9), (70, 13, 3, 3), padding=1, bias=True),
+    ConvCase("three images in a block of tiles", (5, 9, 7, 5), (5, 9, 3, 3), padding=1, bias=True),
+    ConvCase("groups of more than a block", (1, 26, 6, 7), (140, 13, 3, 3), groups=2, bias=True),
+    ConvCase("groups of one channel", (2, 3, 5, 6), (6, 1, 3, 3), groups=3, padding=1),
+    ConvCase("padding wider than the image", (1, 3, 2, 3), (4, 3, 3, 3), padding=((5, 7), (4, 9)), bias=True),
+    ConvCase("four sides", (2, 8, 5, 6), (3, 8, 3, 3), padding=((2, 0), (1, 3))),
+    ConvCase("one output", (1, 17, 3, 3), (64, 17, 3, 3)),
+    ConvCase("one row", (1, 4, 3, 70), (3, 4, 3, 3), padding=((0, 0), (1, 1)), bias=True),
+    ConvCase("one column", (1, 4, 70, 3), (3, 4, 3, 3), bias=True),
+    ConvCase("one pixel", (3, 5, 1, 1), (7, 5, 3, 3), padding=1),
+    ConvCase("whole blocks", (1, 16, 8, 16), (64, 16, 3, 3), padding=1),
+)
+DEEP = ConvCase("many slabs", (2, 80, 5, 9), (20, 40, 3, 3), padding=((1, 1), (0, 2)), groups=2, bias=True)
+FEW = (CASES[0], CASES[4], DEEP)
+
+
+@pytest.fixture
+def split_in(monkeypatch):
+    """Lets a test say how many blocks share the input channels; returns the reports of what is executed."""
+    reports = execution.installed(monkeypatch, "sm_90a")
+
+    def use(splits):
+        monkeypatch.setattr(
+            conv_winograd, "choose_splits", lambda spec, workspace, chip: min(splits, Cut.of(spec).slabs)
+        )
+        return reports
+
+    return use
+
+
+def convolve(spec, x, w, bias=None, y=None):
+    y = poisoned(spec.out_shape, "float32") if y is None else y
+    conv_winograd.run(spec, on_device(x), on_device(w), on_device(bias), on_device(y, True))
+    return y
+
+
+def expect(case, x, w, bias):
+    """The result for `case` equals the sum by the definition, where that is not finite too."""
+    with np.errstate(over="ignore"):
+        expected = case.expected(x, w, bias).astype("float32")
+    np.testing.assert_array_equal(convolve(case.spec(), x, w, bias), expected, strict=True)
+
+
+# Results
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_integers_are_exact(split_in, case):
+    split_in(1)
+    expect(case, *case.arrays("float32", integers))
+
+
+@pytest.mark.parametrize("splits", [1, 2, 3, 5])
+def test_shared_sums_are_exact_on_integers(split_in, splits):
+    reports = split_in(splits)
+    expect(DEEP, *DEEP.arrays("float32", integers))
+    assert len(reports) == (2 if splits == 1 else 3)
+
+
+@pytest.mark.parametrize("make", [normal, dynamic_range])
+@pytest.mark.parametrize("case", FEW, ids=str)
+def test_errors_stay_within_the_bound_of_the_tile(split_in, case, make):
+    split_in(2)
+    x, w, bias = case.arrays("float32", make)
+    error = abs(convolve(case.spec(), x, w, bias) - case.expected(x, w, bias))
+    bound = reference.tile_error_bound(x, w, bias, padding=case.padding, groups=case.groups)
+    assert (error <= bound).all(), f"{(error / bound).max()} times the bound"
+
+
+def test_the_mean_error_is_small(split_in):
+    split_in(1)
+    case = ConvCase("normal", (1, 256, 8, 8), (64, 256, 3, 3), padding=1)
+    x, w, _ = case.arrays("float32", normal)
+    expected = case.expected(x, w, None)
+    error = convolve(case.spec(), x, w) - expected
+    assert np.linalg.norm(error) < 6e-7 * np.linalg.norm(expected)
+
+
+def test_the_same_bits_come_from_every_run(split_in):
+    split_in(3)
+    host = DEEP.arrays("float32", normal)
+    assert convolve(DEEP.spec(), *host).tobytes() == convolve(DEEP.spec(), *host).tobytes()
+
+
+@pytest.mark.parametrize("arch", ["sm_75", "sm_120"])
+def test_other_generations_compute_the_same(monkeypatch, arch):
+    """Before sm_80 there are no asynchronous copies, and the kernel loads and stores."""
+    execution.installed(monkeypatch, arch)
+    expect(CASES[0], *CASES[0].arrays("float32", integers))
+
+
+# Values that are not finite
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("case", FEW, ids=str)
+def test_a_value_that_is_not_finite_reaches_its_windows_alone(split_in, case, value):
+    split_in(2)
+    x, w, bias = case.arrays("float32", integers)
+    N, C, H, W = x.shape
+    for place in ((0, 0, 0, 0), (N - 1, C - 1, H - 1, W - 1), (N // 2, C // 2, H // 2, W // 2)):
+        spoilt = x.copy()
+        spoilt[place] = value
+        touched = ~np.isfinite(case.expected(spoilt, w, bias))
+        assert 0 < touched.sum() <= 9 * len(w)
+        expect(case, spoilt, w, bias)
+
+
+def test_infinities_side_by_side_add_up(split_in):
+    """Their differences, which the transform takes, would be NaN."""
+    split_in(1)
+    case = CASES[0]
+    x, w, bias = case.arrays("float32", integers)
+    x[1, 3, 2:5, 3:7] = np.inf
+    w = abs(w) + 1
+    expected = case.expected(x, w, bias)
+    assert np.isposinf(expected).sum() == 70 * 5 * 6 and not np.isnan(expected).any()
+    expect(case, x, w, bias)
+
+
+def test_infinities_of_both_signs_are_nan_where_they_meet(split_in):
+    split_in(1)
+    case = CASES[0]
+    x, w, bias = case.arrays("float32", integers)
+    x[0, 2, 3, 2], x[0, 2, 3, 6] = np.inf, -np.inf
+    expect(case, x, abs(w) + 1, bias)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("splits", [1, 2])
+def test_a_weight_that_is_not_finite_reaches_its_channel_alone(split_in, value, splits):
+    """Zero padding is multiplied by it too."""
+    split_in(splits)
+    case = CASES[0]
+    x, w, bias = case.arrays("float32", integers)
+    w[65, 12, 2, 0] = value
+    assert np.isfinite(case.expected(x, w, bias)[:, :65]).all()
+    expect(case, x, w, bias)
+
+
+def test_values_that_overflow_in_a_transform_do_no_harm(split_in):
+    split_in(1)
+    case = ConvCase("overflow", (2, 1, 9, 9), (3, 1, 3, 3), padding=1, bias=True)
+    x, w, bias = (np.zeros(shape, np.float32) for shape in (case.x, case.w, (3,)))
+    x[1, 0, 2:6, 3:7] = x[0, 0, 4, 4:6] = 2.0**127  # the sum of two overflows; all others are exact
+    w[0, 0, 1, 1], w[1, 0, 1, 1] = 1, 2  # of the second channel the sum by the definition does
+    w[2, 0, 0, :2], bias[:] = 2.0**127, 1  # two weights side by side, in their own transform
+    expect(case, x, w, bias)
+    assert (case.expected(x, w, bias)[:, 0] < 2.0**128).all()
+
+
+def test_a_bias_that_is_not_finite_is_added_last(split_in):
+    split_in(1)
+    x, w, bias = CASES[0].arrays("float32", integers)
+    bias[3], bias[69] = np.inf, np.nan
+    expect(CASES[0], x, w, bias)
+
+
+# Layouts
+
+
+def test_outputs_and_weights_may_lie_anywhere(split_in):
+    split_in(1)
+    case = CASES[0]
+    x, w, bias = case.arrays("float32", integers)
+    buffer = poisoned((9, 2, 3, 7, 70), "float32")
+    y = buffer.transpose(1, 2, 4, 3, 0)[:, 1, ::-1]
+    turned = np.ascontiguousarray(w[..., ::-1].transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0)[..., ::-1]
+    assert np.array_equal(turned, w) and turned.strides[3] < 0
+    convolve(case.spec(), x, turned, np.repeat(bias, 2)[::2], y)
+    np.testing.assert_array_equal(y, case.expected(x, w, bias).astype("float32"))
+    assert np.isnan(buffer[:, :, ::2]).all()
+
+
+def test_rows_channels_and_images_of_the_input_may_lie_anywhere(split_in):
+    split_in(1)
+    case = CASES[0]
+    x, w, bias = case.arrays("float32", integers)
+    wide = np.full((7, 13, 2, 12), np.nan, "float32")  # neighbours that would spoil the result
+    wide[..., 2:11] = x.transpose(2, 1, 0, 3)[::-1]
+    view = wide[..., 2:11].transpose(2, 1, 0, 3)[:, :, ::-1]
+    assert np.array_equal(view, x)
+    expect(case, view, w, bias)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_outputs_that_are_not_aligned_are_stored_one_by_one(split_in, shift):
+    reports = split_in(1)
+    case = CASES[-1]
+    x, w, _ = case.arrays("float32", integers)
+    y = poisoned((1 + 64 * 128,), "float32")[shift : shift + 64 * 128].reshape(1, 64, 8, 16)
+    convolve(case.spec(), x, w, None, y)
+    np.testing.assert_array_equal(y, case.expected(x, w, None).astype("float32"))
+    stores = {line.opcode for line in reports[-1].lines if line.opcode.startswith("st.global") and line.warps}
+    assert {".v2." in store for store in stores} == {y.ctypes.data % 8 == 0}
+
+
+def test_columns_that_are_not_side_by_side_are_left_to_the_implicit_gemm(split_in, monkeypatch):
+    calls = []
+    monkeypatch.setattr(conv_implicit_gemm, "run", lambda *arguments: calls.append(arguments))
+    split_in(1)
+    x, w, _ = CASES[-1].arrays("float32", integers)
+    convolve(CASES[-1].spec(), np.repeat(x, 2, 3)[..., ::2], w)
+    assert len(calls) == 1
+    column = ConvCase("a column", (1, 4, 9, 1), (3, 4, 3, 3), padding=1)
+    x, w, _ = column.arrays("float32", integers)
+    expect(column, np.repeat(x, 2, 3)[..., ::2], w, None)
+    assert len(calls) == 1
+
+
+def test_offsets_beyond_2_to_the_31_elements(split_in, monkeypatch):
+    """The kernel is told that the second images lie 2^31 elements on; an access to them is folded back."""
+    split_in(1)
+    far = 4 * 2**31  # bytes
+    x, w = integers((2, 4, 10, 10), "float32"), integers((5, 4, 3, 3), "float32", 2)
+    spec = ConvSpec.from_arrays(x, w)
+    y = poisoned(spec.out_shape, "float32")
+    from_x, to_y = with_far_images(monkeypatch, far, x, y)
+    conv_winograd.run(spec, from_x, on_device(w), None, to_y)
+    np.testing.assert_array_equal(y, reference.conv2d(x, w).astype("float32"))
+
+
+# What it cannot do, and what it leaves to others
+
+
+@pytest.mark.parametrize("change", [
+    {"dtype": "float64"}, {"R": 5}, {"S": 1}, {"stride": (1, 2)}, {"dilation": (2, 1)}, {"C": 0},
+    {"N": 2**27}, {"C": 1024, "K": 1025},
+])  # fmt: skip
+def test_what_it_cannot_do_it_says(change):
+    fields = {"N": 1, "C": 8, "H": 6, "W": 6, "K": 8, "R": 3, "S": 3}
+    assert conv_winograd.unsupported(ConvSpec(**fields)) is None
+    assert conv_winograd.unsupported(ConvSpec(**fields | change))
+
+
+def test_transformed_weights_keep_to_the_workspace():
+    spec = convolution(1, 64, 14, 64, 3)
+    assert Cut.of(spec).weight_words == 16 * 64 * 64
+    try:
+        workspace.set_workspace_limit(4 * 16 * 64 * 64)
+        assert conv_winograd.unsupported(spec) is None
+        workspace.set_workspace_limit(4 * 16 * 64 * 64 - 1)
+        assert "more than the limit" in conv_winograd.unsupported(spec)
+    finally:
+        workspace.set_workspace_limit(64 << 20)
+
+
+def test_a_device_without_the_shared_memory_takes_the_implicit_gemm(split_in, monkeypatch):
+    device = launching.Device(0, "", (7, 5)), launching.Device(1, "", (8, 0))
+    monkeypatch.setattr(conv_winograd, "devices", lambda: [*device])
+    conv_winograd.lacks_shared_memory.cache_clear()
+    try:
+        assert conv_winograd.lacks_shared_memory(0) and not conv_winograd.lacks_shared_memory(1)
+        calls = []
+        monkeypatch.setattr(conv_implicit_gemm, "run", lambda *arguments: calls.append(arguments))
+        convolve(CASES[-1].spec(), *CASES[-1].arrays("float32", integers))
+        assert len(calls) == 1
+    finally:
+        conv_winograd.lacks_shared_memory.cache_clear()
+
+
+def test_from_sm_80_on_a_block_may_have_the_shared_memory():
+    for capability, limits in LIMITS.items():
+        fits = SHARED_BYTES + limits.reserved_bytes <= limits.shared_bytes
+        assert fits == (capability >= conv_winograd.OLDEST)
