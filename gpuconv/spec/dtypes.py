@@ -1,0 +1,63 @@
+"""The one table of dtypes: what lies in memory, and what is computed with.
+
+A `Dtype` is the string of its name, so that it is equal to "float32" and has its hash; that this is the only
+file in which such a string stands is a test.
+"""
+
+from enum import StrEnum
+
+
+class Dtype(StrEnum):
+    """One dtype of elements.
+
+    Attributes
+    ----------
+    itemsize : int
+        Bytes of an element in memory; NumPy need not know bfloat16.
+    stored : str
+        Numba's type of what lies in memory: numbers of 16 bits are carried as integers.
+    computed : str
+        Name of the dtype that kernels compute with.
+
+    Examples
+    --------
+    >>> FLOAT16.itemsize, FLOAT16.arithmetic
+    (2, 'float32')
+    >>> FLOAT32 == "float32"
+    True
+    """
+
+    itemsize: int
+    stored: str
+    computed: str
+
+    def __new__(cls, name: str, itemsize: int, stored: str, computed: str) -> "Dtype":
+        self = str.__new__(cls, name)
+        self._value_ = name
+        self.itemsize, self.stored, self.computed = itemsize, stored, computed
+        return self
+
+    FLOAT32 = "float32", 4, "float32", "float32"
+    FLOAT64 = "float64", 8, "float64", "float64"
+    FLOAT16 = "float16", 2, "uint16", "float32"
+    BFLOAT16 = "bfloat16", 2, "uint16", "float32"
+    INT64 = "int64", 8, "int64", "int64"  # of indices
+
+    @property
+    def arithmetic(self) -> "Dtype":
+        """The dtype that kernels compute with."""
+        return Dtype(self.computed)
+
+    @property
+    def is_narrow(self) -> bool:
+        """It is widened to be computed with."""
+        return self.computed != self
+
+    def __repr__(self) -> str:
+        return repr(str(self))
+
+
+FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = Dtype.FLOAT32, Dtype.FLOAT64, Dtype.FLOAT16, Dtype.BFLOAT16
+INT64 = Dtype.INT64
+FLOATS = FLOAT32, FLOAT64  # computed with as they are
+SIXTEEN_BITS = FLOAT16, BFLOAT16
