@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from gpuconv import threads, workspace
 from gpuconv.algorithm import Algorithm, select
-from gpuconv.arrays import Extent, Signature, extent, see
+from gpuconv.arrays import Extent, Signature, extent, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import CONV2D, OPERATORS, Operator
 from gpuconv.replay import Replay, replay_of
@@ -27,6 +27,7 @@ from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import contiguous_strides
 
 CALLS = 4096  # that are remembered
+OPTIONAL = ("bias", "out")  # arrays that may be left out
 _PLAIN = frozenset({int, str, bool, type(None)})
 _known: dict[tuple, Replay] = {}
 _learning = threading.Lock()
@@ -88,13 +89,15 @@ def recall(
     operator: Operator, signatures: tuple[Any, ...], parameters: tuple[Any, ...], name: str | None
 ) -> Replay:
     """What was learned of such a call, or is learned now."""
-    kinds = (*map(type, parameters), type(name))
-    if not (_PLAIN.issuperset(kinds) or all(map(_is_plain, (*parameters, name)))):
-        return replay_of(understand_signatures(operator, signatures, parameters, name))
+    kinds = tuple(map(type, parameters))
     key = operator.name, signatures, parameters, name, kinds, threads.count, workspace.limit
-    replay = _known.get(key)
-    if replay is None:
-        replay = replay_of(understand_signatures(operator, signatures, parameters, name))
+    if tuple not in kinds or all(map(_is_plain, parameters)):
+        try:
+            return _known[key]
+        except (KeyError, TypeError):  # new, or there is a list among the parameters
+            pass
+    replay = replay_of(understand_signatures(operator, signatures, parameters, name))
+    if all(map(_is_plain, (*parameters, name))):
         with _learning:
             while len(_known) >= CALLS:
                 del _known[next(iter(_known))]
@@ -144,6 +147,8 @@ def understand_signatures(
     for array, signature in zip(operator.arrays, checked, strict=True):
         if signature is not None:
             _check_beside(array, signature, input)
+        elif array not in OPTIONAL:
+            library_of(None, array)
     spec = operator.spec(*inputs, *parameters)
     is_batched = len(input.shape) == 4
     if out is not None:

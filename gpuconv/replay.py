@@ -13,8 +13,9 @@ import numpy as np
 
 from gpuconv import threads, workspace
 from gpuconv.algorithm import select
-from gpuconv.arrays import ALIGNED, Library, library_of, overlap
+from gpuconv.arrays import ALIGNED, Library, overlap
 from gpuconv.engines import engine_of
+from gpuconv.spec import PoolLayouts
 
 if TYPE_CHECKING:
     from gpuconv.call import Call
@@ -27,12 +28,13 @@ _may_share_memory = np.may_share_memory
 class Replay:
     """What was learned of a call."""
 
-    __slots__ = ("call", "device", "indices", "library", "publish", "result", "settings")
+    __slots__ = ("call", "device", "indices", "is_pool", "library", "publish", "result", "settings")
 
     def __init__(self, call: "Call") -> None:
         self.call = call
         self.library: Library = call.input.library
         self.device = call.input.device
+        self.is_pool = isinstance(call.layouts, PoolLayouts)
         (shape, dtype), *more = call.results
         self.result = shape, dtype.numpy, self.device  # the arguments of `Library.empty`
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
@@ -98,6 +100,8 @@ class CpuReplay(Replay):
         if self.indices is not None:
             indices = self.library.empty(*self.indices)
             places.append(self.library.view(indices))
+        elif self.is_pool:
+            places.append(None)
         for place in self.unbatched:
             places[place] = places[place][None]
         for place, array in self.stand_ins:
@@ -134,16 +138,20 @@ class GpuReplay(Replay):
 
     def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
         result, indices = out, None
-        launch = self.launch
+        launch, odd = self.launch, 0
         if out is None:
             result = self.library.empty(*self.result)
-            places[-1] = _place_of(result)
+            places[-1] = self.library.address(result)
+            odd = places[-1] % ALIGNED
         else:
             self.check_out(places)
         if self.indices is not None:
             indices = self.library.empty(*self.indices)
-            places.append(_place_of(indices))
-        if (out is None and places[-1] % ALIGNED) or (indices is not None and places[-1] % ALIGNED):
+            places.append(self.library.address(indices))
+            odd = odd or places[-1] % ALIGNED
+        elif self.is_pool:
+            places.append(None)
+        if odd:
             launch = self._launch_for(places)
         scratch = None
         if launch.elements:
@@ -160,8 +168,9 @@ class GpuReplay(Replay):
         call, inputs = self.call, len(self.call.signatures) - 1
         layouts: Any = call.layouts
         for name, address in zip(("y", "indices"), places[inputs:], strict=False):
-            layout = getattr(layouts, name)._replace(offset=address % ALIGNED)
-            layouts = layouts._replace(**{name: layout})
+            if address is not None:
+                layout = getattr(layouts, name)._replace(offset=address % ALIGNED)
+                layouts = layouts._replace(**{name: layout})
         algorithm = select(call.algorithms, call.spec, layouts, call.device, call.forced)
         return algorithm.plan(call.spec, layouts, call.device)
 
@@ -171,12 +180,6 @@ class GpuReplay(Replay):
         for place, input_first, input_end in self.reaches:
             if begin < places[place] + input_end and places[place] + input_first < end:
                 self._refuse_overlap(place, places)
-
-
-def _place_of(result: Any) -> int:
-    """The address of a fresh result."""
-    view: Any = library_of(result, "the result").view(result)
-    return view.pointer
 
 
 def replay_of(call: "Call") -> Replay:

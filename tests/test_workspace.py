@@ -210,11 +210,31 @@ def test_a_wrong_limit_changes_nothing(bytes, error, message, limit):
 
 def test_a_call_inside_of_a_call_has_memory_of_its_own():
     """As from a signal handler, which runs between any two lines of a call."""
-    with workspace.call:
-        (outer,) = workspace.reserve("nested", "float32", 16)
-        outer[:] = 1
-        with workspace.call:
-            (inner,) = workspace.reserve("nested", "float32", 16)
-            inner[:] = 2
-        assert (outer == 1).all() and not np.shares_memory(outer, inner)
-        assert workspace.reserve("nested", "float32", 16)[0] is not inner
+    memory = []
+
+    def work(*more):
+        (mine,) = workspace.reserve("nested", "float32", 16)
+        mine[:] = len(memory)
+        memory.append(mine)
+        for inner in more:
+            inner()
+        assert (mine == memory.index(next(each for each in memory if each is mine))).all()
+        assert workspace.reserve("nested", "float32", 16)[0] is mine
+
+    inner = workspace.apart(work)
+    workspace.apart(work)(inner)
+    assert len(memory) == 2 and not np.shares_memory(*memory)
+    inner()
+    assert memory[2] is memory[0]  # the outer one has ended
+
+
+def test_a_limit_set_within_a_call_does_not_end_it(limit):
+    def outer():
+        limit(MEGABYTE)
+        (mine,) = workspace.reserve("nested", "float32", 16)
+        workspace.apart(lambda: workspace.reserve("nested", "float32", 16)[0].fill(2))()
+        mine[:] = 1
+        assert (mine == 1).all() and workspace._kept.calls == 1
+
+    workspace.apart(outer)()
+    assert workspace._kept.calls == 0

@@ -7,6 +7,7 @@ tensors of bfloat16). Below this room an array is a `numpy.ndarray` on the CPU a
 a `Signature` that says all else (`views.py`); bfloat16 is ml_dtypes' dtype.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,8 +30,8 @@ __all__ = [
     "dtype_of", "extent", "library_of", "overlap", "see",
 ]  # fmt: skip
 
-OPTIONAL = ("bias", "out")  # where None means that there is none
 UNREADABLE = TypeError, KeyError, AttributeError, BufferError, RuntimeError  # that a foreign array may raise
+_NUMPY_KINDS = frozenset({np.ndarray, type(None)})
 NUMPY, _CUPY, _INTERFACE, _DLPACK = Library(), CuPyLibrary(), InterfaceLibrary(), DLPackLibrary()
 _BY_MODULE: dict[str, Library] = {
     "cupy": _CUPY,
@@ -93,53 +94,49 @@ def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> tuple[Places, Signat
     TypeError
         If one of them is no array, or cannot be read.
     """
-    places: Places = []
-    signatures = []
-    streams: list[int | None] = []
-    for name, array in zip(names, arrays, strict=True):
-        kind: Any = type(array)
-        if kind is np.ndarray:
-            places.append(array)
-            signatures.append((NUMPY, array.shape, array.strides, array.dtype, None, 0, True))
-        elif array is None and name in OPTIONAL:
-            places.append(None)
-            signatures.append(None)
-        elif _named(kind) is _CUPY:
-            memory = array.data
-            pointer = memory.ptr
-            places.append(pointer)
-            signatures.append(
-                (_CUPY, array.shape, array.strides, array.dtype, memory.device_id, pointer % ALIGNED, True)
-            )
-            streams.append(None)
-        else:
-            place, signature, stream = _view(array, name)
-            places.append(place)
-            signatures.append(signature)
-            streams.append(stream)
-    first: Any = signatures[0]
-    if first[4] is None:
+    if _NUMPY_KINDS.issuperset(map(type, arrays)):
+        signatures = [
+            None if array is None else (NUMPY, array.shape, array.strides, array.dtype) for array in arrays
+        ]
+        return list(arrays), tuple(signatures), 0, ()
+    seen = [
+        (None, None, None) if array is None else _see(array, name)
+        for name, array in zip(names, arrays, strict=True)
+    ]
+    places, signatures, streams = map(list, zip(*seen, strict=True))
+    first, last = signatures[0], signatures[-1]
+    if first is None or first[4] is None:
         return places, tuple(signatures), 0, ()
-    return places, tuple(signatures), *_order(first, signatures[-1], streams)
+    return places, tuple(signatures), *_order(first, last, streams)
 
 
-def _order(first: tuple, last: tuple | None, streams: list[int | None]) -> tuple[int, tuple[int, ...]]:
+def _see(array: Any, name: str) -> tuple[Any, tuple, int | None]:
+    """The place of an array, the values of its signature, and the stream that it is ordered on.
+
+    That is None on the CPU, and where it is the current one of a library.
+    """
+    library = _named(type(array))
+    if library is _CUPY:
+        memory = array.data
+        pointer = memory.ptr
+        lies = array.shape, array.strides, array.dtype, memory.device_id, pointer % ALIGNED
+        return pointer, (_CUPY, *lies, True), None
+    if library is None:
+        library = library_of(array, name)
+    try:
+        view = library.view(array)
+    except UNREADABLE as error:
+        raise TypeError(f"{name} cannot be read: {error}") from error
+    if isinstance(view, np.ndarray):
+        return view, (library, view.shape, view.strides, view.dtype, None), None
+    pointer, shape, strides, dtype, device, stream, writeable, _ = view
+    return pointer, (library, shape, strides, dtype, device, pointer % ALIGNED, writeable), stream
+
+
+def _order(first: tuple, last: tuple | None, streams: Sequence[int | None]) -> tuple[int, tuple[int, ...]]:
     """(the stream that a call is queued on, the others that its arrays are ordered on)."""
     library, device = first[0], first[4]
     stream = streams[-1] if last is not None else None
     if stream is None:
         stream = (library if last is None else last[0]).current_stream(device)
     return stream, tuple({other for other in streams if other is not None and other != stream})
-
-
-def _view(array: Any, name: str) -> tuple[Any, tuple, int | None]:
-    """The place of an array, the values of its signature, and its stream, None on the CPU."""
-    library = library_of(array, name)
-    try:
-        view = library.view(array)
-    except UNREADABLE as error:
-        raise TypeError(f"{name} cannot be read: {error}") from error
-    if isinstance(view, np.ndarray):
-        return view, (library, view.shape, view.strides, view.dtype, None, 0, True), None
-    pointer, shape, strides, dtype, device, stream, writeable, _ = view
-    return pointer, (library, shape, strides, dtype, device, pointer % ALIGNED, writeable), stream

@@ -1,6 +1,8 @@
 """Arrays of frameworks: tensors of torch, arrays of JAX, and whoever speaks DLPack."""
 
+from functools import lru_cache
 from importlib import import_module
+from sys import modules
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,13 @@ class TorchLibrary(Library):
     name = "torch"
 
     def view(self, array: Any) -> View:
+        try:
+            return array.numpy()  # as nearly always, on the CPU
+        except (TypeError, RuntimeError):
+            return self._view(array)
+
+    def _view(self, array: Any) -> View:
+        """Of what torch does not hand over to NumPy as it is."""
         torch = import_module("torch")
         if array.requires_grad and torch.is_grad_enabled():
             raise TypeError("it requires grad, which gpuconv does not record: pass tensor.detach()")
@@ -41,15 +50,24 @@ class TorchLibrary(Library):
         )
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
-        torch = import_module("torch")
-        place = "cpu" if device is None else f"cuda:{device}"
-        return torch.empty(shape, dtype=getattr(torch, dtype.name), device=place)
+        torch = modules["torch"]
+        if device is None:
+            return torch.empty(shape, dtype=_torch_dtype(dtype))
+        return torch.empty(shape, dtype=_torch_dtype(dtype), device=f"cuda:{device}")
+
+    def address(self, array: Any) -> int:
+        return array.data_ptr()
 
     def current_stream(self, device: int) -> int:
         return import_module("torch").cuda.current_stream(device).cuda_stream
 
     def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
         return Library.scratch(self, elements, device, stream)
+
+
+@lru_cache(maxsize=16)
+def _torch_dtype(dtype: np.dtype) -> Any:
+    return getattr(modules["torch"], dtype.name)
 
 
 class DLPackLibrary(CuPyLibrary):

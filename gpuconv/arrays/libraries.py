@@ -40,11 +40,15 @@ class Library:
     def current_stream(self, device: int) -> int:
         raise TypeError(f"arrays of {self.name} lie on no GPU")
 
+    def address(self, array: Any) -> int:
+        """Where an array from `empty` begins on a GPU."""
+        view: Any = self.view(array)
+        return view.pointer
+
     def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
         """Memory that may be used on the stream until it is let go of."""
         memory = self.empty((elements,), np.dtype(FLOAT32), device)
-        view: Any = self.view(memory)
-        return view.pointer, memory
+        return self.address(memory), memory
 
     def publish(self, array: Any) -> Any:
         return array
@@ -63,6 +67,9 @@ class CuPyLibrary(Library):
         cupy = import_module("cupy")
         with cupy.cuda.Device(device):
             return cupy.empty(shape, dtype)
+
+    def address(self, array: Any) -> int:
+        return array.data.ptr
 
     def current_stream(self, device: int) -> int:
         return cupy_of_the_engine().cuda.get_current_stream(device).ptr
@@ -112,6 +119,9 @@ class NumbaLibrary(InterfaceLibrary):
 
     def kind(self, device: int | None) -> str:
         return self.name
+
+    def address(self, array: Any) -> int:
+        return Library.address(self, array)
 
     def current_stream(self, device: int) -> int:
         return 0

@@ -42,7 +42,7 @@ class Signature(NamedTuple):
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: np.dtype
-    device: int | None
+    device: int | None = None
     offset: int = 0
     writeable: bool = True
 
