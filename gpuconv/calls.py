@@ -57,7 +57,7 @@ def prepare_avg_pool2d(
     """The operands and the spec of a call of `avg_pool2d`."""
     operands = Operands(POOL2D, (input, out))
     spec, operands.extents = _check_pool2d(
-        operands.signatures, "avg", kernel_size, stride, padding, 1, ceil_mode, count_include_pad,
+        operands.signatures, "mean", kernel_size, stride, padding, 1, ceil_mode, count_include_pad,
         divisor_override, False,
     )  # fmt: skip
     return operands, spec

@@ -12,6 +12,7 @@ from gpuconv import cpu
 from gpuconv import threads as sharing
 from tests import reference
 from tests.cases import CONV_CASES, DTYPES, ConvCase, dynamic_range, integers, normal
+from tests.cpu.problems import refused
 from tests.layouts import READABLE, WRITABLE
 
 ALGORITHMS = [algorithm.name for algorithm in cpu.CONVOLUTIONS]
@@ -25,7 +26,7 @@ over_cases = pytest.mark.parametrize("case", CONV_CASES, ids=str)
 
 def convolve(case, x, w, bias, algorithm, **keywords):
     """The forced algorithm's result; where it cannot run the case, the test passes if it says why."""
-    reason = BY_NAME[algorithm].unsupported(case.spec(x.dtype.name))
+    reason = refused(BY_NAME[algorithm], case.spec(x.dtype.name))
     if reason is None:
         return gpuconv.conv2d(x, w, bias, **case.parameters, algorithm=algorithm, **keywords)
     with pytest.raises(ValueError, match="cannot run this problem") as caught:
@@ -149,7 +150,7 @@ readable = st.sampled_from(sorted(READABLE))
 def test_any_geometry_in_any_layout(case, algorithm, dtype, data):
     x, w, bias = case.arrays(dtype, integers)
     expected = case.expected(x, w, bias)
-    assume(BY_NAME[algorithm].unsupported(case.spec(dtype)) is None)
+    assume(refused(BY_NAME[algorithm], case.spec(dtype)) is None)
     arrays = [None if array is None else READABLE[data.draw(readable)](array) for array in (x, w, bias)]
     out = WRITABLE[data.draw(st.sampled_from(sorted(WRITABLE)))](np.full(expected.shape, np.nan, dtype))
     gpuconv.conv2d(*arrays, **case.parameters, algorithm=algorithm, out=out)

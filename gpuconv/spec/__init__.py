@@ -7,10 +7,11 @@ touches memory: only shapes, dtypes and parameters are read. Nothing below here 
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from gpuconv.spec.dtypes import FLOAT32, Dtype
 from gpuconv.spec.parameters import LIMIT, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 
 FLOAT_DTYPES = ("float32", "float64")
@@ -45,10 +46,14 @@ class ConvSpec:
     stride: Pair = (1, 1)
     dilation: Pair = (1, 1)
     groups: int = 1
-    dtype: str = "float32"
+    dtype: Dtype = FLOAT32
     precision: str | None = None
     # once, since plans are found by specs; of numbers alone, whose hashes are the same in every process
     _hash: int = field(init=False, repr=False, compare=False)
+
+    GEOMETRY: ClassVar[tuple[str, ...]] = (
+        "N", "C", "H", "W", "K", "R", "S", "P", "Q", "pads", "stride", "dilation", "groups", "_hash",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         _complete(self, False, self.K, self.groups)
@@ -137,7 +142,7 @@ class ConvSpec:
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """One 2-D pooling problem: `op` is "max" or "avg", the window is R x S.
+    """One 2-D pooling problem: `reduction` is "max" or "mean", the window is R x S.
 
     Examples
     --------
@@ -145,7 +150,7 @@ class PoolSpec:
     (1, 64, 56, 56)
     """
 
-    op: str
+    reduction: str
     N: int
     C: int
     H: int
@@ -161,9 +166,13 @@ class PoolSpec:
     count_include_pad: bool = True
     divisor_override: int | None = None
     return_indices: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = FLOAT32
     # once, since plans are found by specs; of numbers alone, whose hashes are the same in every process
     _hash: int = field(init=False, repr=False, compare=False)
+
+    GEOMETRY: ClassVar[tuple[str, ...]] = (
+        "N", "C", "H", "W", "R", "S", "P", "Q", "pads", "stride", "dilation", "ceil_mode", "_hash",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         _complete(self, self.ceil_mode)
@@ -174,7 +183,7 @@ class PoolSpec:
     @classmethod
     def from_arrays(
         cls,
-        op: str,
+        reduction: str,
         input: Any,
         kernel_size: Any,
         stride: Any = None,
@@ -198,7 +207,7 @@ class PoolSpec:
             if divisor_override == 0:
                 raise ValueError("divisor_override must not be 0")
         return _made(
-            cls, op, N, C, H, W, R, S, pads, stride, dilation,
+            cls, "mean" if reduction == "avg" else reduction, N, C, H, W, R, S, pads, stride, dilation,
             as_flag(ceil_mode, "ceil_mode"),
             as_flag(count_include_pad, "count_include_pad"),
             divisor_override,
@@ -236,7 +245,12 @@ def _complete(spec: Spec, ceil_mode: bool, *more: int) -> None:
     """Work out P, Q and the hash, of which `more` is a part."""
     problem = (spec.H, spec.W), (spec.R, spec.S), spec.pads, spec.stride, spec.dilation
     P, Q = _output_extents(*problem, ceil_mode)
-    for name, value in (("P", P), ("Q", Q), ("_hash", hash((spec.N, spec.C, problem, *more)))):
+    for name, value in (
+        ("P", P),
+        ("Q", Q),
+        ("dtype", Dtype(spec.dtype)),
+        ("_hash", hash((spec.N, spec.C, problem, *more))),
+    ):
         object.__setattr__(spec, name, value)
 
 
