@@ -21,7 +21,7 @@ from gpuconv.algorithm import Algorithm, select
 from gpuconv.arrays import Extent, Signature, extent, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import CONV2D, OPERATORS, Operator
-from gpuconv.replay import Replay, replay_of
+from gpuconv.replay import Replay, check_memory, replay_of
 from gpuconv.spec import ConvLayouts, Dtype, Layout, Layouts, PoolLayouts, Spec, check_out
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import contiguous_strides
@@ -47,10 +47,8 @@ class Call(NamedTuple):
         The problem; the device is the engine's description of it.
     algorithms : tuple of Algorithm
         Those of the engine for this operator.
-    algorithm : Algorithm
-        The selected one, or the one named.
     forced : str or None
-        The name by which the user forced it.
+        The name by which the user forces one of them.
     """
 
     operator: Operator
@@ -60,13 +58,17 @@ class Call(NamedTuple):
     layouts: Layouts
     device: Any
     algorithms: tuple[Algorithm, ...]
-    algorithm: Algorithm
     forced: str | None
 
     @property
     def input(self) -> Signature:
         """The signature of the input."""
         return self.signatures[0]  # type: ignore[return-value]
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The one that runs: the one named, or the one that `select` takes, anew each time that it is asked."""
+        return select(self.algorithms, self.spec, self.layouts, self.device, self.forced)
 
     @property
     def is_batched(self) -> bool:
@@ -127,7 +129,7 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
         operator, signatures, tuple(given[name] for name in operator.parameters), given["algorithm"]
     )
     if arrays[-1] is not None:
-        replay_of(call).check_out(places)
+        check_memory(call, places)
     return call
 
 
@@ -162,8 +164,7 @@ def understand_signatures(
     engine = engine_of(input.device)
     layouts, device = _layouts(operator, spec, checked), engine.device(input.device)
     algorithms = engine.ALGORITHMS[operator.room]
-    algorithm = select(algorithms, spec, layouts, device, name)
-    return Call(operator, checked, extents, spec, layouts, device, algorithms, algorithm, name)
+    return Call(operator, checked, extents, spec, layouts, device, algorithms, name)
 
 
 def _check_beside(name: str, array: Signature, input: Signature) -> None:

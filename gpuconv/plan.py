@@ -5,7 +5,7 @@ from typing import Any
 from gpuconv.arrays import Signature, see
 from gpuconv.call import recall
 from gpuconv.operators import CONV2D
-from gpuconv.replay import Replay
+from gpuconv.replay import Replay, check_memory
 
 Array = Any
 
@@ -78,9 +78,9 @@ class ConvPlan:
         places, signatures, _, _ = see(CONV2D.arrays, arrays)
         replay = recall(CONV2D, signatures, parameters, algorithm)
         if arrays[-1] is not None:
-            replay.check_out(places)
+            check_memory(replay.call, places)
         self.spec: Any = replay.call.spec
-        self.algorithm = replay.call.algorithm.name
+        self.algorithm = replay.algorithm.name
         self._parameters, self._forced = parameters, algorithm
         self._planned = signatures
         self._last: tuple[Any, Replay] = signatures, replay

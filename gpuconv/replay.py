@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuconv import threads, workspace
-from gpuconv.algorithm import select
 from gpuconv.arrays import ALIGNED, Library, overlap
 from gpuconv.engines import engine_of
 from gpuconv.spec import PoolLayouts
@@ -25,16 +24,26 @@ Places = list[Any]  # of the arrays of a call, `out` last: ndarrays, or addresse
 _may_share_memory = np.may_share_memory
 
 
+def check_memory(call: "Call", places: Places) -> None:
+    """Refuse an `out` that is read-only or has an element in common with an input, to the element."""
+    out, signatures = places[-1], call.signatures
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError("out is read-only")
+    for name, place, signature in zip(call.operator.arrays[:-1], places, signatures, strict=False):
+        if signature is not None and overlap(place, out, signature, signatures[-1]):
+            raise ValueError(f"out overlaps {name} in memory")
+
+
 class Replay:
     """What was learned of a call."""
 
-    __slots__ = ("call", "device", "indices", "is_pool", "library", "publish", "result", "settings")
+    __slots__ = ("algorithm", "call", "device", "indices", "library", "publish", "result", "settings")
 
     def __init__(self, call: "Call") -> None:
         self.call = call
+        self.algorithm = call.algorithm
         self.library: Library = call.input.library
         self.device = call.input.device
-        self.is_pool = isinstance(call.layouts, PoolLayouts)
         (shape, dtype), *more = call.results
         self.result = shape, dtype.numpy, self.device  # the arguments of `Library.empty`
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
@@ -58,12 +67,6 @@ class Replay:
         """Refuse an `out` that may not be written to, or shares memory with an input."""
         raise NotImplementedError
 
-    def _refuse_overlap(self, place: int, places: Places) -> None:
-        """Refuse an `out` that has an element in common with the input at `place`, whose extent it meets."""
-        signatures: Any = self.call.signatures
-        if overlap(places[place], places[-1], signatures[place], signatures[-1]):
-            raise ValueError(f"out overlaps {self.call.operator.arrays[place]} in memory")
-
     def _handed_over(self, result: Any, is_fresh: bool, indices: Any) -> Any:
         """What the user gets."""
         if self.publish is not None:
@@ -83,7 +86,7 @@ class CpuReplay(Replay):
 
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
-        self.compute, self.stand_ins = engine_of(None).ready(call)
+        self.compute, self.stand_ins = engine_of(None).ready(call, self.algorithm)
         self.is_plain = type(self.library).empty is Library.empty
         last = len(call.signatures) - 1
         lacking = (0, last) if self.indices is None else (0, last, last + 1)
@@ -100,8 +103,6 @@ class CpuReplay(Replay):
         if self.indices is not None:
             indices = self.library.empty(*self.indices)
             places.append(self.library.view(indices))
-        elif self.is_pool:
-            places.append(None)
         for place in self.unbatched:
             places[place] = places[place][None]
         for place, array in self.stand_ins:
@@ -111,11 +112,10 @@ class CpuReplay(Replay):
 
     def check_out(self, places: Places) -> None:
         out = places[-1]
-        if not out.flags.writeable:
-            raise ValueError("out is read-only")
-        for place, array in enumerate(places[:-1]):
-            if array is not None and _may_share_memory(array, out):
-                self._refuse_overlap(place, places)
+        if not out.flags.writeable or any(
+            [array is not None and _may_share_memory(array, out) for array in places[:-1]]
+        ):
+            check_memory(self.call, places)
 
 
 class GpuReplay(Replay):
@@ -124,13 +124,14 @@ class GpuReplay(Replay):
     `reaches` are place, first byte and end of each input from its pointer on, `out_reach` those of `out`.
     """
 
-    __slots__ = ("is_simple", "launch", "out_reach", "reaches", "wait")
+    __slots__ = ("is_simple", "launch", "out_reach", "reaches", "takes_indices", "wait")
 
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
         engine = engine_of(self.device)
-        self.launch = call.algorithm.plan(call.spec, call.layouts, call.device)
+        self.launch = self.algorithm.plan(call.spec, call.layouts, call.device)
         self.wait = engine.wait_for
+        self.takes_indices = isinstance(call.layouts, PoolLayouts)
         self.is_simple = self.indices is None and self.publish is None
         *inputs, out = call.extents
         self.reaches = [(place, each.first, each.end) for place, each in enumerate(inputs) if each]
@@ -149,8 +150,8 @@ class GpuReplay(Replay):
             indices = self.library.empty(*self.indices)
             places.append(self.library.address(indices))
             odd = odd or places[-1] % ALIGNED
-        elif self.is_pool:
-            places.append(None)
+        elif self.takes_indices:
+            places.append(0)
         if odd:
             launch = self._launch_for(places)
         scratch = None
@@ -171,15 +172,14 @@ class GpuReplay(Replay):
             if address is not None:
                 layout = getattr(layouts, name)._replace(offset=address % ALIGNED)
                 layouts = layouts._replace(**{name: layout})
-        algorithm = select(call.algorithms, call.spec, layouts, call.device, call.forced)
-        return algorithm.plan(call.spec, layouts, call.device)
+        return call._replace(layouts=layouts).algorithm.plan(call.spec, layouts, call.device)
 
     def check_out(self, places: Places) -> None:
         out, (first, end) = places[-1], self.out_reach
         begin, end = out + first, out + end
         for place, input_first, input_end in self.reaches:
             if begin < places[place] + input_end and places[place] + input_first < end:
-                self._refuse_overlap(place, places)
+                check_memory(self.call, places)
 
 
 def replay_of(call: "Call") -> Replay:

@@ -13,7 +13,7 @@ from gpuconv import call as calls
 from tests.cases import integers
 
 X, W = integers((2, 6, 9, 7), "float32"), integers((4, 6, 3, 3), "float32", 1)
-PYTHON_CALLS, FILES = 25, 8  # of a warm conv2d on the CPU, at most
+PYTHON_CALLS, FILES = 25, {"conv2d": 8, "max_pool2d": 9}  # of a warm call on the CPU, at most
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_out_is_looked_at_each_time(learned):
         with pytest.raises(ValueError, match="out is read-only"):
             gpuconv.conv2d(x, W, out=beside)
         beside.flags.writeable = True
-    assert len(learned) == 1
+    assert len(learned) == 2
 
 
 def test_a_bounded_number_is_kept(learned, monkeypatch):
@@ -138,9 +138,9 @@ def test_what_a_warm_call_costs_the_host(function, given):
     keywords = {"out": function(x, *rest)} if given == "out" else {}
     for _ in range(2):
         function(x, *rest, **keywords)
-    found = python_calls(lambda: function(x, *rest, **keywords))
-    assert len(found) - 1 <= PYTHON_CALLS, found
-    assert len({file for file, _ in found[1:]}) <= FILES, found
+    found = [each for each in python_calls(lambda: function(x, *rest, **keywords)) if "tests" not in each[0]]
+    assert len(found) <= PYTHON_CALLS, found
+    assert len({file for file, _ in found}) <= FILES[function.__name__], found
 
 
 def python_calls(function):

@@ -32,7 +32,7 @@ def device(ordinal: None = None) -> Processor:
     return Processor(threads.count)
 
 
-def ready(call: "Call") -> tuple[Compute, tuple[tuple[int, np.ndarray], ...]]:
+def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int, np.ndarray], ...]]:
     """(a function of the arrays of a call, (place, array) of each array that stands in for one left out).
 
     Kernels take arrays in this machine's byte order, and for a convolution weights and a bias without gaps;
@@ -45,7 +45,7 @@ def ready(call: "Call") -> tuple[Compute, tuple[tuple[int, np.ndarray], ...]]:
         zeros.flags.writeable = False
         stand_ins = ((layouts._fields.index("bias"), zeros),)
     plain: Any = type(layouts)(*map(_plain, layouts._fields, layouts))
-    compute = call.algorithm.plan(spec, plain, call.device)
+    compute = algorithm.plan(spec, plain, call.device)
     changed = [place for place, (one, other) in enumerate(zip(layouts, plain, strict=True)) if one != other]
     if changed:
         compute = _converting(compute, changed, layouts._fields.index("y"))

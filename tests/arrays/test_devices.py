@@ -17,8 +17,9 @@ OUT_SHAPE = (2, 4, 4, 5)
 
 @pytest.fixture
 def engine(monkeypatch):
-    """A GPU engine, with CuPy beside it."""
+    """A GPU engine, with CuPy beside it, and a memory of calls that is empty."""
     engine = fakes.Engine()
+    monkeypatch.setattr(calls, "_known", {})
     monkeypatch.setitem(sys.modules, "gpuconv.cuda", engine)
     monkeypatch.setitem(sys.modules, "cupy", fakes.cupy_module())
     monkeypatch.setitem(sys.modules, "numba.cuda", fakes.numba_cuda_module())

@@ -47,4 +47,4 @@ def run(algorithm: Algorithm, spec: ConvSpec | PoolSpec, *arrays: np.ndarray | N
     made = kind(*(None if array is None else layout(array) for array in arrays))
     device = Processor(get_num_threads())
     assert refusal(algorithm, spec, made, device) is None
-    algorithm.plan(spec, made, device)(*arrays)
+    algorithm.plan(spec, made, device)(*(array for array in arrays if array is not None))

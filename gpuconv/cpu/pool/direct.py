@@ -114,13 +114,12 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
     if spec.reduction == "mean":
         divisor = {"count_pads": spec.count_include_pad, "divisor_override": spec.divisor_override or 0}
         constants = {**geometry, "bottom": bottom, "right": right, **divisor}
-        means = bind(mean_rows, spec.dtype, tasks, spec.flops, constants)
-        return lambda x, y, indices: means(x, y)
+        return bind(mean_rows, spec.dtype, tasks, spec.flops, constants)
     maxima = bind(max_rows, spec.dtype, tasks, spec.flops, geometry)
     if spec.return_indices:
         return maxima
     none = np.empty((0, 0, 0, 0), np.int64)
-    return lambda x, y, indices: maxima(x, y, none)
+    return lambda x, y: maxima(x, y, none)
 
 
 ALGORITHM = Algorithm(

@@ -212,7 +212,7 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
     H, W = covered(spec)
     if H * W == 0:
         outside = -np.inf if spec.reduction == "max" else 0
-        return lambda x, y, indices: y.fill(outside)
+        return lambda x, y: y.fill(outside)
     x, y = layouts.x, layouts.y
     flat = is_contiguous(x) and is_contiguous(y) and (H, W) == (spec.H, spec.W)
     if flat:  # the planes of all images follow each other, each one row
@@ -233,8 +233,8 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
         workspaces={"sums": LANES[spec.dtype] ** 2},
     )  # fmt: skip
     if flat:
-        return lambda x_array, y_array, indices: reduce(x_array.reshape(x.shape), y_array.reshape(y.shape))
-    return lambda x_array, y_array, indices: reduce(x_array[:, :, :H, :W], y_array)
+        return lambda x_array, y_array: reduce(x_array.reshape(x.shape), y_array.reshape(y.shape))
+    return lambda x_array, y_array: reduce(x_array[:, :, :H, :W], y_array)
 
 
 ALGORITHM = Algorithm(

@@ -223,9 +223,9 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
         workspaces=workspaces,
     )  # fmt: skip
     if (x, y) == layouts[:2]:
-        return lambda x, y, indices: pool(x, y)
+        return pool
     shapes = x.shape, y.shape
-    return lambda x, y, indices: pool(x.reshape(shapes[0]), y.reshape(-1).reshape(shapes[1]))
+    return lambda x, y: pool(x.reshape(shapes[0]), y.reshape(-1).reshape(shapes[1]))
 
 
 ALGORITHM = Algorithm(

@@ -261,8 +261,8 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
         workspaces={"nothing": _size(spec)},
     )  # fmt: skip
     if tall:
-        return lambda x_array, y_array, indices: pool(x_array.reshape(x.shape), y_array.reshape(y.shape))
-    return lambda x, y, indices: pool(x, y)
+        return lambda x_array, y_array: pool(x_array.reshape(x.shape), y_array.reshape(y.shape))
+    return pool
 
 
 ALGORITHM = Algorithm(

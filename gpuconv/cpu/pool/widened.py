@@ -93,19 +93,19 @@ def plan(algorithms: Algorithms, spec: PoolSpec, layouts: PoolLayouts, device: P
         for count in {min(most, spec.C - first) for first in range(0, spec.C, most)}
     }
 
-    def run(x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
+    def run(x: np.ndarray, y: np.ndarray, indices: np.ndarray | None = None) -> None:
         for rows, n, first in itertools.product(blocks, range(spec.N), range(0, spec.C, most)):
             planes = slice(first, min(first + most, spec.C))
             seen = x[n : n + 1, planes, rows.begin : rows.end]
             place = np.s_[n : n + 1, planes, rows.first : rows.first + rows.spec.P]
-            target, places = y[place], None if indices is None else indices[place]
+            target, places = y[place], () if indices is None else (indices[place],)
             values, results = reserve("pool_widened", FLOAT32, seen.size, target.size)
             widen(seen, values)
             pool = pools[rows, planes.stop - planes.start]
-            pool(values.reshape(seen.shape), results.reshape(target.shape), places)
+            pool(values.reshape(seen.shape), results.reshape(target.shape), *places)
             narrow(results, target)
-            if places is not None and rows.begin > 0:
-                places[places >= 0] += rows.begin * spec.W
+            for found in places if rows.begin > 0 else ():
+                found[found >= 0] += rows.begin * spec.W
 
     return run
 
