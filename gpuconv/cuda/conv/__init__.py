@@ -1,1 +1,7 @@
-"""The convolutions of the CUDA engine, a room each."""
+"""The convolutions of the CUDA engine, in order of preference."""
+
+from gpuconv.algorithm import Algorithm
+from gpuconv.cuda.runtime.compiled import Kernel
+
+ALGORITHMS: tuple[Algorithm, ...] = ()
+KERNELS: tuple[Kernel, ...] = ()

@@ -33,7 +33,8 @@ from gpuconv.cuda.device.division import quotient, quotient_and_rest, reciprocal
 from gpuconv.cuda.device.rings import CHUNK, WEIGHTS, make_anew, make_slide
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
 from gpuconv.cuda.ptx.predicated import load_if, store_if
-from gpuconv.cuda.runtime.compiled import SCALARS, Kernel
+from gpuconv.cuda.device.elements import SCALARS
+from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.launch import Launch
 from gpuconv.spec import ConvSpec
 

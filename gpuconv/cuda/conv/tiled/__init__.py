@@ -39,7 +39,8 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.conv.tiled.tiles import THREAD_PIXELS, THREADS, TILE_Q, TILES, WARPS, Tile, grid_of
 from gpuconv.cuda.device.axis import largest_stage
-from gpuconv.cuda.runtime.compiled import SCALARS, Kernel
+from gpuconv.cuda.device.elements import SCALARS
+from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch
 from gpuconv.spec import ConvSpec
 
