@@ -1,4 +1,4 @@
-"""Which problems `conv_winograd` takes, and its kernels for one: two, or three where blocks share channels."""
+"""Which problems `conv_winograd` takes, and its kernels for one: two, or three where blocks share sums."""
 
 from gpuconv.cuda.conv import implicit_gemm
 from gpuconv.cuda.conv.split import is_quads, partial_row, plan_sum, runs_of
