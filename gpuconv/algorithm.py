@@ -95,7 +95,7 @@ def select(
         reason = refusal(algorithm, spec, layouts, device)
         if reason is not None:
             reasons.append(f"{algorithm.name}: {reason}")
-        elif algorithm.worth(spec, layouts, device):
+        elif _is_worthwhile(algorithm, spec, layouts, device):
             return algorithm
         else:
             fallback = fallback or algorithm
@@ -117,11 +117,16 @@ def explain(
         if reason is not None:
             verdict = f"unsupported: {reason}"
         else:
-            is_worth = algorithm.worth(spec, layouts, device)
-            why = "comes later in the list" if is_worth else "not worthwhile here"
+            is_worthwhile = _is_worthwhile(algorithm, spec, layouts, device)
+            why = "comes later in the list" if is_worthwhile else "not worthwhile here"
             verdict = f"supported, {why}: for {algorithm.fast_for}"
         verdicts.append((algorithm.name, verdict))
     return verdicts
+
+
+def _is_worthwhile(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: Any) -> bool:
+    """Of an empty result, whose speed no algorithm has to tell, each is as good as another."""
+    return 0 in spec.out_shape or algorithm.worth(spec, layouts, device)
 
 
 def _named(algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any, name: str) -> Algorithm:

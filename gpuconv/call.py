@@ -67,7 +67,7 @@ class Call(NamedTuple):
 
     @property
     def algorithm(self) -> Algorithm:
-        """The one that runs: the one named, or the one that `select` takes, anew each time that it is asked."""
+        """The one that runs: the one named, or the one that `select` takes, now."""
         return select(self.algorithms, self.spec, self.layouts, self.device, self.forced)
 
     @property
@@ -197,11 +197,13 @@ def _results(spec: Spec, is_batched: bool) -> list[tuple[tuple[int, ...], Dtype]
 
 def _layouts(operator: Operator, spec: Spec, signatures: tuple[Any, ...]) -> Layouts:
     """How the arrays lie, as batches; fresh results without gaps, from an aligned address on."""
-    x, *others, out = (None if each is None else _layout(each) for each in signatures)
+    laid: list[Any] = [None if each is None else _layout(each) for each in signatures]
+    x, *others, out = laid
     shape = spec.out_shape
     y = out or Layout(shape, contiguous_strides(shape, x.dtype.itemsize), x.dtype.newbyteorder("="))
     if operator is CONV2D:
-        return ConvLayouts(x, *others, y)
+        w, bias = others
+        return ConvLayouts(x, w, bias, y)
     indices = None
     if spec.return_indices:  # type: ignore[union-attr]
         indices = Layout(shape, contiguous_strides(shape, INT64.itemsize), INT64.numpy)

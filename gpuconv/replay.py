@@ -26,7 +26,8 @@ _may_share_memory = np.may_share_memory
 
 def check_memory(call: "Call", places: Places) -> None:
     """Refuse an `out` that is read-only or has an element in common with an input, to the element."""
-    out, signatures = places[-1], call.signatures
+    out = places[-1]
+    signatures: Any = call.signatures
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ValueError("out is read-only")
     for name, place, signature in zip(call.operator.arrays[:-1], places, signatures, strict=False):
@@ -43,7 +44,7 @@ class Replay:
         self.call = call
         self.algorithm = call.algorithm
         self.library: Library = call.input.library
-        self.device = call.input.device
+        self.device: Any = call.input.device
         (shape, dtype), *more = call.results
         self.result = shape, dtype.numpy, self.device  # the arguments of `Library.empty`
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
@@ -112,10 +113,11 @@ class CpuReplay(Replay):
 
     def check_out(self, places: Places) -> None:
         out = places[-1]
-        if not out.flags.writeable or any(
-            [array is not None and _may_share_memory(array, out) for array in places[:-1]]
-        ):
+        if not out.flags.writeable:
             check_memory(self.call, places)
+        for array in places[:-1]:
+            if array is not None and _may_share_memory(array, out):
+                check_memory(self.call, places)
 
 
 class GpuReplay(Replay):

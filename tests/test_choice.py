@@ -18,7 +18,7 @@ FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
 TURING = replace(H200, name="a GPU before sm_80", capability=(7, 5))
 HELPERS = {"sum_splits": ("conv_implicit_gemm", "conv_winograd"), "winograd_weights": ("conv_winograd",)}
 EXTREMES = {  # problems whose layouts decide
-    "3x3 of many channels": ((1, 64, 14, 14), (64, 64, 3, 3), {"padding": 1}),
+    "3x3 of many channels": ((2, 256, 28, 28), (256, 256, 3, 3), {"padding": 1}),
     "1x1": ((2, 32, 8, 8), (64, 32, 1, 1), {}),
 }
 

@@ -99,15 +99,15 @@ def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> tuple[Places, Signat
             None if array is None else (NUMPY, array.shape, array.strides, array.dtype) for array in arrays
         ]
         return list(arrays), tuple(signatures), 0, ()
-    seen = [
+    seen: list[Any] = [
         (None, None, None) if array is None else _see(array, name)
         for name, array in zip(names, arrays, strict=True)
     ]
-    places, signatures, streams = map(list, zip(*seen, strict=True))
-    first, last = signatures[0], signatures[-1]
+    places, others, streams = map(list, zip(*seen, strict=True))
+    first, last = others[0], others[-1]
     if first is None or first[4] is None:
-        return places, tuple(signatures), 0, ()
-    return places, tuple(signatures), *_order(first, last, streams)
+        return places, tuple(others), 0, ()
+    return places, tuple(others), *_order(first, last, streams)
 
 
 def _see(array: Any, name: str) -> tuple[Any, tuple, int | None]:
@@ -115,7 +115,8 @@ def _see(array: Any, name: str) -> tuple[Any, tuple, int | None]:
 
     That is None on the CPU, and where it is the current one of a library.
     """
-    library = _named(type(array))
+    kind: Any = type(array)
+    library = _named(kind)
     if library is _CUPY:
         memory = array.data
         pointer = memory.ptr

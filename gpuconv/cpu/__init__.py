@@ -38,10 +38,11 @@ def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int,
     Kernels take arrays in this machine's byte order, and for a convolution weights and a bias without gaps;
     what lies otherwise is copied.
     """
-    spec, layouts = call.spec, call.layouts
+    spec: Any = call.spec
+    layouts: Any = call.layouts
     stand_ins: tuple[tuple[int, np.ndarray], ...] = ()
     if isinstance(layouts, ConvLayouts) and layouts.bias is None:
-        zeros = np.zeros(call.spec.K, call.spec.dtype.numpy)
+        zeros = np.zeros(spec.K, spec.dtype.numpy)
         zeros.flags.writeable = False
         stand_ins = ((layouts._fields.index("bias"), zeros),)
     plain: Any = type(layouts)(*map(_plain, layouts._fields, layouts))

@@ -34,7 +34,7 @@ class Dtype(StrEnum):
     stored: str
     computed: str
 
-    def __new__(cls, name: str, itemsize: int, stored: str, computed: str) -> "Dtype":
+    def __new__(cls, name: str, itemsize: int = 0, stored: str = "", computed: str = "") -> "Dtype":
         self = str.__new__(cls, name)
         self._value_ = name
         self.itemsize, self.stored, self.computed = itemsize, stored, computed
