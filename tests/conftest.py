@@ -1,6 +1,7 @@
 """What all tests share: poisoned results, fresh interpreters, and a visible skip where there is no GPU."""
 
 import functools
+import gc
 import os
 import subprocess
 import sys
@@ -12,12 +13,33 @@ import pytest
 
 from gpuconv import arrays
 from gpuconv.cpu.engine import workspace
+from tests import sampling
 
 ROOT = Path(__file__).parents[1]
 
 # A first call compiles, which takes seconds.
 hypothesis.settings.register_profile("gpuconv", deadline=None)
 hypothesis.settings.load_profile("gpuconv")
+
+# Where files of tests begin, those that take longest first: the last to end is then a short one.
+LONGEST_FIRST = ("tests/cuda/", "tests/cpu/", "tests/test_", "tests/ptx/", "tests/")
+
+
+@pytest.hookimpl(tryfirst=True)  # marks must be there when pytest selects by them
+def pytest_collection_modifyitems(items):
+    sampling.mark_wide(items)
+    items.sort(key=_rank)
+
+
+def _rank(item):
+    return next((i for i, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start)), -1)
+
+
+def pytest_collection_finish():
+    """Compilers make objects by the million: looking for garbage among all would take a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 @functools.cache
