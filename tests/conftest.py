@@ -2,9 +2,12 @@
 
 import functools
 import gc
+import hashlib
+import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import hypothesis
@@ -25,14 +28,29 @@ hypothesis.settings.load_profile("gpuconv")
 LONGEST_FIRST = ("tests/cuda/", "tests/cpu/", "tests/test_", "tests/ptx/", "tests/")
 
 
+def pytest_addoption(parser):
+    group = parser.getgroup("gpuconv")
+    group.addoption("--minutes", type=float, help="start no test later than this; the others are skipped")
+    group.addoption("--order", help="any text; tests run in an order of their own for each")
+
+
 @pytest.hookimpl(tryfirst=True)  # marks must be there when pytest selects by them
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     sampling.mark_wide(items)
-    items.sort(key=_rank)
+    order = config.getoption("order")
+    if order is None:
+        items.sort(key=_rank)
+    else:
+        items.sort(key=lambda item: hashlib.sha256(f"{order} {item.nodeid}".encode()).digest())
 
 
 def _rank(item):
     return next((i for i, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start)), -1)
+
+
+def pytest_sessionstart(session):
+    minutes = session.config.getoption("minutes")
+    session.deadline = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
 
 
 def pytest_collection_finish():
@@ -54,6 +72,8 @@ def missing_gpu() -> str | None:
 
 
 def pytest_runtest_setup(item):
+    if time.monotonic() > item.session.deadline:
+        pytest.skip("not run: the --minutes are over")
     if item.get_closest_marker("gpu") and (reason := missing_gpu()):
         pytest.skip(reason)
 

@@ -1,14 +1,15 @@
 """Which tests of a large product a bare `pytest` runs; `.ci/run` runs the others too, marked `wide`.
 
 A kernel takes seconds to compile, and there are hundreds: what differs from a kernel that is tested in its
-dtype or its architecture alone is tested on a sample. The sample is the same in every run, and holds
+dtype, its tile or its architecture alone is tested on a sample. It is the same in every run, and holds
 
 - every test that is no product, and every function that is one;
 - of tests of each kernel: kernels whose names hold every word that a name of their family holds, compiled for
-  sm_90a; of each family one for another architecture, and every architecture;
+  sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
-  (most often float32); with each other dtype, and architecture, one for each algorithm and operator;
-- one of three faults planted in kernels.
+  (most often float32); with the other dtypes, one test for each of them and for each algorithm;
+- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in three;
+- one in sixteen of the faults planted in kernels.
 """
 
 import zlib
@@ -20,7 +21,8 @@ import pytest
 
 ROOMS = ("cuda/", "cpu/", "test_conv2d", "test_pool2d", "test_compiled")  # of the tests that compile kernels
 LEAST = 8  # tests of a function: fewer are no product
-FAULTS = 3
+FAULTS = 16
+EXECUTED = 3
 VARIANTS = ("dtype", "arch")
 DEFAULT_ARCH = "sm_90a"
 
@@ -47,14 +49,19 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     names = {test: _kernel_name(test) for test in tests}
     default = {name: _default(name, tests) for name in VARIANTS if name in parameters}
     plain = [test for test in tests if all(_value(test, name) == default[name] for name in default)]
+    others = sorted(set(tests) - set(plain), key=lambda test: zlib.crc32(test.nodeid.encode()))
     if all(names.values()):
         yield from covering(plain, lambda test: _words(names[test]))
+        yield from first_of_each(others, lambda test: {_value(test, "arch")})
+        return
+    if tests[0].nodeid.startswith("tests/cuda/"):
+        yield from plain[::EXECUTED]
+        yield from first_of_each(plain, _values)
     elif "algorithm" in parameters:
         yield from first_of_each(plain, _pairs_with_the_algorithm)
     else:
         yield from plain
-    others = sorted(set(tests) - set(plain), key=lambda test: zlib.crc32(test.nodeid.encode()))
-    yield from first_of_each(others, lambda test: _variants(test, default, names[test]))
+    yield from first_of_each(others, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
 
 
 def first_of_each(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> Iterator[Any]:
@@ -98,18 +105,23 @@ def _pairs_with_the_algorithm(test: pytest.Function) -> set[Hashable]:
     return {(algorithm, name, _value(test, name)) for name in others}
 
 
-def _variants(test: pytest.Function, default: dict[str, str], kernel: str) -> set[Hashable]:
-    """What a test has that is not the default, with what tells one compiled kernel from another."""
-    what = kernel.split()[:1] or [_value(test, "algorithm"), _operator(test)]
+def _values(test: pytest.Function) -> set[Hashable]:
+    """Each value of a parameter; of an algorithm, beside the operator that it is to compute."""
+    found = {(name, _value(test, name)) for name in test.callspec.params if name != "algorithm"}
+    return {*found, (_value(test, "algorithm"), _operator(test))}
+
+
+def _variants(test: pytest.Function, default: dict[str, str]) -> set[Hashable]:
+    """What a test has that is not the default, beside the operator that it is to compute."""
     found = {(name, _value(test, name)) for name in default if _value(test, name) != default[name]}
-    return {*found, *what} if kernel else {(*pair, *what) for pair in found}
+    return {(*pair, _operator(test)) for pair in found}
 
 
 def _operator(test: pytest.Function) -> str:
-    """ "max", "mean" and the like, of a test of a pool."""
+    """The reduction that a pool is tested with, if it is one."""
     parameters = test.callspec.params
     case = parameters.get("case")
-    return parameters.get("op") or getattr(case, "op", None) or getattr(case, "reduction", "")
+    return str(parameters.get("op") or getattr(case, "op", None) or getattr(case, "reduction", ""))
 
 
 def _default(name: str, tests: list[pytest.Function]) -> str:
