@@ -12,13 +12,13 @@ from gpuconv.cuda.conv.depthwise import tiles as strips
 from gpuconv.cuda.conv.depthwise.tiles import Strips
 from gpuconv.cuda.runtime.launch import Launch
 from gpuconv.spec import ConvSpec
-from profiling import kernels
-from profiling.workloads import convolution, mobilenet_v2
 from tests import ptx, reference
 from tests.cases import ConvCase, integers, normal
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned
+from tests.cuda.layers import convolution, mobilenet_depthwise
 from tests.cuda.mutation import changed_module, seldom
+from tests.ptx import machine_code
 
 # (extent, stride, outputs of a lane) -> shapes of x at which that kernel is taken
 SHAPES = {(e, s, o): [(1, 2, 19, 64)] if o > 1 else [(2, 3, 11, 13)] for e, s, o in conv_depthwise.SLIDING}
@@ -166,11 +166,10 @@ def test_a_window_that_begins_inside_the_image_has_a_halo_in_every_plane():
 
 @pytest.mark.parametrize("batch", [1, 8])
 def test_a_small_batch_is_cut_finer_but_never_into_too_many_bytes(batch):
-    for layer in mobilenet_v2(batch).layers:
-        if conv_depthwise.unsupported(layer.spec) is None:
-            found = Strips.of(layer.spec, 1, 4)
-            assert found.requested <= strips.MOST_REQUESTED
-            assert found.strips * found.tile_p >= layer.spec.P > (found.strips - 1) * found.tile_p
+    for spec in mobilenet_depthwise(batch):
+        found = Strips.of(spec, 1, 4)
+        assert found.requested <= strips.MOST_REQUESTED
+        assert found.strips * found.tile_p >= spec.P > (found.strips - 1) * found.tile_p
     few, many = (Strips.of(convolution(n, 32, 112, 32, 3, groups=32), 4, 4) for n in (1, 64))
     assert few.tile_p < many.tile_p
 
@@ -184,9 +183,7 @@ def test_a_huge_image_is_planned_at_once():
 @pytest.mark.parametrize("place", range(10))
 def test_bytes_requested_on_the_layers_of_mobilenet(monkeypatch, batch, place):
     """Of whole planes, the first that a number of blocks computes: x, w and y, over each of them once."""
-    layers = [each.spec for each in mobilenet_v2(batch).layers if each.spec.is_depthwise]
-    assert len(layers) == 10
-    spec = layers[place]
+    spec = mobilenet_depthwise(batch)[place]
     x, y = np.zeros((spec.N, spec.C, spec.H, spec.W), "float32"), np.zeros(spec.out_shape, "float32")
     w, reports = np.zeros((spec.K, 1, 3, 3), "float32"), []
 
@@ -212,7 +209,7 @@ def test_bytes_requested_on_the_layers_of_mobilenet(monkeypatch, batch, place):
 @pytest.mark.parametrize("arch", ["sm_90a"])
 @pytest.mark.parametrize(("extent", "stride", "outputs"), SHAPES)
 def test_the_loop_slides_without_a_branch(arch, extent, stride, outputs):
-    row = kernels.code(conv_depthwise.SLIDING[extent, stride, outputs], arch)
+    row = machine_code.of(conv_depthwise.SLIDING[extent, stride, outputs], arch)
     mix = row["loop_mix"]
     assert mix["FFMA"] % (extent**2 * outputs) == 0
     rows = mix["FFMA"] // (extent**2 * outputs)  # of output, that the compiler unrolled the loop by

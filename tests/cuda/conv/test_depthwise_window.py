@@ -19,12 +19,12 @@ from gpuconv.cuda.device import rings
 from gpuconv.cuda.device.limits import LANES, SHARED_BYTES
 from gpuconv.cuda.device.rings import CHUNK
 from gpuconv.spec import ConvSpec
-from profiling import kernels
-from profiling.workloads import convolution
 from tests import ptx, reference
 from tests.cases import ConvCase, integers, normal
 from tests.cuda.execution import on_device, poisoned
+from tests.cuda.layers import convolution
 from tests.cuda.mutation import changed_module, seldom
+from tests.ptx import machine_code
 
 CASES = (
     ConvCase("9x9, planes side by side", (2, 3, 14, 14), (3, 1, 9, 9), padding=4, groups=3, bias=True),
@@ -185,7 +185,7 @@ def test_stages_where_a_window_is_too_large_at_once():
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 @pytest.mark.parametrize(("shape", "dtype"), EVERY, ids=str)
 def test_the_loop_is_arithmetic(shape, dtype, arch):
-    row = kernels.code(BY_SHAPE[shape], arch)
+    row = machine_code.of(BY_SHAPE[shape], arch)
     products = row["loop_mix"]["FFMA" if dtype == "float32" else "DFMA"]
     assert products == shape.pixels * shape.ring
     assert row["loop_instructions"] <= {28: 1.1, 16: 1.15, 8: 1.5}[shape.pixels] * products

@@ -14,14 +14,12 @@ from gpuconv.cuda.conv.implicit_gemm.gather import SLAB, Depth
 from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, Choice, choose, is_even, partial_bytes
 from gpuconv.cuda.runtime.gpu import H200, Chip, chip
 from gpuconv.spec import ConvSpec
-from profiling import kernels
-from profiling.block_sample import executable
-from profiling.captured import launches
-from profiling.workloads import WORKLOADS, convolution
 from tests import reference
 from tests.cases import ConvCase, integers
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned, with_far_images
+from tests.cuda.layers import RESNET50, UNET, VGG16, convolution
+from tests.ptx import machine_code
 
 NAMES = [f"{tile.k}x{tile.pixels}" for tile in TILES]
 STRIDED = ConvCase(
@@ -202,40 +200,21 @@ def test_memory_between_the_kernels_comes_from_the_outputs_library():
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 @pytest.mark.parametrize("kernel", GEMMS, ids=lambda kernel: kernel.name)
 def test_the_main_loop_is_mostly_arithmetic(kernel, arch):
-    row = kernels.code(kernel, arch)
+    row = machine_code.of(kernel, arch)
     assert row["loop_math_pct"] >= LEAST_MATH[kernel.name]
     assert row["loop_mix"]["FFMA"] == gemm_tiles.SUMS * SLAB
-
-
-@pytest.mark.parametrize("tile", TILES, ids=NAMES)
-def test_operands_of_128_bits_are_loaded_in_two_passes(monkeypatch, tile):
-    monkeypatch.setattr(conv_implicit_gemm, "choose", lambda *problem: Choice(tile, 1))
-    (captured,) = launches(convolution(1, 16, 32, 128, 3), conv_implicit_gemm.ALGORITHM)
-    sample = executable(captured.launch.kernel, "sm_90a").sample(captured.launch, captured.arrays, 2)
-    loads = [
-        traffic for (instruction, space), traffic in sample.traffic.items()
-        if space == "shared" and instruction.parts == ("ld", "shared", "v4", "f32")
-    ]  # fmt: skip
-    assert len(loads) == 4 * SLAB
-    assert all(traffic.wavefronts == 2 * traffic.requests for traffic in loads)
 
 
 @pytest.mark.parametrize("pointwise", [False, True], ids=["gathered", "pointwise"])
 @pytest.mark.parametrize("tile", TILES, ids=NAMES)
 def test_predictions_use_the_instructions_of_the_machine_code(tile, pointwise):
     kernel = conv_implicit_gemm._KERNELS[tile, pointwise]
-    found = kernels.code(kernel, "sm_90a")["loop_instructions"]
+    found = machine_code.of(kernel, "sm_90a")["loop_instructions"]
     expected = tile.pointwise if pointwise else tile.gathered
     assert abs(found - expected) <= 0.02 * expected
 
 
-CONVOLUTIONS = [
-    layer.spec for name in ("resnet50", "vgg16", "unet") for layer in WORKLOADS[name]().layers
-    if isinstance(layer.spec, ConvSpec)
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("spec", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("spec", (*RESNET50, *VGG16, *UNET), ids=str)
 def test_layers_fill_an_h200(spec):
     choice = choose(spec, 64 << 20, H200)
     blocks = choice.tile.blocks(spec) * choice.splits

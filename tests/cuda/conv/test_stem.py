@@ -17,12 +17,12 @@ from gpuconv.cuda.conv.stem.tiles import STAGE_BYTES, WORD, Stage, choose
 from gpuconv.cuda.device import rings
 from gpuconv.cuda.device.limits import SHARED_BYTES
 from gpuconv.spec import ConvSpec
-from profiling import kernels
-from profiling.workloads import convolution, filters, resnet50
 from tests import ptx, reference
 from tests.cases import ConvCase, integers, normal
 from tests.cuda.execution import on_device, poisoned
+from tests.cuda.layers import RESNET50, convolution
 from tests.cuda.mutation import changed_module, seldom
+from tests.ptx import machine_code
 
 CASES = (
     ConvCase("the first layer of ResNet", (1, 3, 31, 37), (37, 3, 7, 7), 2, 3, bias=True),
@@ -153,11 +153,10 @@ def test_what_it_refuses(spec, reason):
 
 
 def test_what_it_is_for():
-    first, *_ = resnet50().layers
-    assert not conv_stem.worth(first.spec)  # predicted: the implicit GEMM takes 0.7 times as long
+    assert not conv_stem.worth(RESNET50[0])  # predicted: the implicit GEMM takes 0.7 times as long
     assert conv_stem.worth(convolution(8, 1, 128, 8, 7))
     assert not conv_stem.worth(convolution(8, 3, 32, 16, 3))  # 16 blocks
-    assert [conv_stem.worth(each.spec) for each in filters().layers if each.spec.R > 5] == [True] * 4
+    assert all(conv_stem.worth(convolution(1, 1, 2048, 1, extent)) for extent in (7, 9, 11, 15))
     assert not conv_stem.worth(convolution(8, 128, 56, 128, 3, groups=32))  # small planes, 4 outputs of each
     assert not conv_stem.worth(convolution(1, 4, 3, 8, 3))
 
@@ -165,7 +164,7 @@ def test_what_it_is_for():
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a", "sm_120"])
 @pytest.mark.parametrize("shape", BY_SHAPE, ids=lambda shape: str(shape.k))
 def test_the_loop_is_arithmetic(shape, arch):
-    row = kernels.code(BY_SHAPE[shape], arch)
+    row = machine_code.of(BY_SHAPE[shape], arch)
     assert row["loop_math_pct"] >= 85
     assert row["loop_mix"]["FFMA"] == (256 if shape in SHAPES else 384)
     assert "LDS" not in row["loop_mix"]  # 128 bits at once, all of them

@@ -10,12 +10,12 @@ from gpuconv.cuda.conv.winograd.kernel import SHARED_BYTES
 from gpuconv.cuda.conv.winograd.tiles import Cut
 from gpuconv.cuda.runtime import launch as launching
 from gpuconv.spec import ConvSpec
-from profiling.occupancy import LIMITS
-from profiling.workloads import convolution
 from tests import reference
 from tests.cases import ConvCase, dynamic_range, integers, normal
 from tests.cuda import execution
 from tests.cuda.execution import on_device, poisoned, with_far_images
+from tests.cuda.layers import convolution
+from tests.ptx.machine_code import LIMITS
 
 CASES = (
     ConvCase("ragged in every axis", (2, 13, 7, 9), (70, 13, 3, 3), padding=1, bias=True),

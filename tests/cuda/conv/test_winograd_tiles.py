@@ -11,28 +11,24 @@ from gpuconv.cuda.conv.implicit_gemm.tiles import partial_bytes
 from gpuconv.cuda.conv.winograd import tiles as winograd_tiles
 from gpuconv.cuda.conv.winograd.tiles import Cut, choose_splits
 from gpuconv.cuda.runtime.gpu import H200
-from gpuconv.spec import ConvSpec
-from profiling import kernels
-from profiling.workloads import WORKLOADS, convolution
+from tests.cuda.layers import RESNET50, UNET, VGG16, convolution
+from tests.ptx import machine_code
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 def test_the_main_loop_is_mostly_arithmetic(arch):
-    row = kernels.code(conv_winograd.KERNELS[0], arch)
+    row = machine_code.of(conv_winograd.KERNELS[0], arch)
     assert row["loop_math_pct"] >= 86
     assert (row["loop_mix"]["FFMA"], row["loop_mix"]["FADD"]) == (1024, 32)
     assert (row["loop_mix"]["LDS.128"], row["loop_mix"]["LDGSTS.128"]) == (64, 8)
 
 
 def test_predictions_use_the_instructions_of_the_machine_code():
-    found = kernels.code(conv_winograd.KERNELS[0], "sm_90a")["loop_instructions"]
+    found = machine_code.of(conv_winograd.KERNELS[0], "sm_90a")["loop_instructions"]
     assert abs(found - winograd_tiles.LOOP) <= 0.02 * winograd_tiles.LOOP
 
 
-LAYERS = {
-    layer.spec for name in ("resnet50", "vgg16", "unet") for layer in WORKLOADS[name]().layers
-    if isinstance(layer.spec, ConvSpec) and conv_winograd.unsupported(layer.spec) is None
-}  # fmt: skip
+LAYERS = {spec for spec in (*RESNET50, *VGG16, *UNET) if conv_winograd.unsupported(spec) is None}
 
 
 @pytest.mark.parametrize("spec", LAYERS, ids=str)

@@ -1,0 +1,14 @@
+"""What the CUDA kernels do, counted on a machine without a GPU.
+
+`kernels.py` is the report of every kernel on the small problems of `problems.py`, executed whole
+(`execution.py`). `counted.py` is what a prediction is made from: the launches of a call at full size
+(`captured.py`), of which a few blocks are executed on arrays that are not there (`block_sample.py`,
+`watching.py`, `program_slice.py`), their instructions turned into machine code (`slots.py`) and into the time
+that one block takes alone (`critical_path.py`).
+"""
+
+from profiling.counts.captured import launches
+from profiling.counts.counted import Counted, algorithm_of, counted
+from profiling.counts.slots import Work
+
+__all__ = ["Counted", "Work", "algorithm_of", "counted", "launches"]
