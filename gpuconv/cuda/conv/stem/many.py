@@ -5,7 +5,7 @@
      v      |        ...                     tile_p / 2 rows further down
                      * * * *  * * * *
 
-Per chunk of four taps of a phase (`stem_tiles.py`) a thread loads 8 elements of the input for each of its
+Per chunk of four taps of a phase (`tiles.py`) a thread loads 8 elements of the input for each of its
 rows, 128 bits at once; and for each tap 8 weights, the same for all lanes, for 64 products. Lanes that load
 together lie side by side, so that no bank is met twice. A chunk that is not full leaves out the products, so
 that nothing but the taps is multiplied: a non-finite element reaches only windows that cover it.
@@ -13,10 +13,10 @@ that nothing but the taps is multiplied: a non-finite element reaches only windo
 
 from collections.abc import Callable, Sequence
 
-from numba import cuda, float32, int64, types, uint32, uint64
+from numba import cuda, float32, int64, uint32, uint64
 
 from gpuconv.cuda.conv.stem.load import fill_input, fill_weights_of_many, locate, locate_lane
-from gpuconv.cuda.conv.stem.tiles import Shape
+from gpuconv.cuda.conv.stem.tiles import SHAPES, StemShape
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.limits import LANES
 from gpuconv.cuda.device.rings import CHUNK
@@ -24,9 +24,8 @@ from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
 from gpuconv.cuda.ptx.predicated import load_if, store4_if, store_if
 from gpuconv.cuda.ptx.products import add_products
 from gpuconv.cuda.ptx.vectors import load4
-from gpuconv.cuda.runtime.compiled import Kernel
 
-ROWS, PIXELS, CHANNELS = 2, 4, 8
+ROWS, PIXELS, CHANNELS = SHAPES[0].thread_rows, SHAPES[0].thread_q, SHAPES[0].thread_k
 OUTPUTS = ROWS * PIXELS * CHANNELS
 WINDOW = 8  # elements of a chunk: 4 pixels and 4 taps
 WINDOWS = ROWS * WINDOW
@@ -63,8 +62,8 @@ def make_chunk(pitch_k: int) -> Callable[..., None]:
     return add_chunk
 
 
-def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
-    THREADS, WARPS, WARPS_K = shape.threads, shape.threads // LANES, shape.warps_k
+def make_function(shape: StemShape) -> Callable[..., None]:
+    WARPS, WARPS_K = shape.threads // LANES, shape.warps_k
     TILE_K, QUADS, PITCH_K = shape.k, shape.k // 4, shape.pitch_k
     add_chunk = make_chunk(PITCH_K)
 
@@ -74,13 +73,13 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
         C, H, W, K, P, Q, groups, h_origin, w_origin, stride_h, phases, R, S,
         channels, rows, lines, columns, phase_pitch, pitch, w_row, w_tile, tile_p, tile_q, lanes_q,
         tiles_k, tiles_p, tiles_q, full, longer, skip_long, skip_short, has_bias, vectors,
-        phases_m, phases_s, S_m, S_s,
+        phases_multiplier, phases_shift, S_multiplier, S_shift,
     ):  # fmt: skip
         shared = cuda.shared.array(0, float32, alignment=16)
         thread = uint32(cuda.threadIdx.x)
         lane, warp = uint32(thread % uint32(LANES)), uint32(thread // uint32(LANES))
         zero = float32(0)
-        row_count, phase_count = (S, S_m, S_s), (phases, phases_m, phases_s)
+        row_count, phase_count = (S, S_multiplier, S_shift), (phases, phases_multiplier, phases_shift)
         layout = lines, columns, phase_pitch, pitch
 
         # locate
@@ -154,9 +153,7 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                     y, place, y_q, (k < K) & (p < P), q, Q, vectors, sums, (i * ROWS + j) * PIXELS, start
                 )
 
-    arguments = (*[types.CPointer(float32)] * 4, *[int64] * 13, *[uint32] * 37)
-    name = f"conv_stem {shape.k}x{shape.warps_p * LANES * ROWS * PIXELS}"
-    return Kernel(name, conv_stem, arguments, THREADS, blocks_per_sm)
+    return conv_stem
 
 
 @cuda.jit(device=True, inline="always")
