@@ -12,7 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gpuconv.spec import FLOAT_DTYPES, PRECISIONS
+from gpuconv.spec.conv import PRECISIONS
+
+from gpuconv.spec import Dtype
+from gpuconv.spec.dtypes import FLOAT32, FLOATS
 from profiling import results
 from profiling.bench import contest, imports, reference, report
 from profiling.results import Row, significant
@@ -35,7 +38,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--workload", action="append", choices=[*WORKLOADS], help="may be repeated; all unless given")
     add("--device", choices=("cpu", "cuda"), default="cpu")
-    add("--dtype", choices=FLOAT_DTYPES, default="float32")
+    add("--dtype", choices=FLOATS, type=Dtype, default=FLOAT32)
     add("--precision", choices=PRECISIONS, help="the error that gpuconv may make; its dtype's unless given")
     add("--threads", type=_thread_list, help="as in 1,2; one and all cores unless given; CPU only")
     add("--algorithm", default="all", help="a name, 'all' (the default), or 'selected'")
@@ -76,9 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def refuse_unknown(options: argparse.Namespace) -> None:
-    """End with a message if --algorithm names none of the backend's."""
-    backend = import_module(f"gpuconv.{options.device}")
-    names = [algorithm.name for algorithm in (*backend.CONVOLUTIONS, *backend.POOLS)]
+    """End with a message if --algorithm names none of the engine's."""
+    engine = import_module(f"gpuconv.{options.device}")
+    names = [algorithm.name for listed in engine.ALGORITHMS.values() for algorithm in listed]
     if options.algorithm not in ("all", "selected", *names):
         raise SystemExit(f"--algorithm must be all, selected or one of {', '.join(names)}")
 

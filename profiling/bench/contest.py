@@ -3,17 +3,19 @@
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from importlib import import_module
+from functools import partial
 from types import ModuleType
 from typing import Any
 
-from gpuconv.algorithm import Algorithm, select
-from gpuconv.spec import ConvSpec, Spec
+from gpuconv.call import understand
+
+from gpuconv.algorithm import refusal
+from gpuconv.spec import Spec
 from profiling.bench import peers, reference
 from profiling.bench.rows import against, row
 from profiling.device import Call
 from profiling.results import Row, significant
-from profiling.workloads import Layer, Workload
+from profiling.workloads import Layer, Workload, public_call
 
 
 def ceilings(engine: ModuleType, dtype: str, thread_counts: Sequence[int | None]) -> list[dict[str, Any]]:
@@ -36,10 +38,11 @@ def rows(
     if ceiling["threads"] is not None:
         peers.use_threads(ceiling["threads"])
     spec = layer.spec
-    algorithms = [algorithm.name for algorithm in candidates(options.device, spec, options.algorithm)]
+    placed = tuple(map(engine.place, arrays))
+    algorithms, best = candidates(spec, placed, options.algorithm)
     if not algorithms:
         return
-    calls = contestants(options.device, spec, tuple(map(engine.place, arrays)), algorithms)
+    calls = contestants(options.device, spec, placed, algorithms)
     errors = check(engine, spec, arrays, calls)
     for name, error in errors.items():
         if not error.greatest <= reference.TOLERANCE[spec.dtype]:
@@ -48,16 +51,18 @@ def rows(
     clock = engine.host_times if workload.host_clock else engine.times
     timings = dict(zip(calls, clock([*calls.values()], options.repeats, options.seconds), strict=True))
     others = [name for name in timings if name not in algorithms]
-    best = select(listed(options.device, spec), spec).name
     for name in algorithms:
         ours = row(workload, layer, name, name == best, timings.get(name), errors[name], ceiling)
         for peer in others or [None]:
             yield ours | against(peer, timings.get(peer), errors.get(peer))
 
 
-def contestants(device: str, spec: Spec, arrays: tuple, algorithms: Sequence[str]) -> dict[str, Call]:
+def contestants(
+    device: str, spec: Spec, arrays: tuple[Any, ...], algorithms: Sequence[str]
+) -> dict[str, Call]:
     """The calls by name: our algorithms, then each peer that can compute `spec`."""
-    calls = {name: peers.ours(spec, arrays, name) for name in algorithms}
+    ours = public_call(spec, arrays)
+    calls: dict[str, Call] = {name: partial(ours, algorithm=name) for name in algorithms}
     for peer in peers.installed(device):
         call = peer.prepare(spec, arrays)
         if call is not None:
@@ -65,18 +70,17 @@ def contestants(device: str, spec: Spec, arrays: tuple, algorithms: Sequence[str
     return calls
 
 
-def candidates(device: str, spec: Spec, wanted: str) -> list[Algorithm]:
-    """The backend's algorithms that can run `spec`: all of them, the selected one, or the one named."""
-    if wanted == "selected":
-        return [select(listed(device, spec), spec)]
-    supported = [algorithm for algorithm in listed(device, spec) if algorithm.unsupported(spec) is None]
-    return supported if wanted == "all" else [a for a in supported if a.name == wanted]
+def candidates(spec: Spec, arrays: tuple[Any, ...], wanted: str) -> tuple[list[str], str]:
+    """(the algorithms that can run `spec` on these arrays, the selected one), by name.
 
-
-def listed(device: str, spec: Spec) -> tuple[Algorithm, ...]:
-    """The backend's algorithms for the operator of `spec`."""
-    backend = import_module(f"gpuconv.{device}")
-    return backend.CONVOLUTIONS if isinstance(spec, ConvSpec) else backend.POOLS
+    All of them, or with `wanted` the "selected" one, or the one of that name.
+    """
+    public = public_call(spec, arrays)
+    call = understand(public.func, *public.args, **public.keywords)
+    problem, best = (call.spec, call.layouts, call.device), call.algorithm.name
+    names = [each.name for each in call.algorithms if refusal(each, *problem) is None]
+    only = best if wanted == "selected" else wanted
+    return (names if wanted == "all" else [name for name in names if name == only]), best
 
 
 def check(

@@ -30,7 +30,7 @@ from gpuconv.spec import ConvSpec, Spec
 from profiling import results
 from profiling.bench.peers import torch_call
 from profiling.device import Call
-from profiling.workloads import convolution, label, operands, pool
+from profiling.workloads import convolution, label, operands, operator, pool, public_call
 
 QUEUED = 50  # far fewer than a stream's queue takes without blocking
 WARM_UP = 20
@@ -79,18 +79,13 @@ def python_bytes(call: Call) -> int:
 def contestants(spec: Spec, place: Callable[[Any], Any], peers: bool = True) -> dict[str, Call]:
     """The calls by name, on the same arrays; with `peers` PyTorch's if it is installed."""
     arrays = tuple(map(place, operands(spec)))
-    if isinstance(spec, ConvSpec):
-        name = "conv2d"
-        given = *arrays, None, spec.stride, spec.pads
-        ours, plan = partial(gpuconv.conv2d, *given), gpuconv.plan_conv2d(*given)
-        planned = {"gpuconv.plan_conv2d()(out=)": partial(plan, *arrays, out=plan(*arrays))}
-    else:
-        name = "max_pool2d"
-        ours = partial(gpuconv.max_pool2d, *arrays, (spec.R, spec.S), spec.stride, spec.pads)
-        planned = {}
+    ours, name = public_call(spec, arrays), operator(spec)
     calls: dict[str, Call] = {f"gpuconv.{name}(out=)": partial(ours, out=ours()), f"gpuconv.{name}": ours}
+    if isinstance(spec, ConvSpec):
+        plan = gpuconv.plan_conv2d(*ours.args)
+        calls["gpuconv.plan_conv2d()(out=)"] = partial(plan, *arrays, out=plan(*arrays))
     theirs = torch_call(spec, arrays) if peers and find_spec("torch") else None
-    return calls | planned | ({f"torch {name}": theirs} if theirs else {})
+    return calls | ({f"torch {name}": theirs} if theirs else {})
 
 
 def waiting(device: str) -> Callable[[], Any]:

@@ -12,8 +12,7 @@ from importlib import import_module
 
 from gpuconv.spec import Spec
 from profiling.bench.contest import candidates
-from profiling.bench.peers import ours
-from profiling.workloads import convolution, label, operands, pool
+from profiling.workloads import convolution, label, operands, pool, public_call
 
 LAYERS: tuple[Spec, ...] = (
     convolution(32, 64, 56, 64, 3),
@@ -28,8 +27,8 @@ LAYERS: tuple[Spec, ...] = (
     convolution(1, 1, 2048, 1, 31),
     pool("max", 32, 64, 112, 3, stride=2, pad=1),
     pool("max", 32, 512, 14, 5, stride=1, pad=2),
-    pool("avg", 32, 256, 56, 2),
-    pool("avg", 32, 2048, 7, 7),
+    pool("mean", 32, 256, 56, 2),
+    pool("mean", 32, 2048, 7, 7),
 )
 
 
@@ -38,9 +37,9 @@ def launches(device: str) -> Iterator[str]:
     place = import_module(f"profiling.device.{device}").place
     for spec in LAYERS:
         arrays = tuple(map(place, operands(spec)))
-        for algorithm in candidates(device, spec, "all"):
-            ours(spec, arrays, algorithm.name)()
-            yield f"{algorithm.name} on {label(spec)} N{spec.N}"
+        for name in candidates(spec, arrays, "all")[0]:
+            public_call(spec, arrays)(algorithm=name)
+            yield f"{name} on {label(spec)} N{spec.N}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -40,24 +40,6 @@ def use_threads(threads: int) -> None:
         import_module("cv2").setNumThreads(threads)
 
 
-def ours(spec: Spec, arrays: tuple[Any, ...], algorithm: str) -> Call:
-    """gpuconv's public function with one algorithm, as a user calls it."""
-    if isinstance(spec, ConvSpec):
-        return lambda: gpuconv.conv2d(
-            *arrays, None, spec.stride, spec.pads, spec.dilation, spec.groups,
-            precision=spec.precision, algorithm=algorithm,
-        )  # fmt: skip
-    x, window = arrays[0], (spec.R, spec.S)
-    if spec.op == "max":
-        return lambda: gpuconv.max_pool2d(
-            x, window, spec.stride, spec.pads, spec.dilation, spec.ceil_mode, algorithm=algorithm
-        )
-    return lambda: gpuconv.avg_pool2d(
-        x, window, spec.stride, spec.pads, spec.ceil_mode, spec.count_include_pad, spec.divisor_override,
-        algorithm=algorithm,
-    )  # fmt: skip
-
-
 def torch_call(spec: Spec, arrays: tuple[Any, ...]) -> Call | None:
     """torch.nn.functional on tensors that share the arrays' memory: oneDNN on the CPU, cuDNN on a GPU."""
     if any(before != after for before, after in spec.pads):
@@ -72,7 +54,7 @@ def torch_call(spec: Spec, arrays: tuple[Any, ...]) -> Call | None:
     if isinstance(spec, ConvSpec):
         return lambda: functional.conv2d(x, *weight, None, spec.stride, pads, spec.dilation, spec.groups)
     window = (spec.R, spec.S)
-    if spec.op == "max":
+    if spec.reduction == "max":
         return lambda: functional.max_pool2d(x, window, spec.stride, pads, spec.dilation, spec.ceil_mode)
     return lambda: functional.avg_pool2d(
         x, window, spec.stride, pads, spec.ceil_mode, spec.count_include_pad, spec.divisor_override
@@ -98,7 +80,7 @@ def opencv_call(spec: Spec, arrays: tuple[Any, ...]) -> Call | None:
     image, *weight = (array[0, 0] for array in arrays)
     if isinstance(spec, ConvSpec):
         return lambda: cv2.filter2D(image, -1, weight[0], borderType=cv2.BORDER_CONSTANT)
-    if spec.op == "max":
+    if spec.reduction == "max":
         window = np.ones((spec.R, spec.S), np.uint8)
         return lambda: cv2.dilate(image, window)
     return lambda: cv2.boxFilter(image, -1, (spec.S, spec.R), borderType=cv2.BORDER_CONSTANT)
@@ -115,7 +97,7 @@ def ndimage_call(package: str) -> Callable[[Spec, tuple[Any, ...]], Call | None]
         window = (spec.R, spec.S)
         if isinstance(spec, ConvSpec):
             return lambda: ndimage.correlate(image, weight[0], mode="constant")
-        if spec.op == "max":
+        if spec.reduction == "max":
             return lambda: ndimage.maximum_filter(image, window, mode="constant", cval=-np.inf)
         return lambda: ndimage.uniform_filter(image, window, mode="constant")
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from gpuconv.spec import ConvSpec, Spec
+from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 
 SAMPLES = 1000
 CHUNK = 100  # samples computed at once: their windows are copied out of the input
-TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # of the greatest error, beyond which a result is not timed
+TOLERANCE = {FLOAT32: 2e-5, FLOAT64: 1e-12}  # of the greatest error, beyond which a result is not timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _whole_images(spec: Spec, arrays: Sequence[np.ndarray]) -> Iterator[tuple[An
         image = x[n : n + 1].double()
         if isinstance(spec, ConvSpec):
             y = functional.conv2d(image, doubled[0], None, spec.stride, pads, spec.dilation, spec.groups)
-        elif spec.op == "max":
+        elif spec.reduction == "max":
             window = (spec.R, spec.S)
             y = functional.max_pool2d(image, window, spec.stride, pads, spec.dilation, spec.ceil_mode)
         else:
@@ -90,17 +91,17 @@ def sampled(spec: Spec, arrays: Sequence[np.ndarray]) -> Iterator[tuple[Any, np.
 def _definition(spec: Spec, arrays: Sequence[np.ndarray], place: tuple[np.ndarray, ...]) -> np.ndarray:
     n, k, p, q = (index.reshape(-1, 1, 1, 1) for index in place)
     (top, bottom), (left, right) = spec.pads
-    h = p * spec.stride[0] - top + np.arange(spec.R).reshape(1, 1, -1, 1) * spec.dilation[0]
-    v = q * spec.stride[1] - left + np.arange(spec.S) * spec.dilation[1]
-    inside = (h >= 0) & (h < spec.H) & (v >= 0) & (v < spec.W)
+    row = p * spec.stride[0] - top + np.arange(spec.R).reshape(1, 1, -1, 1) * spec.dilation[0]
+    column = q * spec.stride[1] - left + np.arange(spec.S) * spec.dilation[1]
+    inside = (row >= 0) & (row < spec.H) & (column >= 0) & (column < spec.W)
     channels = k
     if isinstance(spec, ConvSpec):
         channels = k // spec.K_group * spec.C_group + np.arange(spec.C_group).reshape(1, -1, 1, 1)
-    taps = arrays[0][n, channels, h.clip(0, spec.H - 1), v.clip(0, spec.W - 1)].astype(np.float64)
+    taps = arrays[0][n, channels, row.clip(0, spec.H - 1), column.clip(0, spec.W - 1)].astype(np.float64)
     if isinstance(spec, ConvSpec):
         return np.where(inside, taps * arrays[1][k.ravel()], 0).sum(axis=(1, 2, 3))
-    if spec.op == "max":
+    if spec.reduction == "max":
         return np.where(inside, taps, -np.inf).max(axis=(1, 2, 3))
-    padded = (h < spec.H + bottom) & (v < spec.W + right)
+    padded = (row < spec.H + bottom) & (column < spec.W + right)
     divisor = (padded if spec.count_include_pad else inside).sum(axis=(1, 2, 3))
     return np.where(inside, taps, 0).sum(axis=(1, 2, 3)) / (spec.divisor_override or divisor)

@@ -3,12 +3,13 @@
 from typing import Any
 
 from gpuconv.spec import Spec
+from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 from profiling.bench.reference import Error
 from profiling.device import Timing
 from profiling.results import Row, significant
 from profiling.workloads import Layer, Workload, describe, operator
 
-PRECISIONS = {"float32": "fp32", "float64": "fp64"}  # unless the caller allows less
+PRECISIONS = {FLOAT32: "fp32", FLOAT64: "fp64"}  # unless the caller allows less
 SPEEDS = ("ms", "fastest_ms", "gflops", "gbytes_s", "roofline_pct")
 
 

@@ -18,9 +18,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.launch import Launch
+from profiling.counts.captured import Operand
 from profiling.counts.program_slice import registers_needed
 from profiling.counts.watching import Sample, Watch
 from tests import ptx
@@ -49,10 +49,10 @@ class SampledKernel(ptx.Kernel):
     def needed(self) -> set[Register]:
         return registers_needed(self.program)
 
-    def sample(self, launch: Launch, arrays: Sequence[DeviceArray | None], count: int) -> Sample:
+    def sample(self, launch: Launch, operands: Sequence[Operand | None], count: int) -> Sample:
         """Execute at most `count` blocks, one at random in each of so many stretches of the grid."""
         chosen, counts = spread(launch.blocks, count), Counts()
-        machine = self._machine(launch, arrays, chosen.size, counts)
+        machine = self._machine(launch, operands, chosen.size, counts)
         scheduler, watch = Scheduler(machine, STEPS), Watch(counts)
         machine.memory.observer = watch.observe
         sample = Sample(self.program, chosen.size, machine.width // 32)
@@ -66,11 +66,11 @@ class SampledKernel(ptx.Kernel):
         return sample
 
     def _machine(
-        self, launch: Launch, arrays: Sequence[DeviceArray | None], blocks: int, counts: Counts
+        self, launch: Launch, operands: Sequence[Operand | None], blocks: int, counts: Counts
     ) -> Machine:
         """So many blocks of a launch, with its arguments in place."""
         space, threads = UnbackedSpace(self.program.granule), launch.kernel.threads
-        addresses = [space.place_array(array) for array in arrays]
+        addresses = [space.place_array(operand) for operand in operands]
         variables = {
             variable: space.add(variable.name, variable.size)
             for variable in self.module.variables.values()
@@ -78,7 +78,7 @@ class SampledKernel(ptx.Kernel):
         }
         grid, block = (launch.blocks, 1, 1), (threads, 1, 1)
         machine = Machine(self.program, grid, block, blocks, launch.shared_bytes, space, counts)
-        values = zip(self.program.entry.parameters, (*addresses, *launch.scalars), strict=True)
+        values = zip(self.program.entry.parameters, (*addresses, *launch.values), strict=True)
         given = [np.asarray(value).astype(DTYPES[parameter.type]).tobytes() for parameter, value in values]
         self._initialise(machine, SimpleNamespace(bytes=given), variables)
         _forget_races(machine)
@@ -102,9 +102,10 @@ def spread(blocks: int, count: int) -> np.ndarray:
 class Unbacked(Region):
     """An array of which only the bounds are there."""
 
-    def __init__(self, array: DeviceArray, granule: int, base: int) -> None:
-        super().__init__(f"array {array.shape}", "global", 0, granule, base=base, writeable=array.writeable)
-        self.size = int(np.prod(array.shape)) * array.dtype.itemsize
+    def __init__(self, operand: Operand, granule: int, base: int) -> None:
+        name, writeable = f"{operand.name} {operand.shape}", not operand.is_input
+        super().__init__(name, "global", 0, granule, base=base, writeable=writeable)
+        self.size = operand.nbytes
         self.all_valid = True
 
     def read(self, positions: np.ndarray, size: int) -> np.ndarray:
@@ -117,12 +118,12 @@ class Unbacked(Region):
 class UnbackedSpace(GlobalSpace):
     """Global memory whose arrays are not there."""
 
-    def place_array(self, array: DeviceArray | None) -> int:
+    def place_array(self, operand: Operand | None) -> int:
         """The address that stands for a contiguous array, or a null pointer."""
-        if array is None:
+        if operand is None:
             return 0
         base = GLOBAL_BASE + (len(self.regions) << GLOBAL_SPACING_BITS) + (1 << (GLOBAL_SPACING_BITS - 1))
-        self.regions.append(Unbacked(array, self.granule, base))
+        self.regions.append(Unbacked(operand, self.granule, base))
         return base
 
 

@@ -1,15 +1,12 @@
 """What the launches of an algorithm consist of, counted without a GPU: all that a prediction is made from."""
 
 import functools
-import math
 from dataclasses import dataclass
 
-from gpuconv import cuda as engine
-from gpuconv.algorithm import Algorithm, select
-from gpuconv.cuda.runtime.gpu import H200, Chip
-from gpuconv.spec import ConvSpec, Spec
+from gpuconv.cuda.runtime.gpu import Gpu
+from gpuconv.spec import Spec
 from profiling.counts.block_sample import executable
-from profiling.counts.captured import Captured, launches
+from profiling.counts.captured import SCRATCH, Captured, launches, selected
 from profiling.counts.critical_path import critical_path
 from profiling.counts.slots import Work, work
 from profiling.counts.watching import Sample
@@ -55,12 +52,13 @@ class Counted:
 
 
 @functools.lru_cache(maxsize=4096)
-def counted(spec: Spec, algorithm: str, arch: str, chip: Chip = H200) -> tuple[Counted, ...]:
+def counted(spec: Spec, algorithm: str, gpu: Gpu) -> tuple[Counted, ...]:
     """The launches of one of the engine's algorithms, by name, as it plans them for a GPU.
 
     Two GPUs that get the same launches of the same machine code share their counts.
     """
-    return tuple(_counted(each, arch) for each in launches(spec, algorithm_of(spec, algorithm), chip))
+    planned = launches(spec, selected(spec, gpu, algorithm), gpu)
+    return tuple(_counted(each, gpu.arch) for each in planned)
 
 
 _known: dict[tuple, Counted] = {}
@@ -68,32 +66,26 @@ _known: dict[tuple, Counted] = {}
 
 def _counted(captured: Captured, arch: str) -> Counted:
     launch = captured.launch
-    shapes = tuple(None if array is None else (array.shape, array.dtype) for array in captured.arrays)
-    key = launch.kernel, arch, launch.blocks, launch.shared_bytes, launch.scalars, shapes
+    shapes = tuple(operand and (operand.shape, operand.dtype) for operand in captured.operands)
+    key = launch.kernel, arch, launch.blocks, launch.shared_bytes, launch.values, shapes
     if key not in _known:
         _known[key] = _count(captured, arch)
     return _known[key]
 
 
-def algorithm_of(spec: Spec, name: str) -> Algorithm:
-    """The engine's algorithm of that name; ValueError if it has none that can run the problem."""
-    return select(engine.CONVOLUTIONS if isinstance(spec, ConvSpec) else engine.POOLS, spec, name)
-
-
 def _count(captured: Captured, arch: str) -> Counted:
     launch, kernel = captured.launch, captured.launch.kernel
     blocks = min(MOST, max(FEWEST, LANES // kernel.threads))
-    sample = executable(kernel, arch).sample(launch, captured.arrays, blocks)
+    sample = executable(kernel, arch).sample(launch, captured.operands, blocks)
     shared_cycles, l2_bytes = _traffic(sample)
     fixed = resources(kernel.cubin(arch).log)
-    arrays = [array for array in captured.arrays if array is not None]
-    sizes = [math.prod(array.shape) * array.dtype.itemsize for array in arrays]
+    operands = [operand for operand in captured.operands if operand is not None]
+    scratch = sum(operand.nbytes for operand in operands if operand.name == SCRATCH)
     return Counted(
         kernel.name, launch.blocks, kernel.threads, fixed["registers"],
         fixed["static_shared_bytes"] + launch.shared_bytes, work(sample, kernel, arch),
         shared_cycles, l2_bytes, critical_path(sample),
-        sum(size for array, size in zip(arrays, sizes, strict=True) if len(array.shape) == 4),
-        sum(size for array, size in zip(arrays, sizes, strict=True) if len(array.shape) != 4),
+        sum(operand.nbytes for operand in operands) - scratch, scratch,
     )  # fmt: skip
 
 

@@ -13,18 +13,16 @@ from unittest.mock import patch
 
 import numpy as np
 
-from gpuconv import cuda as engine
-from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.conv import depthwise as conv_depthwise
-from gpuconv.cuda.conv import depthwise_window
-from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
-from gpuconv.cuda.conv.depthwise import tiles as strips
+from gpuconv.algorithm import Algorithm
+from gpuconv.cuda.conv import depthwise_window, implicit_gemm
 from gpuconv.cuda.conv.depthwise_window import tiles as window_tiles
 from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.cuda.runtime.launch import Launch
-from gpuconv.spec import FLOAT_DTYPES, POOL_DTYPES, ConvSpec, Spec
-from profiling.counts.captured import SCRATCH, Captured, W, X, launches
-from profiling.counts.problems import GEMM_CHOICES, PROBLEMS, WINDOW_CHOICES, depthwise_problems, variants
+from gpuconv.spec import ConvSpec, Spec
+from gpuconv.spec.dtypes import FLOATS, SIXTEEN_BITS
+from profiling.counts.captured import SCRATCH, Captured, Operand, launches, supported
+from profiling.counts.problems import GEMM_CHOICES, PROBLEMS, WINDOW_CHOICES, variants
 from profiling.workloads import operands
 from tests import ptx
 from tests.ptx.machine_code import ptx_main_loop
@@ -96,57 +94,40 @@ def measure(arch: str, wanted: Callable[[str], bool] = lambda name: True) -> Ite
 
 def _planned() -> Iterator[tuple[Spec, list[Captured]]]:
     """Every problem with the launches of each algorithm that takes it."""
-    for problem, dtype in product(PROBLEMS, POOL_DTYPES):
-        if isinstance(problem, ConvSpec) and dtype not in FLOAT_DTYPES:
-            continue
-        for spec in variants(replace(problem, dtype=dtype)):
-            for algorithm in engine.CONVOLUTIONS if isinstance(spec, ConvSpec) else engine.POOLS:
-                if algorithm.unsupported(spec) is None:
-                    yield spec, launches(spec, algorithm)
-    yield from _of_the_gemm()
-    yield from _depthwise()
-
-
-def _of_the_gemm() -> Iterator[tuple[Spec, list[Captured]]]:
-    """The implicit GEMM with the tiles that it takes for large problems alone."""
+    for problem, dtype in product(PROBLEMS, (*FLOATS, *SIXTEEN_BITS)):
+        if not isinstance(problem, ConvSpec) or dtype in FLOATS:
+            for spec in variants(replace(problem, dtype=dtype)):
+                yield from ((spec, launches(spec, algorithm)) for algorithm in supported(spec))
     for spec, choice in GEMM_CHOICES:
-        with patch.object(conv_implicit_gemm, "choose", lambda *problem, choice=choice: choice):
-            captured = launches(spec, conv_implicit_gemm.ALGORITHM)
-        yield spec, captured
-
-
-def _depthwise() -> Iterator[tuple[Spec, list[Captured]]]:
-    """The depthwise convolution with the kernels that it takes for large problems alone."""
-    planning = patch.object(conv_depthwise, "plan", conv_depthwise.plan.__wrapped__)
-    for spec in depthwise_problems():
-        with patch.object(conv_depthwise, "slides", strips.is_compiled), planning:
-            captured = launches(spec, conv_depthwise.ALGORITHM)
-        yield spec, captured
+        yield spec, _with("implicit_gemm.plan.choose", choice, spec, implicit_gemm.ALGORITHM)
     for spec, shape in WINDOW_CHOICES:
-        choice = shape, window_tiles.choose(spec, shape)
-        with patch.object(depthwise_window, "tile_of", lambda spec, choice=choice: choice), planning:
-            captured = launches(spec, conv_depthwise.ALGORITHM)
-        yield spec, captured
+        choice = shape, window_tiles.choose(spec, shape, H200)
+        yield spec, _with("depthwise_window.plan.tile_of", choice, spec, depthwise_window.ALGORITHM)
+
+
+def _with(chooser: str, choice: object, spec: Spec, algorithm: Algorithm) -> list[Captured]:
+    """The launches with a tile that the algorithm takes for large problems alone."""
+    with patch(f"gpuconv.cuda.conv.{chooser}", lambda *problem: choice):
+        return launches(spec, algorithm)
 
 
 def execute(spec: Spec, captured: Sequence[Captured], arch: str) -> list[Report]:
     """Carry out the launches of a call, one after the other, on random operands."""
-    given = dict(zip((X, W), operands(spec), strict=False))
-    memory: dict[int, np.ndarray] = {}
+    memory = dict(zip(("x", "w"), operands(spec), strict=False))
+    for array in memory.values():
+        array.flags.writeable = False
 
-    def pointer(array: DeviceArray | None) -> object:
-        if array is None or 0 in array.shape:
+    def pointer(operand: Operand | None) -> object:
+        if operand is None or not operand.nbytes:
             return 0
-        if array.pointer not in memory:
-            memory[array.pointer] = given.get(array.pointer, poisoned(array.shape, array.dtype))
-            memory[array.pointer].flags.writeable = array.pointer not in given
-        fresh = array.writeable and array.pointer != SCRATCH  # a kernel reads what the one before has written
-        return ptx.out(memory[array.pointer]) if fresh else ptx.pointer(memory[array.pointer])
+        array = memory.setdefault(operand.name, poisoned(operand.shape, operand.dtype))
+        fresh = not operand.is_input and operand.name != SCRATCH  # which one kernel writes and another reads
+        return ptx.out(array) if fresh else ptx.pointer(array)
 
     return [
         executable(each.launch.kernel, arch).launch(
-            each.launch.blocks, each.launch.kernel.threads, *map(pointer, each.arrays), *each.launch.scalars,
-            shared_bytes=each.launch.shared_bytes, count_memory=True,
+            each.launch.blocks, each.launch.kernel.threads, *map(pointer, each.operands),
+            *each.launch.values, shared_bytes=each.launch.shared_bytes, count_memory=True,
         )
         for each in captured
     ]  # fmt: skip

@@ -33,10 +33,10 @@ from gpuconv.cuda import ARCHITECTURES, KERNELS
 from gpuconv.cuda.runtime.compiled import COMPILERS, Kernel
 from profiling import results
 from profiling.counts.execution import Measured, measure
+from profiling.counts.occupancy import blocks_per_sm, of_arch
 from profiling.results import Row, Table, show
 from profiling.workloads import label
 from tests.ptx import machine_code
-from tests.ptx.machine_code import blocks_per_sm
 
 DEFAULT = ("sm_80", "sm_90a")
 TOOLS = (*COMPILERS, "nvidia-cuda-nvdisasm")
@@ -87,7 +87,7 @@ def rows(kernels: Sequence[Kernel], arch: str) -> Iterator[Row]:
         static = fixed.pop("static_shared_bytes")
         for each in measured.get(kernel.name, [None]):
             shared = static + (each.launch.shared_bytes if each else 0)
-            resident = blocks_per_sm(arch, kernel.threads, fixed["registers"], shared)
+            resident = blocks_per_sm(of_arch(arch), kernel.threads, fixed["registers"], shared)
             row = {**fixed, "shared_bytes": shared, "blocks_per_sm": resident}
             yield row | ({"problem": label(each.spec), **each.counts} if each else {"problem": None})
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gpuconv.cuda.conv import depthwise_window
-from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, Choice
+from gpuconv.cuda.conv.depthwise_window.tiles import SHAPES
+from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, GemmChoice
 from gpuconv.spec import ConvSpec, Spec
 from profiling.workloads import convolution, pool
+
+REDUCTIONS = "max", "mean"
 
 
 def depthwise_problems() -> Iterator[ConvSpec]:
@@ -31,18 +33,20 @@ PROBLEMS: tuple[Spec, ...] = (
     *(convolution(1, 1, (32, 192), 1, 9, stride) for stride in (1, 2)),
     pool("max", 1, 4, 64, 3, stride=1, pad=1),
     pool("max", 1, 4, 64, 2),
-    pool("avg", 1, 4, 64, 3, stride=1, pad=1),
-    pool("avg", 1, 4, 64, 2),
-    *(pool(op, 1, 4, 64, 3, stride=2, pad=1) for op in ("max", "avg")),
-    *(pool(op, 1, 4, 66, 3, stride=1) for op in ("max", "avg")),  # rows that begin anywhere
-    *(replace(pool(op, 1, 4, 64, 3, stride=2), pads=((0, 1), (0, 1))) for op in ("max", "avg")),
-    *(replace(pool(op, 1, 4, 64, 2), pads=((1, 0), (1, 0))) for op in ("max", "avg")),
-    *(pool(op, 1, 32, 16, window) for op in ("max", "avg") for window in (16, 15)),  # one for each plane
-    *(pool(op, 1, 4, 48, window) for op in ("max", "avg") for window in (48, 47)),
+    pool("mean", 1, 4, 64, 3, stride=1, pad=1),
+    pool("mean", 1, 4, 64, 2),
+    *(pool(reduction, 1, 4, 64, 3, stride=2, pad=1) for reduction in REDUCTIONS),
+    *(pool(reduction, 1, 4, 66, 3, stride=1) for reduction in REDUCTIONS),  # rows that begin anywhere
+    *(replace(pool(reduction, 1, 4, 64, 3, stride=2), pads=((0, 1), (0, 1))) for reduction in REDUCTIONS),
+    *(replace(pool(reduction, 1, 4, 64, 2), pads=((1, 0), (1, 0))) for reduction in REDUCTIONS),
+    *(
+        pool(reduction, 1, 32, 16, window) for reduction in REDUCTIONS for window in (16, 15)
+    ),  # one for each plane
+    *(pool(reduction, 1, 4, 48, window) for reduction in REDUCTIONS for window in (48, 47)),
 )
 # One block, or a few: whole tiles, and every kernel of the implicit GEMM.
 GEMM_CHOICES = tuple(
-    (convolution(1, 32, (8, 32), tile.k, kernel), Choice(tile, splits))
+    (convolution(1, 32, (8, 32), tile.k, kernel), GemmChoice(tile, splits))
     for tile in TILES
     for kernel, splits in ((3, 1), (1, 1), (3, 2))
 )
@@ -50,7 +54,7 @@ GEMM_CHOICES = tuple(
 # Whole tiles of one block, and every kernel for any depthwise window.
 WINDOW_CHOICES = tuple(
     (replace(convolution(1, 4, (64, 32), 4, 9, stride, groups=4), dtype=dtype), shape)
-    for dtype, shapes in depthwise_window.SHAPES.items()
+    for dtype, shapes in SHAPES.items()
     for shape in shapes
     for stride in (1, 2)
 )
@@ -58,6 +62,6 @@ WINDOW_CHOICES = tuple(
 
 def variants(spec: Spec) -> list[Spec]:
     """The spec, and a maximum with indices too."""
-    if isinstance(spec, ConvSpec) or spec.op != "max":
+    if isinstance(spec, ConvSpec) or spec.reduction != "max":
         return [spec]
     return [spec, replace(spec, return_indices=True)]

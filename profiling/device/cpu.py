@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuconv.spec.dtypes import Dtype
 from profiling.device.multiply_adds import fused_multiply_adds
 from profiling.device.timing import Call, Timing, turns
 
@@ -71,7 +72,7 @@ def _milliseconds(call: Call) -> float:
     return (time.perf_counter_ns() - begin) / 1e6
 
 
-def peak_gflops(dtype: str, threads: int) -> float:
+def peak_gflops(dtype: Dtype, threads: int) -> float:
     """Most GFLOP/s seen from a loop of independent multiply-adds in registers, on `threads` threads."""
     compute, flops_per_step = fused_multiply_adds(dtype)
     compute(1000)

@@ -65,13 +65,14 @@ def _cupy() -> ModuleType:
 @contextlib.contextmanager
 def standing_in() -> Iterator[None]:
     """In its body, CuPy and the driver are the stand-ins."""
-    from gpuconv.cuda.runtime import launch
+    from gpuconv.cuda.runtime import driver, gpu, launch
 
-    caches = launch.start_driver, launch.device, launch.primary_context, launch._library
-    with (
-        mock.patch.dict(sys.modules, cupy=_cupy()),
-        mock.patch.object(launch, "driver", Driver(launch.driver)),
-    ):
+    caches = driver.start_driver, driver.primary_context, gpu.gpu, launch._library
+    nothing = Driver(driver.driver)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(sys.modules, cupy=_cupy()))
+        for module in (driver, gpu, launch):
+            stack.enter_context(mock.patch.object(module, "driver", nothing))
         try:
             for cache in caches:
                 cache.cache_clear()

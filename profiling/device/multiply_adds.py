@@ -16,8 +16,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from gpuconv.spec.dtypes import FLOAT32, Dtype
+
 CHAINS = 12
-BITS = {"float32": 32, "float64": 64}
 
 
 def register_bits() -> int:
@@ -27,10 +28,10 @@ def register_bits() -> int:
 
 
 @cache
-def fused_multiply_adds(dtype: str) -> tuple[Callable[[int], Any], int]:
+def fused_multiply_adds(dtype: Dtype) -> tuple[Callable[[int], Any], int]:
     """(compute, flops): compute(steps) does steps * flops operations on one thread, without the GIL."""
-    lanes = register_bits() // BITS[dtype]
-    step = _steps_intrinsic(ir.FloatType() if dtype == "float32" else ir.DoubleType(), lanes)
+    lanes = register_bits() // (8 * dtype.itemsize)
+    step = _steps_intrinsic(ir.FloatType() if dtype == FLOAT32 else ir.DoubleType(), lanes)
 
     @numba.njit(nogil=True)
     def compute(steps):

@@ -14,8 +14,8 @@ turned into instructions of machine code, and the time of each launch computed (
 issue: all instructions of a block's warps, four a clock; math: those of the busiest unit; shared: passes
 through shared memory and the first-level cache; path: what a block takes alone, waiting for each of its
 loads. r is what registers, shared memory and threads allow. A time is the sum of an algorithm's launches,
-START for the first and NEXT for each other. `gpus.py` has the rates and where they come from, `rows.py` the
-fields of the file that is written.
+START for the first and NEXT for each other. `gpuconv.cuda.runtime.gpu` has the rates and where they come
+from, `rows.py` the fields of the file that is written.
 
 What it leaves out, and so where a measurement will differ:
 - clocks are the boost clocks of the data sheets; a card at its power limit is slower by up to a third (L4
@@ -27,7 +27,6 @@ What it leaves out, and so where a measurement will differ:
 - inputs are in device memory and not in a cache; arrays are contiguous and aligned; there is no bias
 """
 
-from profiling.model.gpus import GPUS, Gpu
-from profiling.model.prediction import Prediction, names, predict
+from profiling.model.prediction import Prediction, predict
 
-__all__ = ["GPUS", "Gpu", "Prediction", "names", "predict"]
+__all__ = ["Prediction", "predict"]

@@ -7,17 +7,16 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from pathlib import Path
 
-from gpuconv.cuda.runtime.gpu import Chip
+from gpuconv.cuda.runtime.gpu import GPUS, Gpu
 from gpuconv.spec import Spec
-from profiling.counts import Counted, algorithm_of, counted, launches
+from profiling.counts import Counted, counted, launches, selected, supported
 from profiling.model import rows
-from profiling.model.gpus import GPUS, Gpu
-from profiling.model.prediction import names, of_launch, together
+from profiling.model.prediction import of_launch, together
 from profiling.results import Row
 from profiling.workloads import WORKLOADS, Workload
 
 SUMMARY = "predicted times of the workloads on GPUs, from counts that are made without one"
-Task = tuple[Spec, str, str, Chip]  # a problem, an algorithm, an architecture, what it is chosen for
+Task = tuple[Spec, str, Gpu]  # a problem, an algorithm, what it is planned for
 CHUNK = 24  # tasks of one kernel that one process counts
 
 
@@ -51,11 +50,12 @@ def rows_of(
     for gpu in gpus:
         for workload in workloads:
             for layer in workload.layers:
-                tasks_of_layer = {name: (layer.spec, name, gpu.arch, gpu.chip) for name in names(layer.spec)}
                 predicted = {
-                    name: together([of_launch(launch, gpu) for launch in found[task]])
-                    for name, task in tasks_of_layer.items()
-                    if task in found
+                    each.name: together(
+                        [of_launch(launch, gpu) for launch in found[layer.spec, each.name, gpu]]
+                    )
+                    for each in supported(layer.spec, gpu)
+                    if (layer.spec, each.name, gpu) in found
                 }
                 yield from rows.of_layer(gpu, workload, layer, predicted)
 
@@ -64,9 +64,9 @@ def tasks(workloads: Sequence[Workload], gpus: Sequence[Gpu], wanted: str) -> It
     """What has to be counted; GPUs of one architecture often have the same launches (`counted`)."""
     for workload in workloads:
         for layer in workload.layers:
-            for name in names(layer.spec):
-                if wanted in name:
-                    yield from ((layer.spec, name, gpu.arch, gpu.chip) for gpu in gpus)
+            for gpu in gpus:
+                names = [each.name for each in supported(layer.spec, gpu)]
+                yield from ((layer.spec, name, gpu) for name in names if wanted in name)
 
 
 def count(wanted: Sequence[Task], jobs: int) -> dict[Task, tuple[Counted, ...]]:
@@ -74,9 +74,10 @@ def count(wanted: Sequence[Task], jobs: int) -> dict[Task, tuple[Counted, ...]]:
     if jobs <= 1:
         return dict(zip(wanted, count_chunk(wanted), strict=True))
     groups: dict[tuple, list[Task]] = {}
-    for spec, name, arch, chip in wanted:
-        first = next(iter(launches(spec, algorithm_of(spec, name), chip)), None)
-        groups.setdefault((first and first.launch.kernel.name, arch), []).append((spec, name, arch, chip))
+    for task in wanted:
+        spec, name, gpu = task
+        first = next(iter(launches(spec, selected(spec, gpu, name), gpu)), None)
+        groups.setdefault((first and first.launch.kernel.name, gpu.arch), []).append(task)
     chunks = [group[i : i + CHUNK] for group in groups.values() for i in range(0, len(group), CHUNK)]
     chunks.sort(key=len, reverse=True)
     with ProcessPoolExecutor(jobs) as pool:

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from gpuconv import cuda as engine
-from gpuconv.spec import ConvSpec, Spec
-from profiling.counts import Counted, counted
-from profiling.model.gpus import Gpu
-from tests.ptx.machine_code import WARP, blocks_per_sm
+from gpuconv.cuda.runtime.gpu import Gpu
+from gpuconv.spec import Spec
+from profiling.counts import WARP, Counted, blocks_per_sm, counted
 
 START, NEXT = 2.0, 1.0  # microseconds of an empty kernel, alone and behind another: assumptions
 ISSUE, MEMORY = 0.95, 0.9  # of the rates that is reached: assumptions
@@ -41,11 +39,12 @@ def predict(spec: Spec, algorithm: str, gpu: Gpu) -> Prediction:
 
     Examples
     --------
+    >>> from gpuconv.cuda.runtime.gpu import H200
     >>> from profiling.workloads import convolution
-    >>> predict(convolution(1, 8, 8, 8, 3), "conv_tiled", GPUS["h200"]).bound
+    >>> predict(convolution(1, 8, 8, 8, 3), "conv_tiled", H200).bound
     'latency'
     """
-    return together([of_launch(launch, gpu) for launch in counted(spec, algorithm, gpu.arch, gpu.chip)])
+    return together([of_launch(launch, gpu) for launch in counted(spec, algorithm, gpu)])
 
 
 def together(launches: Sequence[Prediction]) -> Prediction:
@@ -63,14 +62,14 @@ _PARTS = ("us", "issue_us", "math_us", "shared_us", "l2_us", "device_us", "laten
 
 def of_launch(launch: Counted, gpu: Gpu) -> Prediction:
     """The time of one launch, but for its start."""
-    resident = blocks_per_sm(gpu.capability, launch.threads, launch.registers, launch.shared_bytes)
+    resident = blocks_per_sm(gpu.each, launch.threads, launch.registers, launch.shared_bytes)
     most = ceil(launch.blocks / gpu.multiprocessors)  # blocks of the busiest multiprocessor
-    parts = {"issue": launch.work.issued / gpu.issue / ISSUE, "math": math_cycles(launch, gpu)}
-    parts["shared"] = launch.shared_cycles * 128 / gpu.shared_bytes
+    parts = {"issue": launch.work.issued / gpu.each.issue / ISSUE, "math": math_cycles(launch, gpu)}
+    parts["shared"] = launch.shared_cycles * 128 / gpu.each.shared_rate
     busy, latency = waves(most, resident, max(parts.values()), launch.path_cycles)
     us = {name: gpu.microseconds(most * cycles) for name, cycles in parts.items()}
     us["latency"] = gpu.microseconds(latency)
-    l2_cycles = launch.blocks * launch.l2_bytes / (gpu.l2_bytes * gpu.multiprocessors * MEMORY)
+    l2_cycles = launch.blocks * launch.l2_bytes / (gpu.each.cache_bytes * gpu.multiprocessors * MEMORY)
     us["l2"] = gpu.microseconds(l2_cycles)
     us["device"] = device_bytes(launch, gpu) / (gpu.device_gbytes * MEMORY) / 1e3
     decisive = max(us, key=us.__getitem__)
@@ -83,7 +82,7 @@ def of_launch(launch: Counted, gpu: Gpu) -> Prediction:
 def math_cycles(launch: Counted, gpu: Gpu) -> float:
     """Clocks in which the busiest of the units for arithmetic carries out a block's instructions."""
     units = ("fp32", "fp64", "integer", "special")
-    return max(getattr(launch.work, unit) * WARP / getattr(gpu, unit) for unit in units)
+    return max(getattr(launch.work, unit) * WARP / getattr(gpu.each, unit) for unit in units)
 
 
 def waves(blocks: int, resident: int, cycles: float, path: float) -> tuple[float, float]:
@@ -105,9 +104,3 @@ def device_bytes(launch: Counted, gpu: Gpu) -> float:
     it."""
     scratch = launch.scratch_bytes if launch.scratch_bytes > gpu.l2_mbytes * 1e6 else 0
     return min(launch.array_bytes + scratch, launch.blocks * launch.l2_bytes)
-
-
-def names(spec: Spec) -> list[str]:
-    """The engine's algorithms that support a problem, in its order."""
-    algorithms = engine.CONVOLUTIONS if isinstance(spec, ConvSpec) else engine.POOLS
-    return [algorithm.name for algorithm in algorithms if algorithm.unsupported(spec) is None]

@@ -21,12 +21,11 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
-from gpuconv import cuda as engine
-from gpuconv.algorithm import select
-from gpuconv.spec import ConvSpec, Spec
+from gpuconv.cuda.runtime.gpu import Gpu
+from gpuconv.spec import Spec
 from profiling import results
+from profiling.counts import selected
 from profiling.counts.kernels import TOOLS
-from profiling.model.gpus import Gpu
 from profiling.model.prediction import Prediction
 from profiling.results import Row, Table, show_plain, significant
 from profiling.workloads import Layer, Workload, convolution, describe, label, operator
@@ -58,7 +57,7 @@ def of_layer(gpu: Gpu, workload: Workload, layer: Layer, predicted: dict[str, Pr
     if not predicted:
         return []
     spec = layer.spec
-    chosen = select(engine.CONVOLUTIONS if isinstance(spec, ConvSpec) else engine.POOLS, spec).name
+    chosen = selected(spec, gpu).name
     fastest = min(predicted, key=lambda name: predicted[name].us)
     known_us, source = KNOWN.get((spec, gpu.arch), (None, None))
     head = {

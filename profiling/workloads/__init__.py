@@ -5,8 +5,9 @@
 
 from profiling.workloads.layers import Layer, Workload, convolution, describe, label, operator, pool
 from profiling.workloads.networks import WORKLOADS
-from profiling.workloads.operands import operands
+from profiling.workloads.operands import operands, public_call
 
 __all__ = [
     "WORKLOADS", "Layer", "Workload", "convolution", "describe", "label", "operands", "operator", "pool",
+    "public_call",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from gpuconv.spec import ConvSpec, PoolSpec, Spec
+from gpuconv.spec import ConvSpec, Dtype, PoolSpec, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Workload:
     layers: tuple[Layer, ...]
     host_clock: bool = False
 
-    def with_dtype(self, dtype: str) -> "Workload":
+    def with_dtype(self, dtype: Dtype) -> "Workload":
         """The same layers on elements of `dtype`."""
         layers = (replace(layer, spec=replace(layer.spec, dtype=dtype)) for layer in self.layers)
         return replace(self, layers=tuple(layers))
@@ -60,7 +60,7 @@ class Workload:
 
 def _kind(spec: Spec) -> tuple:
     """What decides about the algorithm more than extents do."""
-    group = spec.is_depthwise if isinstance(spec, ConvSpec) else spec.op
+    group = spec.is_depthwise if isinstance(spec, ConvSpec) else spec.reduction
     return group, spec.R, spec.S, spec.stride
 
 
@@ -83,11 +83,11 @@ def convolution(
 
 
 def pool(
-    op: str, N: int, C: int, size: int, window: int, stride: int | None = None, pad: int = 0
+    reduction: str, N: int, C: int, size: int, window: int, stride: int | None = None, pad: int = 0
 ) -> PoolSpec:
     """A square window on `size` x `size`; `stride` is the window unless it is given."""
     step = window if stride is None else stride
-    return PoolSpec(op, N, C, size, size, window, window, ((pad, pad), (pad, pad)), (step, step))
+    return PoolSpec(reduction, N, C, size, size, window, window, ((pad, pad), (pad, pad)), (step, step))
 
 
 def label(spec: Spec) -> str:
@@ -106,7 +106,7 @@ def label(spec: Spec) -> str:
     window = f"{spec.R}x{spec.S}"
     stride = "" if spec.stride == (1, 1) else f" /{spec.stride[0]}"
     if isinstance(spec, PoolSpec):
-        return f"{spec.op} {window} {spec.C} {size}{stride}"
+        return f"{spec.reduction} {window} {spec.C} {size}{stride}"
     if spec.is_depthwise:
         return f"depthwise {window} {spec.C} {size}{stride}"
     return f"{window} {spec.C}->{spec.K} {size}{stride}"
@@ -114,7 +114,9 @@ def label(spec: Spec) -> str:
 
 def operator(spec: Spec) -> str:
     """The public function that computes it."""
-    return "conv2d" if isinstance(spec, ConvSpec) else f"{spec.op}_pool2d"
+    if isinstance(spec, ConvSpec):
+        return "conv2d"
+    return "max_pool2d" if spec.reduction == "max" else "avg_pool2d"
 
 
 def describe(spec: Spec) -> str:

@@ -115,14 +115,14 @@ def pools() -> Workload:
         pool("max", 8, 64, 112, 3, stride=2, pad=1),  # ResNet-50
         *(pool("max", 1, C, size, 2) for C, size in VGG_POOLS),
         *(pool("max", 1, C, size, 2) for C, size in UNET_POOLS),
-        *(pool("avg", 64, C, size, 2) for C, size in ((6, 28), (16, 10))),  # LeNet-5
-        pool("avg", 8, 2048, 7, 7),  # ResNet-50, global
-        pool("avg", 8, 1280, 7, 7),  # MobileNetV2, global
-        pool("avg", 8, 128, 56, 2),  # DenseNet-121's first transition
+        *(pool("mean", 64, C, size, 2) for C, size in ((6, 28), (16, 10))),  # LeNet-5
+        pool("mean", 8, 2048, 7, 7),  # ResNet-50, global
+        pool("mean", 8, 1280, 7, 7),  # MobileNetV2, global
+        pool("mean", 8, 128, 56, 2),  # DenseNet-121's first transition
         pool("max", 8, 192, 28, 3, stride=1, pad=1),  # GoogLeNet's first inception module
-        pool("avg", 8, 192, 35, 3, stride=1, pad=1),  # Inception-v3's first inception module
+        pool("mean", 8, 192, 35, 3, stride=1, pad=1),  # Inception-v3's first inception module
         pool("max", 1, 1, 2048, 3, stride=1, pad=1),
-        pool("avg", 1, 1, 2048, 3, stride=1, pad=1),
+        pool("mean", 1, 1, 2048, 3, stride=1, pad=1),
     ]
     return Workload("pools", count(specs))
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import gpuconv
-from gpuconv import cpu as backend
+from gpuconv import cpu as engine
 from gpuconv.spec import ConvSpec
+from gpuconv.spec.dtypes import FLOATS
 from profiling.bench import command, contest, peers, report, rows
 from profiling.bench.reference import Error
 from profiling.device import Timing, cpu, timing, turns
@@ -47,16 +48,16 @@ def test_a_run_writes_what_it_promises(ready, tmp_path, capsys):
     for row in result["rows"]:
         assert row.keys() >= REQUIRED
         assert row["max_error"] <= 2e-6 and row["threads"] == 1 and row["selected"]
-    assert {row["algorithm"] for row in result["rows"]} <= {
-        algorithm.name for algorithm in (*backend.CONVOLUTIONS, *backend.POOLS)
-    }
+    names = {algorithm.name for listed in engine.ALGORITHMS.values() for algorithm in listed}
+    assert {row["algorithm"] for row in result["rows"]} <= names
     assert "Summary" in capsys.readouterr().out
 
 
 def test_an_algorithm_is_measured_by_being_listed(ready, tmp_path, monkeypatch):
-    other = replace(backend.CONVOLUTIONS[-1], name="other")
-    picky = replace(other, name="picky", unsupported=lambda spec: "never")
-    monkeypatch.setattr(backend, "CONVOLUTIONS", (*backend.CONVOLUTIONS, other, picky))
+    listed = engine.ALGORITHMS["conv"]
+    other = replace(listed[-1], name="other")
+    picky = replace(other, name="picky", unsupported=lambda spec, layouts, device: "never")
+    monkeypatch.setitem(engine.ALGORITHMS, "conv", (*listed, other, picky))
     _, result = run(tmp_path, "--workload", "call_cost")
     selected = {row["algorithm"]: row["selected"] for row in result["rows"] if row["op"] == "conv2d"}
     assert selected["other"] is False and "picky" not in selected
@@ -67,11 +68,12 @@ def test_an_algorithm_is_measured_by_being_listed(ready, tmp_path, monkeypatch):
 
 
 def test_a_wrong_result_is_not_timed_and_fails_the_run(ready, tmp_path, monkeypatch, capsys):
-    def zeros(spec, x, w, bias, y):
+    def zeros(x, w, bias, y):
         y[...] = 0
 
-    wrong = replace(backend.CONVOLUTIONS[-1], name="wrong", run=zeros)
-    monkeypatch.setattr(backend, "CONVOLUTIONS", (*backend.CONVOLUTIONS, wrong))
+    listed = engine.ALGORITHMS["conv"]
+    wrong = replace(listed[-1], name="wrong", plan=lambda spec, layouts, device: zeros)
+    monkeypatch.setitem(engine.ALGORITHMS, "conv", (*listed, wrong))
     status, result = run(tmp_path, "--workload", "call_cost")
     (row, *_) = [row for row in result["rows"] if row["algorithm"] == "wrong"]
     assert status == 1
@@ -109,13 +111,14 @@ def test_an_unknown_algorithm_is_refused_by_name():
     "spec",
     [
         convolution(1, 1, 16, 1, 5), pool("max", 1, 1, 16, 3, stride=1, pad=1),
-        pool("avg", 1, 1, 16, 3, stride=1, pad=1), convolution(2, 4, 8, 4, 3, 2, groups=4),
+        pool("mean", 1, 1, 16, 3, stride=1, pad=1), convolution(2, 4, 8, 4, 3, 2, groups=4),
     ],
 )  # fmt: skip
 def test_every_peer_computes_the_same(spec):
     arrays = operands(spec)
-    (algorithm,) = contest.candidates("cpu", spec, "selected")
-    calls = contest.contestants("cpu", spec, arrays, [algorithm.name])
+    names, best = contest.candidates(spec, arrays, "selected")
+    assert names == [best]
+    calls = contest.contestants("cpu", spec, arrays, names)
     for name, error in contest.check(cpu, spec, arrays, calls).items():
         assert error.greatest <= 2e-6, name
 
@@ -194,12 +197,12 @@ def test_the_clock_calls_everyone_as_often_as_it_says(monkeypatch):
     assert "".join(calls[6:]) == 5 * "aaabbb"
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_the_multiply_adds_really_run(dtype):
     from profiling.device.multiply_adds import CHAINS, fused_multiply_adds, register_bits
 
     compute, flops = fused_multiply_adds(dtype)
-    assert flops == 2 * CHAINS * register_bits() // (8 * np.dtype(dtype).itemsize)
+    assert flops == 2 * CHAINS * register_bits() // (8 * dtype.itemsize)
     once = sum(0.75 * (1.0 + index) + 0.5 for index in range(CHAINS))
     assert compute(1) == once
     assert compute(1000) == pytest.approx(2.0 * CHAINS)  # each chain's fixed point

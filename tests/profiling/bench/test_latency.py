@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from gpuconv.cpu import CONVOLUTIONS, POOLS
-from gpuconv.cuda.runtime import launch
+from gpuconv.cpu import ALGORITHMS
+from gpuconv.cuda.runtime import driver, gpu, launch
 from gpuconv.spec import ConvSpec
 from profiling.bench import latency, ncu
 from profiling.workloads import convolution, pool
@@ -63,21 +63,25 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
 
 def test_a_gpu_that_does_nothing_has_no_peers(tmp_path, capsys):
     out = tmp_path / "latency.json"
-    before = sys.modules.get("cupy"), launch.driver
+    modules = driver, gpu, launch
+    before = sys.modules.get("cupy"), *(module.driver for module in modules)
     assert latency.main(["--device", "idle", "--calls", "3", "--out", str(out)]) == 0
-    assert (sys.modules.get("cupy"), launch.driver) == before
+    assert (sys.modules.get("cupy"), *(module.driver for module in modules)) == before
     names = {row["call"] for row in json.loads(out.read_text())["rows"]}
     assert "gpuconv.plan_conv2d()(out=)" in names and not any("torch" in name for name in names)
     assert "gpuconv.max_pool2d" in capsys.readouterr().out
 
 
 def test_ncu_is_given_every_algorithm(monkeypatch, capsys):
-    monkeypatch.setattr(ncu, "LAYERS", (convolution(2, 2, 8, 4, 3), pool("avg", 2, 2, 8, 2)))
+    monkeypatch.setattr(ncu, "LAYERS", (convolution(2, 2, 8, 4, 3), pool("mean", 2, 2, 8, 2)))
     assert ncu.main(["--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert f"{CONVOLUTIONS[-1].name} on 3x3 2->4 @8 N2" in {line.partition(": ")[2] for line in lines}
+    assert f"{ALGORITHMS['conv'][-1].name} on 3x3 2->4 @8 N2" in {line.partition(": ")[2] for line in lines}
     ran = {line.split()[1] for line in lines}
-    assert ran <= {each.name for each in (*CONVOLUTIONS, *POOLS)} and POOLS[-1].name in ran
+    assert (
+        ran <= {each.name for listed in ALGORITHMS.values() for each in listed}
+        and ALGORITHMS["pool"][-1].name in ran
+    )
 
 
 def test_ncu_looks_at_both_operators_at_sizes_that_fill_a_device():

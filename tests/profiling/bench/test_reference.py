@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import gpuconv
 from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.spec.dtypes import FLOAT64
 from profiling.bench import reference
-from profiling.workloads import operands
+from profiling.workloads import operands, public_call
 
 CONVOLUTIONS = [
     ConvSpec(2, 4, 7, 9, 6, 3, 2, ((1, 2), (0, 1)), (2, 1), (1, 2), groups=2),
@@ -17,32 +17,20 @@ CONVOLUTIONS = [
 ]
 POOLS = [
     PoolSpec("max", 2, 3, 7, 8, 3, 3, ((1, 1), (1, 1)), (2, 2)),
-    PoolSpec("avg", 2, 3, 7, 8, 3, 2, ((1, 1), (1, 1)), (2, 1)),
-    PoolSpec("avg", 2, 3, 7, 8, 3, 2, ((1, 1), (1, 1)), (2, 1), count_include_pad=False),
-    PoolSpec("avg", 1, 1, 7, 7, 2, 2, stride=(2, 2), ceil_mode=True, divisor_override=4),
+    PoolSpec("mean", 2, 3, 7, 8, 3, 2, ((1, 1), (1, 1)), (2, 1)),
+    PoolSpec("mean", 2, 3, 7, 8, 3, 2, ((1, 1), (1, 1)), (2, 1), count_include_pad=False),
+    PoolSpec("mean", 1, 1, 7, 7, 2, 2, stride=(2, 2), ceil_mode=True, divisor_override=4),
 ]
 
 
 def integers(spec) -> tuple[np.ndarray, ...]:
-    return tuple(np.rint(4 * array).astype(spec.dtype) for array in operands(spec))
-
-
-def compute(spec, arrays) -> np.ndarray:
-    if isinstance(spec, ConvSpec):
-        return gpuconv.conv2d(*arrays, None, spec.stride, spec.pads, spec.dilation, spec.groups)
-    window = (spec.R, spec.S)
-    if spec.op == "max":
-        return gpuconv.max_pool2d(arrays[0], window, spec.stride, spec.pads)
-    return gpuconv.avg_pool2d(
-        arrays[0], window, spec.stride, spec.pads, spec.ceil_mode, spec.count_include_pad,
-        spec.divisor_override,
-    )  # fmt: skip
+    return tuple(np.rint(4 * array).astype(spec.dtype.numpy) for array in operands(spec))
 
 
 @pytest.mark.parametrize("spec", [*CONVOLUTIONS, *POOLS[:1]])
 def test_the_definition_agrees_exactly_on_integers(spec):
     arrays = integers(spec)
-    y = compute(spec, arrays)
+    y = public_call(spec, arrays)()
     seen = np.zeros(spec.out_shape, bool)
     for place, expected in reference.sampled(spec, arrays):
         np.testing.assert_array_equal(y[place], expected)
@@ -52,9 +40,9 @@ def test_the_definition_agrees_exactly_on_integers(spec):
 
 @pytest.mark.parametrize("spec", POOLS[1:])
 def test_the_definition_agrees_on_averages(spec):
-    spec = replace(spec, dtype="float64")
+    spec = replace(spec, dtype=FLOAT64)
     arrays = integers(spec)
-    y = compute(spec, arrays)
+    y = public_call(spec, arrays)()
     for place, expected in reference.sampled(spec, arrays):
         np.testing.assert_allclose(y[place], expected, rtol=1e-15, atol=0)
 
@@ -83,7 +71,7 @@ def test_errors_are_seen(spec, without_torch, monkeypatch):
         monkeypatch.setattr(reference, "find_spec", lambda name: None)
         assert reference.method() == "sampled float64"
     arrays = operands(spec)
-    right = compute(spec, arrays)
+    right = public_call(spec, arrays)()
     wrong, infected = right.copy(), right.copy()
     largest = np.abs(right).max()
     wrong[-1, -1, -1, -1] += largest
@@ -97,7 +85,7 @@ def test_errors_are_seen(spec, without_torch, monkeypatch):
 
 
 def test_operands_repeat_and_have_the_dtype():
-    spec = replace(CONVOLUTIONS[0], dtype="float64")
+    spec = replace(CONVOLUTIONS[0], dtype=FLOAT64)
     x, w = operands(spec)
     assert (x.shape, w.shape) == ((2, 4, 7, 9), (6, 2, 3, 2))
     assert x.dtype == w.dtype == np.float64

@@ -6,21 +6,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
+from gpuconv.cuda.conv import implicit_gemm
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB
-from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, Choice
-from gpuconv.cuda.runtime.launch import Launch
+from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, GemmChoice
+from gpuconv.cuda.runtime.gpu import GPUS, H200
 from gpuconv.spec import ConvSpec
-from profiling.counts import algorithm_of, counted, launches, slots
+from gpuconv.spec.dtypes import FLOAT32
+from profiling.counts import counted, launches, selected, slots
 from profiling.counts.block_sample import SampledKernel, executable, spread
-from profiling.counts.captured import X, Y, array
+from profiling.counts.captured import Operand
 from profiling.counts.critical_path import BARRIER, DEVICE, SHARED, critical_path
 from profiling.counts.watching import FIRST, Tally, paired
 from profiling.workloads import convolution
 from tests import ptx
 from tests.ptx.lanes import Active
 
-FLOATS = np.dtype(np.float32)
 COPY = """
 .version 8.0 .target sm_90 .address_size 64
 .visible .entry copy(.param .u64 x, .param .u64 y, .param .u32 turns) {
@@ -35,14 +35,14 @@ again:
   st.global.f32 [%d4], %f1;
   ret; }"""
 TURNS = 50
+LAUNCH = SimpleNamespace(kernel=SimpleNamespace(threads=64), blocks=10, shared_bytes=0, values=(TURNS,))
 
 
 @pytest.fixture(scope="module")
 def sample():
     """10 blocks of 64 threads, 4 of them executed: each thread reads its own number TURNS times."""
-    kernel = SimpleNamespace(threads=64)
-    arrays = array(X, (64,), FLOATS), array(Y, (64,), FLOATS, writeable=True)
-    return SampledKernel(COPY).sample(Launch(kernel, 10, 0, (TURNS,)), arrays, 4)
+    arrays = Operand("x", (64,), FLOAT32.numpy), Operand("y", (64,), FLOAT32.numpy)
+    return SampledKernel(COPY).sample(LAUNCH, arrays, 4)
 
 
 def executed(sample, opcode):
@@ -78,9 +78,9 @@ def test_a_turn_waits_for_its_load(sample):
 
 
 def test_arrays_are_bounded_though_they_are_not_there():
-    kernel, arrays = SimpleNamespace(threads=64), (array(X, (63,), FLOATS), array(Y, (64,), FLOATS, True))
+    arrays = (Operand("x", (63,), FLOAT32.numpy), Operand("y", (64,), FLOAT32.numpy))
     with pytest.raises(ptx.OutOfBoundsError, match="access of 4 bytes at byte 252"):
-        SampledKernel(COPY).sample(Launch(kernel, 10, 0, (TURNS,)), arrays, 4)
+        SampledKernel(COPY).sample(LAUNCH, arrays, 4)
 
 
 def test_an_executed_sample_is_spread_over_the_grid():
@@ -118,7 +118,7 @@ SMALL = convolution(1, 4, (16, 16), 32, 3)
 
 def test_a_kernel_is_counted_as_by_hand():
     """conv_tiled on 32 channels of 3x3 in one block of 256 pixels: 9 C turns of 32 products, 8 warps."""
-    (found,) = counted(SMALL, "conv_tiled", "sm_90a")
+    (found,) = counted(SMALL, "conv_tiled", H200)
     products = 8 * 32 * 9 * 4
     assert (found.kernel, found.blocks, found.threads) == ("conv_tiled float32 32x256", 1, 256)
     assert products <= found.work.fp32 <= found.work.issued
@@ -126,18 +126,28 @@ def test_a_kernel_is_counted_as_by_hand():
     assert found.array_bytes == 4 * (4 * 256 + 32 * 36 + 32 * 256)
     assert found.scratch_bytes == 0
     assert found.l2_bytes >= 4 * 32 * 256  # the output at least
-    twice = counted(replace(SMALL, C=8), "conv_tiled", "sm_90a")[0]
+    twice = counted(replace(SMALL, C=8), "conv_tiled", H200)[0]
     assert twice.work.fp32 - found.work.fp32 == pytest.approx(products, rel=0.3)
 
 
 def test_launches_are_captured_without_memory():
     spec = ConvSpec(64, 64, 4096, 4096, 64, 3, 3, ((1, 1), (1, 1)))  # 256 GiB of input and as much of output
-    (found,) = launches(spec, algorithm_of(spec, "conv_tiled"))
+    (found,) = launches(spec, selected(spec, H200, "conv_tiled"))
     assert found.launch.blocks > 2**20
-    assert [None if each is None else each.shape for each in found.arrays] == [
+    assert [each and each.shape for each in found.operands] == [
         (64, 64, 4096, 4096), (64, 64, 3, 3), None, (64, 64, 4096, 4096),
     ]  # fmt: skip
-    assert launches(replace(spec, N=0), algorithm_of(spec, "conv_tiled")) == []
+    assert launches(replace(spec, N=0), selected(spec, H200, "conv_tiled")) == []
+
+
+@pytest.mark.parametrize("name", ["conv_winograd", "conv_implicit_gemm"])
+def test_launches_are_planned_for_the_gpu_that_is_asked_for(name):
+    """Few pixels of many channels: how many blocks share the depth depends on the multiprocessors."""
+    spec = convolution(1, 512, 14, 512, 3)
+    blocks = {
+        gpu: launches(spec, selected(spec, GPUS[gpu], name), GPUS[gpu])[-2].launch.blocks for gpu in GPUS
+    }
+    assert blocks["h200"] == blocks["h100"] != blocks["l4"]
 
 
 @pytest.mark.parametrize(
@@ -153,9 +163,9 @@ def test_opcodes_go_to_their_units(opcode, unit):
 
 @pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.k}x{tile.pixels}")
 def test_operands_of_128_bits_are_loaded_in_two_passes(monkeypatch, tile):
-    monkeypatch.setattr(conv_implicit_gemm, "choose", lambda *problem: Choice(tile, 1))
-    (captured,) = launches(convolution(1, 16, 32, 128, 3), conv_implicit_gemm.ALGORITHM)
-    sample = executable(captured.launch.kernel, "sm_90a").sample(captured.launch, captured.arrays, 2)
+    monkeypatch.setattr(implicit_gemm.plan, "choose", lambda *problem: GemmChoice(tile, 1))
+    (captured,) = launches(convolution(1, 16, 32, 128, 3), implicit_gemm.ALGORITHM)
+    sample = executable(captured.launch.kernel, "sm_90a").sample(captured.launch, captured.operands, 2)
     loads = [
         traffic for (instruction, space), traffic in sample.traffic.items()
         if space == "shared" and instruction.parts == ("ld", "shared", "v4", "f32")

@@ -14,10 +14,11 @@ from gpuconv.cuda.conv import depthwise_window
 from gpuconv.cuda.conv.depthwise_window import load as window_fill
 from gpuconv.spec import ConvSpec, PoolSpec
 from profiling.counts import execution, kernels, problems
+from profiling.counts.occupancy import blocks_per_sm, of_arch
 from profiling.results import versions
 from tests import ptx
 from tests.ptx import machine_code
-from tests.ptx.machine_code import blocks_per_sm, disassembly
+from tests.ptx.machine_code import disassembly
 
 KERNELS = [kernel for kernel in engine.KERNELS if "bfloat16" not in kernel.name]
 NAMES = [kernel.name for kernel in KERNELS]
@@ -125,7 +126,7 @@ def test_the_blocks_that_the_kernels_were_bounded_for_fit(measured):
         row = machine_code.resources(BY_NAME[name].cubin("sm_90a").log)
         for each in group:
             shared = row["static_shared_bytes"] + each.launch.shared_bytes
-            resident = blocks_per_sm("sm_90a", BY_NAME[name].threads, row["registers"], shared)
+            resident = blocks_per_sm(of_arch("sm_90a"), BY_NAME[name].threads, row["registers"], shared)
             assert resident >= BY_NAME[name].blocks_per_sm
 
 
@@ -141,11 +142,11 @@ def test_the_loop_of_the_ptx_is_the_loop_of_the_machine_code(measured):
 
 def test_the_command_writes_one_row_a_problem(tmp_path, capsys, monkeypatch):
     out = tmp_path / "kernels.json"
-    wanted = "pool_direct float32 avg"
+    wanted = "pool_direct float32 mean"
     assert kernels.main(["--arch", "sm_80", "--kernel", wanted, "--out", str(out)]) == 0
     written = json.loads(out.read_text())
-    averages = [spec for spec in problems.PROBLEMS if type(spec) is PoolSpec and spec.op == "avg"]
-    assert [(row["kernel"], row["arch"]) for row in written["rows"]] == [(wanted, "sm_80")] * len(averages)
+    means = [spec for spec in problems.PROBLEMS if type(spec) is PoolSpec and spec.reduction == "mean"]
+    assert [(row["kernel"], row["arch"]) for row in written["rows"]] == [(wanted, "sm_80")] * len(means)
     assert {
         "registers", "spill_bytes", "local_bytes", "shared_bytes", "blocks_per_sm", "loop_instructions",
         "loop_math_pct", "sectors_per_request", "bank_conflict_degree",
@@ -153,7 +154,7 @@ def test_the_command_writes_one_row_a_problem(tmp_path, capsys, monkeypatch):
     assert {"date", "commit"} < set(written)
     assert written["packages"]["nvidia-nvjitlink"] and versions("no-such") == {"no-such": None}
     printed = capsys.readouterr().out
-    assert wanted in printed and "avg 2x2 4 @64 /2" in printed
+    assert wanted in printed and "mean 2x2 4 @64 /2" in printed
 
 
 def test_a_kernel_that_no_problem_reaches_has_a_row_too(monkeypatch):

@@ -2,16 +2,15 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from gpuconv import cuda as engine
 from gpuconv.cuda.runtime.launch import Launch
 from gpuconv.spec import PoolSpec
+from gpuconv.spec.dtypes import FLOAT16, FLOAT32
+from profiling.counts import launches, selected
+from profiling.counts.execution import execute
 from profiling.counts.problems import variants
 from profiling.workloads import WORKLOADS, label
-from tests.cuda import execution
-from tests.cuda.execution import on_device, poisoned
 
 BLOCKS = 24
 PLANES = 192  # of a sample: whole planes, of the full height and width
@@ -23,27 +22,19 @@ SPECS = {
 SAMPLES = [
     pytest.param(spec, id=f"{label(spec)} {dtype}{' indices' * spec.return_indices}")
     for full in sorted(SPECS, key=repr)
-    for dtype in ("float32", "float16")
+    for dtype in (FLOAT32, FLOAT16)
     for spec in variants(replace(full, N=1, C=min(full.N * full.C, PLANES), dtype=dtype))
 ]
 
 
 def sampled(spec):
-    """(the launch that the engine chooses, the executor's report of its first blocks, their share of all)."""
-    found = []
-
-    def start(self, output, *arrays):
-        sample = Launch(self.kernel, min(self.blocks, BLOCKS), self.shared_bytes, self.scalars)
-        report = execution.execute(sample, *arrays, count_memory=True)
-        found.append((self, report, sample.blocks / self.blocks))
-
-    x = np.zeros((spec.N, spec.C, spec.H, spec.W), spec.dtype)
-    places = on_device(poisoned(spec.out_shape, "int64"), True) if spec.return_indices else None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Launch, "start", start)
-        engine.pool2d(spec, on_device(x), on_device(poisoned(spec.out_shape, spec.dtype), True), places)
-    (only,) = found
-    return only
+    """(the launch of the selected algorithm, the report of its first blocks, their share of all)."""
+    (captured,) = launches(spec, selected(spec))
+    launch = captured.launch
+    first = replace(captured, launch=Launch(launch.kernel, min(launch.blocks, BLOCKS), launch.shared_bytes,
+                                            launch.scalars))  # fmt: skip
+    (report,) = execute(spec, [first], "sm_90a")
+    return launch, report, first.launch.blocks / launch.blocks
 
 
 @pytest.mark.parametrize("spec", SAMPLES)

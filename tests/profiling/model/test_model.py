@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from profiling.counts import Counted, Work
-from profiling.model import GPUS, command, names, predict, prediction, rows
+from gpuconv.cuda.runtime.gpu import GPUS, H200
+from profiling.counts import Counted, Work, supported
+from profiling.model import command, predict, prediction, rows
 from profiling.results import significant
 from profiling.workloads import WORKLOADS, Layer, Workload, convolution, pool
 
-H200 = replace(GPUS["h200"], multiprocessors=100, clock=1.0, device_gbytes=1000.0)
+LARGE = replace(H200, multiprocessors=100, clock=1.0, device_gbytes=1000.0)
 NOTHING = Counted("made up", 100, 256, 32, 0, Work(), 0.0, 0.0, 0.0, 0, 0)
 OVERHEAD = prediction.LATENCY / 1e3  # at 1 GHz, in microseconds
 
@@ -37,7 +38,7 @@ def launch(**fields):
     ],
 )
 def test_what_takes_longest_decides(fields, bound, us):
-    found = prediction.of_launch(launch(**fields), H200)
+    found = prediction.of_launch(launch(**fields), LARGE)
     assert found.bound == bound
     assert found.us == pytest.approx(us + OVERHEAD)
     assert getattr(found, f"{bound}_us") == pytest.approx(us)
@@ -49,7 +50,7 @@ def test_what_takes_longest_decides(fields, bound, us):
 )
 def test_the_multiprocessor_with_the_most_blocks_counts(blocks, waves, us):
     """256 threads with 32 registers: 8 blocks at once, of one microsecond each."""
-    found = prediction.of_launch(launch(blocks=blocks, shared_cycles=1000.0), H200)
+    found = prediction.of_launch(launch(blocks=blocks, shared_cycles=1000.0), LARGE)
     assert found.waves == pytest.approx(waves)
     assert found.us == pytest.approx(us + OVERHEAD)
 
@@ -64,8 +65,8 @@ def test_a_wave_takes_at_least_what_a_block_takes_alone():
 def test_registers_and_shared_memory_limit_what_hides_latency():
     fields = {"blocks": 800, "path_cycles": 1000.0}
     many, few = launch(**fields), launch(**fields, registers=128)  # 8 blocks, 2 blocks
-    assert prediction.of_launch(few, H200).latency_us == 4 * prediction.of_launch(many, H200).latency_us
-    assert prediction.of_launch(launch(**fields, shared_bytes=100_000), H200).waves == 4
+    assert prediction.of_launch(few, LARGE).latency_us == 4 * prediction.of_launch(many, LARGE).latency_us
+    assert prediction.of_launch(launch(**fields, shared_bytes=100_000), LARGE).waves == 4
 
 
 @pytest.mark.parametrize("name", ["blocks", "shared_cycles", "l2_bytes", "path_cycles", "array_bytes"])
@@ -82,15 +83,15 @@ def test_more_of_anything_never_takes_less(name):
 def test_device_memory_is_asked_once_and_scratch_where_the_cache_is_too_small():
     small, large = 10_000_000, 60_000_000
     asked = launch(blocks=10_000, l2_bytes=1e5, array_bytes=5_000_000)
-    assert prediction.device_bytes(asked, H200) == 5_000_000
-    assert prediction.device_bytes(replace(asked, scratch_bytes=small), H200) == 5_000_000
-    assert prediction.device_bytes(replace(asked, scratch_bytes=large), H200) == 65_000_000
-    assert prediction.device_bytes(replace(asked, l2_bytes=100.0), H200) == 1_000_000  # the rest is left out
+    assert prediction.device_bytes(asked, LARGE) == 5_000_000
+    assert prediction.device_bytes(replace(asked, scratch_bytes=small), LARGE) == 5_000_000
+    assert prediction.device_bytes(replace(asked, scratch_bytes=large), LARGE) == 65_000_000
+    assert prediction.device_bytes(replace(asked, l2_bytes=100.0), LARGE) == 1_000_000  # the rest is left out
 
 
 def test_launches_add_up():
-    one = prediction.of_launch(launch(shared_cycles=1000.0), H200)
-    two = prediction.of_launch(launch(l2_bytes=1e6, kernel="longest"), H200)
+    one = prediction.of_launch(launch(shared_cycles=1000.0), LARGE)
+    two = prediction.of_launch(launch(l2_bytes=1e6, kernel="longest"), LARGE)
     both = prediction.together([one, two])
     assert both.us == pytest.approx(one.us + two.us + prediction.START + prediction.NEXT)
     assert (both.bound, both.kernel, both.launches) == ("l2", "longest", 2)
@@ -115,7 +116,8 @@ def test_the_command_writes_a_row_for_each_gpu_layer_and_algorithm(tmp_path, cap
     arguments = ["--gpu", "h200", "h100", "--workload", "call_cost", "--jobs", "1", "--out", str(out)]
     assert command.main([*arguments, "--algorithm", "d"]) == 0  # conv_tiled, pool_direct
     written = json.loads(out.read_text())
-    wanted = [name for layer in layers for name in names(layer.spec) if "d" in name]
+    names = [each.name for layer in layers for each in supported(layer.spec)]
+    wanted = [name for name in names if "d" in name]
     assert {"conv_tiled", "pool_direct"} <= {*wanted}
     assert [(row["gpu"], row["algorithm"]) for row in written["rows"]] == [
         (gpu, name) for gpu in ("H200", "H100 SXM") for name in wanted
@@ -128,7 +130,7 @@ def test_the_command_writes_a_row_for_each_gpu_layer_and_algorithm(tmp_path, cap
         assert sum(row["fastest"] for row in members) == 1
         assert min(members, key=lambda row: row["us"])["fastest"]
     tiled = next(row for row in written["rows"] if row["algorithm"] == "conv_tiled")
-    assert tiled["us"] == significant(predict(SMALL, "conv_tiled", GPUS["h200"]).us)
+    assert tiled["us"] == significant(predict(SMALL, "conv_tiled", H200).us)
     printed = capsys.readouterr().out
     assert "predicted" in printed and "conv_tiled" in printed and "H100 SXM" in printed
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from gpuconv import cuda
-from gpuconv.algorithm import select
+from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.spec import ConvSpec
-from profiling.model import GPUS, names, predict
+from profiling.counts import selected, supported
+from profiling.model import predict
 from profiling.workloads import WORKLOADS, convolution, label
 
 WITHIN = 1.1  # times the fastest
@@ -44,13 +44,21 @@ OTHERS = {
 }
 
 
+def names(spec):
+    return [each.name for each in supported(spec)]
+
+
+SMALL_DEPTHS = {"conv_depthwise", "conv_depthwise_window", "conv_stem"}
+
+
 def candidates():
-    """The problems of the workloads that one of the two algorithms supports."""
+    """The problems of the workloads that one of these algorithms supports."""
     found = dict.fromkeys(
         layer.spec
         for make in WORKLOADS.values()
         for layer in make().layers
-        if isinstance(layer.spec, ConvSpec) and {"conv_depthwise", "conv_stem"} & set(names(layer.spec))
+        if isinstance(layer.spec, ConvSpec)
+        and {"conv_depthwise", "conv_depthwise_window", "conv_stem"} & set(names(layer.spec))
     )
     return [*found, *OTHERS]
 
@@ -61,12 +69,12 @@ def name_of(spec):
 
 @pytest.mark.parametrize("spec", OTHERS, ids=name_of)
 def test_what_is_selected(spec):
-    assert select(cuda.CONVOLUTIONS, spec, None).name == OTHERS[spec]
+    assert selected(spec).name == OTHERS[spec]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", candidates(), ids=name_of)
 def test_what_is_selected_is_predicted_to_be_fast(spec):
-    predicted = {name: predict(spec, name, GPUS["h200"]).us for name in names(spec)}
-    chosen = select(cuda.CONVOLUTIONS, spec, None).name
+    predicted = {name: predict(spec, name, H200).us for name in names(spec)}
+    chosen = selected(spec).name
     assert predicted[chosen] <= WITHIN * min(predicted.values()), predicted

@@ -1,20 +1,18 @@
-"""What a compiler made of PTX, read without a GPU: its registers, its main loop, how many blocks fit.
+"""What a compiler made of PTX, read without a GPU: its registers and its main loop.
 
 The linker's log gives registers and memory (`resources.py`), nvdisasm the instructions (`disassembly.py`),
-their control flow the main loop (`loops.py`, for PTX too), and the limits of an architecture the blocks that
-a multiprocessor holds (`occupancy.py`).
+their control flow the main loop (`loops.py`, for PTX too).
 """
 
 from typing import Any, Protocol
 
 from .disassembly import KINDS, Loop, analyse, disassemble, parse
 from .loops import Step, main_loop, ptx_main_loop, step_of
-from .occupancy import LIMITS, WARP, blocks_per_sm
 from .resources import resources
 
 __all__ = [
-    "KINDS", "LIMITS", "WARP", "Loop", "Step", "analyse", "blocks_per_sm", "disassemble", "main_loop", "of",
-    "parse", "ptx_main_loop", "resources", "step_of",
+    "KINDS", "Loop", "Step", "analyse", "disassemble", "main_loop", "of", "parse", "ptx_main_loop",
+    "resources", "step_of",
 ]  # fmt: skip
 
 

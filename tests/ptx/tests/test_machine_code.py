@@ -1,4 +1,4 @@
-"""The reading of machine code, the search for its main loop, and the arithmetic of occupancy."""
+"""The reading of machine code, the search for its main loop."""
 
 import doctest
 from pathlib import Path
@@ -8,11 +8,9 @@ import pytest
 from tests.ptx.machine_code import (
     Step,
     analyse,
-    blocks_per_sm,
     disassembly,
     loops,
     main_loop,
-    occupancy,
     parse,
     resources,
 )
@@ -129,44 +127,7 @@ def test_code_behind_the_end_that_jumps_back_belongs_to_its_loop():
     assert natural_loops([]) == {} and main_loop([]) == []
 
 
-# Occupancy, worked out by hand from the table
-
-
-@pytest.mark.parametrize(
-    ("arch", "threads", "registers", "shared", "blocks"),
-    [
-        ("sm_75", 256, 32, 0, 4),  # 1024 threads
-        ("sm_75", 64, 32, 32 * 1024, 2),
-        ("sm_80", 256, 32, 0, 8),  # 2048 threads
-        ("sm_80", 256, 33, 0, 6),  # rounded up to 40 registers: 12 warps in each partition
-        ("sm_80", 32, 16, 0, 32),  # blocks
-        ("sm_80", 128, 255, 0, 2),
-        ("sm_80", 256, 32, 48 * 1024, 3),  # 49 KB each of 164
-        ("sm_80", 256, 32, 163 * 1024, 1),
-        ("sm_80", 256, 32, 164 * 1024, 0),
-        ("sm_86", 32, 16, 0, 16),
-        ("sm_89", 32, 16, 0, 24),
-        ("sm_90a", 256, 128, 0, 2),
-        ("sm_90a", 384, 168, 0, 1),  # three warpgroups
-        ("sm_90a", 256, 64, 227 * 1024, 1),
-        ("sm_90a", 1024, 64, 0, 1),
-        ("sm_90a", 33, 255, 0, 4),  # two warps each, eight fit
-        ("sm_90a", 32, 96, 0, 20),  # five warps in each partition, though 21 times 3072 registers are there
-        ("sm_100", 256, 32, 113 * 1024, 2),
-        ("sm_120", 512, 40, 0, 3),  # 1536 threads
-        ("sm_120", 128, 32, 33 * 1024, 2),
-    ],
-)
-def test_blocks_per_multiprocessor(arch, threads, registers, shared, blocks):
-    assert blocks_per_sm(arch, threads, registers, shared) == blocks
-
-
-def test_limits_are_known_for_nothing_invented():
-    with pytest.raises(ValueError, match="limits of sm_61 are not known"):
-        blocks_per_sm("sm_61", 256, 32, 0)
-
-
-@pytest.mark.parametrize("module", [loops, occupancy])
+@pytest.mark.parametrize("module", [loops])
 def test_examples(module):
     results = doctest.testmod(module)
     assert results.attempted > 0 and results.failed == 0
