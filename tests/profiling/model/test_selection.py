@@ -48,7 +48,7 @@ def names(spec):
     return [each.name for each in supported(spec)]
 
 
-SMALL_DEPTHS = {"conv_depthwise", "conv_depthwise_window", "conv_stem"}
+FOR_FEW = {"conv_depthwise", "conv_depthwise_window", "conv_stem"}
 
 
 def candidates():
@@ -57,8 +57,7 @@ def candidates():
         layer.spec
         for make in WORKLOADS.values()
         for layer in make().layers
-        if isinstance(layer.spec, ConvSpec)
-        and {"conv_depthwise", "conv_depthwise_window", "conv_stem"} & set(names(layer.spec))
+        if isinstance(layer.spec, ConvSpec) and FOR_FEW & set(names(layer.spec))
     )
     return [*found, *OTHERS]
 
