@@ -1,6 +1,6 @@
 """The algorithm that the engine selects is predicted to be about the fastest.
 
-Layers for which `conv_depthwise` or `conv_stem` could be taken: those of the workloads, and others for which
+Layers for which a depthwise algorithm or `conv_stem` could be taken: those of the workloads, and others for which
 kernels were written. The predictions are those of `profiling.model` for an H200; nothing was measured.
 """
 
@@ -23,16 +23,16 @@ def depthwise(N, C, size, kernel, stride=1, multiplier=1, dilation=1):
     return replace(spec, dilation=(dilation, dilation), pads=((pad, pad), (pad, pad)))
 
 
-# The algorithm, and predicted us of conv_depthwise, conv_stem, conv_implicit_gemm, conv_tiled on an H200.
+# The algorithm, and predicted us of the depthwise ones, conv_stem, conv_implicit_gemm, conv_tiled on an H200.
 OTHERS = {
-    depthwise(32, 256, 14, 9): "conv_depthwise",  # 18, 217, none, 247
-    depthwise(32, 192, 28, 11): "conv_depthwise",  # 47, 196, none, 259
-    depthwise(32, 192, 28, 11, stride=2): "conv_depthwise",  # 26, 3442, none, 280
-    depthwise(1, 128, 56, 31): "conv_depthwise",  # 28, 37, none, 134
-    depthwise(32, 128, 32, 5, dilation=2): "conv_depthwise",  # 27, none, 308, 88
-    depthwise(32, 64, 28, 9, multiplier=2): "conv_depthwise",  # 27, 114, none, 89
-    depthwise(1, 96, 56, 7): "conv_depthwise",  # 4.8, 8.5, 42, 14
-    convolution(64, 1, 28, 6, 5): "conv_depthwise",  # 4.2, 5.2, 6.0, 8.7
+    depthwise(32, 256, 14, 9): "conv_depthwise_window",  # 18, 217, none, 247
+    depthwise(32, 192, 28, 11): "conv_depthwise_window",  # 47, 196, none, 259
+    depthwise(32, 192, 28, 11, stride=2): "conv_depthwise_window",  # 26, 3442, none, 280
+    depthwise(1, 128, 56, 31): "conv_depthwise_window",  # 28, 37, none, 134
+    depthwise(32, 128, 32, 5, dilation=2): "conv_depthwise_window",  # 27, none, 308, 88
+    depthwise(32, 64, 28, 9, multiplier=2): "conv_depthwise_window",  # 27, 114, none, 89
+    depthwise(1, 96, 56, 7): "conv_depthwise_window",  # 4.8, 8.5, 42, 14
+    convolution(64, 1, 28, 6, 5): "conv_depthwise_window",  # 4.2, 5.2, 6.0, 8.7
     convolution(1, 1, 512, 64, 3): "conv_depthwise",  # 22, 24, 24, 66
     convolution(1, 1, 512, 16, 5): "conv_stem",  # 16, 11, 23, 32
     convolution(1, 4, 512, 16, 7): "conv_stem",  # none, 46, 90, 141
