@@ -1,7 +1,7 @@
 """The algorithm that the engine selects is predicted to be about the fastest.
 
-Layers for which a depthwise algorithm or `conv_stem` could be taken: those of the workloads, and others for which
-kernels were written. The predictions are those of `profiling.model` for an H200; nothing was measured.
+Layers for which a depthwise algorithm or `conv_stem` could be taken: those of the workloads, and others for
+which kernels were written. The predictions are those of `profiling.model` for an H200; nothing was measured.
 """
 
 from dataclasses import replace
