@@ -6,6 +6,7 @@ from functools import lru_cache
 from gpuconv.cpu.conv.winograd.tiles import DEPTH, POINTS, Sizes
 from gpuconv.cpu.simd import LANES, ROWS, VECTORS
 from gpuconv.spec import ConvSpec
+from gpuconv.spec.dtypes import FLOAT32
 
 SPAN_BYTES = 600_000  # of V and M of one span, beside which the U in use fits into 1 MiB
 BLOCK_K = 32  # output channels of M, and of U by channels
@@ -14,7 +15,7 @@ BLOCK_C = 32  # input channels that one task transforms for all
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Spans:
     """How a problem is cut, and what its workspaces take."""
 
     m: int
@@ -40,7 +41,7 @@ class Plan:
 
 
 @lru_cache(maxsize=1024)
-def plan(spec: ConvSpec, threads: int, limit: int) -> Plan:
+def cut_spans(spec: ConvSpec, threads: int, limit: int) -> Spans:
     """Cut the problem for so many threads, and for buffers of `limit` bytes if it can be."""
     cut = _cut(spec, threads, limit)
     if cut.needed(spec.itemsize) <= limit:
@@ -48,7 +49,7 @@ def plan(spec: ConvSpec, threads: int, limit: int) -> Plan:
     return _cut(spec, 1, limit)  # more coarsely, it needs less
 
 
-def _cut(spec: ConvSpec, threads: int, limit: int) -> Plan:
+def _cut(spec: ConvSpec, threads: int, limit: int) -> Spans:
     m, width = tile(spec), LANES[spec.dtype]
     t, C, K, groups = m + 2, spec.C_group, spec.K_group, spec.groups
     TH, TW = -(-spec.P // m), -(-spec.Q // m)
@@ -75,18 +76,18 @@ def _cut(spec: ConvSpec, threads: int, limit: int) -> Plan:
     if not by_tiles:
         most = min(max(limit // (V * groups * spec.itemsize), 1), spans)  # spans of which V fits the limit
         parts = tuple((span, min(span + most, spans)) for span in range(0, spans, most))
-        return Plan(m, False, parts, spans, sizes, V * groups * most, (U, M, *rest))
+        return Spans(m, False, parts, spans, sizes, V * groups * most, (U, M, *rest))
     blocks, parts = -(-K // block) * groups, ((0, spec.K),)
     if U * blocks * spec.itemsize > limit:
         blocks = min(max(limit // (U * spec.itemsize), 1), -(-K // block))  # of one group, of which U fits
         firsts = (k for g in range(groups) for k in range(g * K, (g + 1) * K, blocks * block))
         parts = tuple((k, min(k + blocks * block, k - k % K + K)) for k in firsts)
-    return Plan(m, True, parts, spans, sizes, U * blocks, (V, M, *rest))
+    return Spans(m, True, parts, spans, sizes, U * blocks, (V, M, *rest))
 
 
 def tile(spec: ConvSpec) -> int:
     """m: 4 where its error is allowed, unless its vectors of tiles are so empty that it multiplies more."""
-    if spec.precision != "tf32" or spec.dtype != "float32":
+    if spec.precision != "tf32" or spec.dtype != FLOAT32:
         return 2
     tiles = {m: spec.N * -(-spec.P // m) * -(-spec.Q // m) for m in POINTS}
     return min(POINTS, key=lambda m: (m + 2) ** 2 * round_up(tiles[m], LANES[spec.dtype]))

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuconv.arrays import DeviceArray, View
+from gpuconv.arrays.views import Signature
 
 MAX_OVERLAP_WORK: Any = 10_000  # steps of numpy.shares_memory, after which two arrays count as overlapping
+
+
+Place = np.ndarray | int  # the array, or its address on a GPU
 
 
 class Extent(NamedTuple):
@@ -33,33 +36,24 @@ def extent(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> E
     return Extent(first, end, is_injective, not any(step % itemsize for step, _ in used))
 
 
-def overlap(first: View, second: View, one: Extent, other: Extent) -> bool:
-    """Two arrays, which reach so far, share memory, or to find that out would take too long."""
-    if (
-        isinstance(first, DeviceArray)
-        and isinstance(second, DeviceArray)
-        and (
-            first.pointer + one.end <= second.pointer + other.first
-            or second.pointer + other.end <= first.pointer + one.first
-        )
-    ):
-        return False
+def overlap(first: Place, second: Place, one: Signature, other: Signature) -> bool:
+    """Two arrays share memory, or to find that out would take too long."""
     try:
-        return np.shares_memory(_addresses(first), _addresses(second), max_work=MAX_OVERLAP_WORK)
+        return np.shares_memory(_addresses(first, one), _addresses(second, other), max_work=MAX_OVERLAP_WORK)
     except np.exceptions.TooHardError:
         return True
 
 
-def _addresses(view: View) -> np.ndarray:
+def _addresses(view: Place, signature: Signature) -> np.ndarray:
     """An array that only stands for the addresses of `view`; on a GPU it must not be read."""
     if isinstance(view, np.ndarray):
         return view
     holder = type("Addresses", (), {})()
     holder.__array_interface__ = {
-        "shape": view.shape,
-        "typestr": view.dtype.str,
-        "data": (view.pointer, True),
-        "strides": view.strides,
+        "shape": signature.shape,
+        "typestr": signature.dtype.str,
+        "data": (view, True),
+        "strides": signature.strides,
         "version": 3,
     }
     return np.asarray(holder)

@@ -1,13 +1,9 @@
-"""What `out` may be, told exactly by where its elements lie."""
+"""What `out` may be, through the public functions."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import gpuconv
-from gpuconv.arrays import DeviceArray
-from gpuconv.memory import extent, overlap
 from tests.cases import integers
 
 X, W, BIAS = integers((2, 6, 5, 6), "float32"), integers((4, 6, 2, 2), "float32", 1), np.zeros(4, np.float32)
@@ -117,48 +113,3 @@ def test_interleaved_channels_of_a_channels_last_buffer_do_not_overlap():
 def test_an_empty_out_overlaps_nothing():
     x = np.zeros((0, 3, 4, 4), np.float32)
     assert gpuconv.max_pool2d(x, 1, out=x) is x
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-30, 30)), min_size=1, max_size=4))
-def test_an_out_taken_for_injective_is(axes):
-    """Where `is_injective` says yes, no two elements of 4 bytes share one."""
-    shape, strides = zip(*axes, strict=True)
-    start = sum(max(0, -step * (extent - 1)) for extent, step in axes)
-    storage = np.zeros(2000, np.uint8)[start:]
-    np.lib.stride_tricks.as_strided(storage[:4].view(np.float32), shape, strides)
-    if extent(shape, strides, 4).is_injective:
-        starts = np.zeros(1, int)
-        for count, step in axes:
-            starts = (starts[:, None] + step * np.arange(count)).ravel()
-        gaps = np.diff(np.sort(starts))
-        assert (gaps >= 4).all()
-
-
-@given(st.permutations([2, 3, 4, 5]), st.lists(st.sampled_from([1, 2, -1]), min_size=4, max_size=4))
-def test_every_slice_of_a_transposed_array_is_taken(order, steps):
-    array = np.zeros([2, 3, 4, 5], np.float32).transpose(np.argsort(order))
-    view = array[tuple(slice(None, None, step) for step in steps)]
-    assert extent(view.shape, view.strides, 4).is_injective
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-30, 30)), min_size=1, max_size=4))
-def test_an_extent_holds_all_elements_and_no_more(axes):
-    shape, strides = zip(*axes, strict=True)
-    starts = np.zeros(1, int)
-    for count, step in axes:
-        starts = (starts[:, None] + step * np.arange(count)).ravel()
-    first, end, _, are_whole = extent(shape, strides, 4)
-    assert (first, end) == ((starts.min(), starts.max() + 4) if starts.size else (0, 0))
-    assert are_whole == all(start % 4 == 0 for start in starts)
-
-
-@pytest.mark.parametrize("gap", [-1, 0, 1])
-@pytest.mark.parametrize("step", [4, -4])
-def test_arrays_on_a_gpu_side_by_side(gap, step):
-    first = DeviceArray(4096, (1, 1, 1, 8), (32, 32, 32, 4), np.dtype("float32"), 0, 0)
-    behind = 4096 + 32 + 4 * gap - (0 if step > 0 else 7 * step)
-    second = first._replace(pointer=behind, strides=(32, 32, 32, step))
-    empty = first._replace(shape=(0, 1, 1, 8))
-    one, other, none = (extent(array.shape, array.strides, 4) for array in (first, second, empty))
-    assert overlap(first, second, one, other) is overlap(second, first, other, one) is (gap < 0)
-    assert not overlap(first, empty, one, none)

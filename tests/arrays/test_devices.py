@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gpuconv
+from gpuconv import call as calls
 from gpuconv.arrays import DeviceArray, library_of
 from tests import fakes
 from tests.cases import BFLOAT16, integers
@@ -16,8 +17,9 @@ OUT_SHAPE = (2, 4, 4, 5)
 
 @pytest.fixture
 def engine(monkeypatch):
-    """A GPU engine, with CuPy beside it."""
+    """A GPU engine, with CuPy beside it, and a memory of calls that is empty."""
     engine = fakes.Engine()
+    monkeypatch.setattr(calls, "_known", {})
     monkeypatch.setitem(sys.modules, "gpuconv.cuda", engine)
     monkeypatch.setitem(sys.modules, "cupy", fakes.cupy_module())
     monkeypatch.setitem(sys.modules, "numba.cuda", fakes.numba_cuda_module())
@@ -70,7 +72,7 @@ def test_pools(kind, engine):
     assert (y.host.shape, indices.host.shape) == ((2, 3, 2, 3),) * 2
     assert (y.host.dtype, indices.host.dtype) == (np.float32, np.int64)
     assert gpuconv.avg_pool2d(x, 2).host.shape == (2, 3, 2, 3)
-    assert [call.spec.op for call in engine.calls] == ["max", "avg"]
+    assert [call.spec.reduction for call in engine.calls] == ["max", "mean"]
     assert engine.calls[1].indices is None
 
 
@@ -320,13 +322,46 @@ def test_memory_to_work_in_is_taken_on_the_stream_that_it_is_used_on(kind, strea
         return empty(shape, dtype)
 
     monkeypatch.setattr(cupy, "empty", noting)
-    array = KINDS[kind](X)
-    like = view(array)._replace(stream=stream)
-    memory = library_of(array, "input").scratch(100, like)
-    assert (memory.shape, memory.dtype, memory.device) == ((100,), np.dtype("float32"), 0)
+    pointer, memory = library_of(KINDS[kind](X), "input").scratch(100, 0, stream)
+    assert (memory.host.shape, memory.host.dtype) == ((100,), np.dtype("float32"))
+    assert pointer == memory.host.ctypes.data
     assert taken_on == ([] if kind == "Numba" else [stream])
-    assert memory.stream == (0 if kind == "Numba" else stream)
     assert fakes.CURRENT_STREAM == {0: 70, 1: 71}
+
+
+@over_kinds
+def test_a_plan_that_works_in_memory_gets_it_behind_the_arrays(kind, engine):
+    engine.scratch = 100
+    make = KINDS[kind]
+    for _ in range(2):
+        gpuconv.conv2d(make(X), make(W))
+    assert all(len(call.scratch) == 1 and call.scratch[0] for call in engine.calls)
+
+
+def test_a_call_waits_for_the_streams_of_others(engine):
+    x, w = fakes.CudaInterface(X, stream=9), fakes.CudaInterface(W, stream=8)
+    for _ in range(2):
+        gpuconv.conv2d(x, w)
+        assert sorted(engine.waited) == [(8, 70, 0), (9, 70, 0)]
+        engine.waited.clear()
+    out = fakes.CudaInterface(np.zeros(OUT_SHAPE, np.float32), stream=9)
+    gpuconv.conv2d(x, w, out=out)
+    assert engine.waited == [(8, 9, 0)] and engine.calls[-1].stream == 9
+
+
+@over_kinds
+def test_a_call_made_again_is_learned_once_for_every_library(kind, engine, monkeypatch):
+    learned = []
+    understand = calls.understand_signatures
+    monkeypatch.setattr(calls, "understand_signatures", lambda *a: learned.append(a) or understand(*a))
+    monkeypatch.setattr(calls, "_known", {})
+    make = KINDS[kind]
+    for _ in range(3):
+        x, w = X.copy(), W.copy()
+        y = gpuconv.conv2d(make(x), make(w))
+        assert [engine.calls[-1].x.pointer, engine.calls[-1].w.pointer] == [x.ctypes.data, w.ctypes.data]
+        assert engine.calls[-1].y.pointer == y.host.ctypes.data
+    assert len(learned) == 1
 
 
 @pytest.mark.gpu
