@@ -17,7 +17,6 @@ import gpuconv
 from gpuconv import call as calls
 from gpuconv.cuda.conv import tiled as conv_tiled
 from gpuconv.cuda.runtime import driver as driving
-from profiling import idle
 from tests import fakes
 from tests.cases import integers
 
@@ -271,7 +270,7 @@ def test_threads_do_not_mix_their_arrays(call):
 def test_what_a_repeated_call_costs_the_host(driver, cupy, way):
     driver.cuLaunchKernel = lambda *arguments: (0,)
     driver.context = 70
-    x, w, bias, out = (idle.Array(shape, np.float32) for shape in (X.shape, W.shape, (4,), (2, 4, 6, 7)))
+    x, w, bias, out = (array(np.zeros(shape, np.float32)) for shape in (X.shape, W.shape, (4,), (2, 4, 6, 7)))
     stream = SimpleNamespace(ptr=70)
     cupy.cuda.get_current_stream = lambda device: stream
     if way == "conv2d":
