@@ -12,9 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gpuconv.spec.conv import PRECISIONS
-
 from gpuconv.spec import Dtype
+from gpuconv.spec.conv import PRECISIONS
 from gpuconv.spec.dtypes import FLOAT32, FLOATS
 from profiling import results
 from profiling.bench import contest, imports, reference, report

@@ -7,9 +7,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from gpuconv.call import understand
-
 from gpuconv.algorithm import refusal
+from gpuconv.call import understand
 from gpuconv.spec import Spec
 from profiling.bench import peers, reference
 from profiling.bench.rows import against, row

@@ -23,11 +23,11 @@ def norm_error(C, algorithm, precision):
     return np.linalg.norm(y - expected) / np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("algorithm", [algorithm.name for algorithm in cpu.CONVOLUTIONS])
+@pytest.mark.parametrize("algorithm", [algorithm.name for algorithm in cpu.ALGORITHMS["conv"]])
 @pytest.mark.parametrize("C", [1, 16, 64, 256, 512])
 def test_long_sums_are_as_accurate_as_short_ones(C, algorithm):
     spec = ConvSpec(1, C, 18, 18, 16, 3, 3, ((1, 1), (1, 1)))
-    found = next(one for one in cpu.CONVOLUTIONS if one.name == algorithm)
+    found = next(one for one in cpu.ALGORITHMS["conv"] if one.name == algorithm)
     if (reason := refused(found, spec)) is not None:
         pytest.skip(reason)
     assert norm_error(C, algorithm, None) <= ALLOWED

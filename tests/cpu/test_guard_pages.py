@@ -19,7 +19,7 @@ for case in CONV_CASES:
     for dtype in ("float32", "float64"):
         x, w, bias = case.arrays(dtype, integers)
         expected = case.expected(x, w, bias).astype(dtype)
-        for algorithm in cpu.CONVOLUTIONS:
+        for algorithm in cpu.ALGORITHMS["conv"]:
             spec = case.spec(dtype)
             for place in (before_guard, after_guard):
                 if refused(algorithm, spec) is None:
@@ -47,7 +47,7 @@ for case in POOL_CASES:
             spec = case.spec(dtype, with_indices)
             x = integers(case.x, dtype)
             results = []
-            for algorithm in cpu.POOLS:
+            for algorithm in cpu.ALGORITHMS["pool"]:
                 for place in (before_guard, after_guard):
                     if refused(algorithm, spec) is None:
                         print(algorithm.name, case, dtype, place.__name__, file=sys.stderr, flush=True)

@@ -19,7 +19,7 @@ from tests.cpu.problems import refused, run
 for case in CONV_CASES:
     x, w, bias = case.arrays(DTYPE, integers)
     expected, spec = case.expected(x, w, bias).astype(DTYPE), case.spec(DTYPE)
-    for algorithm in cpu.CONVOLUTIONS:
+    for algorithm in cpu.ALGORITHMS["conv"]:
         if refused(algorithm, spec) is None:
             y = np.full(spec.out_shape, np.nan, DTYPE)
             run(algorithm, spec, x, w, np.zeros(spec.K, DTYPE) if bias is None else bias, y)
@@ -27,7 +27,7 @@ for case in CONV_CASES:
 for case in POOL_CASES:
     spec, x = case.spec(DTYPE), integers(case.x, DTYPE)
     expected = case.expected(x).astype(DTYPE)
-    for algorithm in cpu.POOLS:
+    for algorithm in cpu.ALGORITHMS["pool"]:
         if refused(algorithm, spec) is None:
             y = np.full(spec.out_shape, np.nan, DTYPE)
             run(algorithm, spec, x, y, None)

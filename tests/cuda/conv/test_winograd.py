@@ -230,7 +230,7 @@ def test_columns_that_are_not_side_by_side_are_refused(split_in):
     )
     layouts = layouts_of(spec, *views)
     assert ALGORITHM.unsupported(spec, layouts, H200) == "the columns of the input do not lie side by side"
-    assert select(cuda.CONVOLUTIONS, spec, layouts, H200) is implicit_gemm.ALGORITHM
+    assert select(cuda.ALGORITHMS["conv"], spec, layouts, H200) is implicit_gemm.ALGORITHM
     split_in(1)
     column = ConvCase("a column", (1, 4, 9, 1), (3, 4, 3, 3), padding=1)
     x, w, _ = column.arrays("float32", integers)

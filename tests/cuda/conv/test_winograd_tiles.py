@@ -37,7 +37,7 @@ LAYERS = {spec for spec in (*RESNET50, *VGG16, *UNET) if refusal(ALGORITHM, spec
 
 @pytest.mark.parametrize("spec", LAYERS, ids=str)
 def test_layers_of_networks_but_the_first_are_worth_it(spec):
-    chosen = select(cuda.CONVOLUTIONS, spec, contiguous(spec), H200)
+    chosen = select(cuda.ALGORITHMS["conv"], spec, contiguous(spec), H200)
     assert (chosen is ALGORITHM) == (spec.C >= 64)
 
 

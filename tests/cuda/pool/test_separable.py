@@ -209,7 +209,7 @@ def test_what_it_cannot_do_is_named(changes, reason):
     ],
 )
 def test_what_is_chosen(changes, name):
-    assert select(engine.POOLS, replace(BIG, **changes)).name == name
+    assert select(engine.ALGORITHMS["pool"], replace(BIG, **changes)).name == name
 
 
 def test_tiles_fit():
