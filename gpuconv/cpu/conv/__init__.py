@@ -1,4 +1,8 @@
-"""The convolutions of the CPU engine, in order of preference."""
+"""The convolutions of the CPU engine, in order of preference.
+
+In their kernels (h, v) is a row and a column of an image, as w is the weights; (r, s) is a tap, (p, q) an
+output.
+"""
 
 from gpuconv.algorithm import Algorithms
 from gpuconv.cpu.conv import batch, depthwise, depthwise_channels, direct, implicit_gemm, small, winograd

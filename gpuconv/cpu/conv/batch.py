@@ -47,6 +47,7 @@ from gpuconv.cpu.conv.lines import (
 )
 from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.compiled import TASKS, kernel, merged, source, target, workspace
+from gpuconv.cpu.engine.epilogue import starts
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_planes
 from gpuconv.cpu.engine.processor import Processor
@@ -113,7 +114,7 @@ def multiply_items(
                     gathered_product(
                         some, min(DEPTH, depth - d), pointer(w, k * depth + d), depth, pointer(vectors, 0),
                         pointer(outputs, 3 * i), pointer(offsets, d), pointer(tile, 0), (pixels + L) * L,
-                        pointer(bias, k), d == 0,
+                        starts(bias, k), d == 0,
                     )  # fmt: skip
             for i in range(some):
                 begin = i * (pixels + L) * L

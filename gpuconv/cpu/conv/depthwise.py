@@ -16,7 +16,7 @@ Borders are read under masks, so x needs no padded copy. Where two images fit in
 for they share their weights. The rows that come a few kilobytes later are fetched ahead, without which
 memory's latency would double the time.
 
-Every other window, stride, dilation and memory layout goes over bands (`slide_over_bands`, see `window`): a
+Every other window, stride, dilation and memory layout goes over bands (`slide_over_bands`, see `bands`): a
 block of one channel is copied with zeros around it, in such a way that no stride is left, and summed in
 tiles of several rows (see `simd.window`). There, products are added up PRODUCTS at a time, which keeps the
 error of large windows small.
@@ -35,6 +35,7 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.bands import COLUMNS, Bands, block_of, cut, even_share, load_band
 from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target, workspace
+from gpuconv.cpu.engine.epilogue import start, starts
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows
 from gpuconv.cpu.engine.processor import Processor
@@ -94,7 +95,7 @@ def slide_over_images(
             )  # fmt: skip
             stream_windows(
                 pointer(x[n, c], h * x_row - corner[1]), pointer(zeros, 0), pointer(w, k * R * S),
-                pointer(y[n, k], (p + t) * y_row), pointer(bias, k), kind, sizes,
+                pointer(y[n, k], (p + t) * y_row), starts(bias, k), kind, sizes,
             )  # fmt: skip
 
 
@@ -134,7 +135,7 @@ def slide_over_bands(
                 window_product(
                     (rows - t + spread - 1) // spread, columns, pointer(band, t * pitch), spread * pitch,
                     pointer(w, k * R * S), w_rows * S, pointer_after(to, t * to_row), spread * to_row,
-                    bias[k], pointer(groups, 0), pointer(ends, 0), ends.size, pointer(offsets, 0),
+                    start(bias, k), pointer(groups, 0), pointer(ends, 0), ends.size, pointer(offsets, 0),
                 )  # fmt: skip
             if not direct:
                 for t in range(rows):
@@ -156,11 +157,11 @@ def steps_of(spec: ConvSpec) -> tuple[int, int]:
 
 def tables_of(spec: ConvSpec) -> tuple[np.ndarray, ...]:
     """(groups, ends, offsets) of the taps in a band, for `window_product`."""
-    bands, apart = bands_of(spec), steps_of(spec)[1]
+    bands, (_, row_step) = bands_of(spec), steps_of(spec)
     groups: list[tuple[int, ...]] = []
     ends, products = [0], 0
-    for phase in range(min(apart, spec.R)):
-        for r in _chunks(range(phase, spec.R, apart), WINDOW_TAPS):
+    for phase in range(min(row_step, spec.R)):
+        for r in _chunks(range(phase, spec.R, row_step), WINDOW_TAPS):
             for s in _chunks(range(spec.S), PRODUCTS // len(r)):
                 if products + len(r) * len(s) > PRODUCTS:
                     ends.append(0)

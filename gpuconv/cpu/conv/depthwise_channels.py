@@ -45,6 +45,7 @@ from gpuconv.cpu.conv.lines import (
 from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, kernel, merged, source, target, workspace
+from gpuconv.cpu.engine.epilogue import start
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_planes
 from gpuconv.cpu.engine.processor import Processor
@@ -71,7 +72,7 @@ def _signature(scalar):
 
 @kernel(_signature)
 def slide_over_channels(
-    x, w, bias, y, images, top, stride, dilation, seen, places, w_places, offsets, pitch, rows, apart,
+    x, w, bias, y, images, top, stride, dilation, seen, places, w_places, offsets, pitch, rows, lag,
     x_in_planes, y_in_planes, clear, vectors, tile, weights, starts, x_lines, w_lines, y_lines, counter,
     tasks,
 ):  # fmt: skip
@@ -98,7 +99,7 @@ def slide_over_channels(
             place, to = pointer(w, m * taps), pointer(weights, m * taps * L)
             load_lines(place, w_lines, (0, taps), 0, taps, to, pointer(w_places, 0))
             for lane in range(L):
-                starts[m * L + lane] = bias[min(c + lane, C - 1) * K_group + m]
+                starts[m * L + lane] = start(bias, min(c + lane, C - 1) * K_group + m)
         finite = R > 3 and all_finite(weights, K_group * taps)
 
         for n in range(n_begin, min(n_begin + images, N)):
@@ -110,7 +111,7 @@ def slide_over_channels(
                     load_plane(x, n, c + lane, -top, seen[0], seen[1], vectors, lane, places)
             for m in range(K_group):
                 for p in range(0, P, rows):
-                    begin, end = 0, taps + apart * (min(rows, P - p) - 1)
+                    begin, end = 0, taps + lag * (min(rows, P - p) - 1)
                     if finite:
                         h = p * stride - top
                         first, last = taps_between(h, end // S, dilation, 0, x.shape[2])
@@ -118,7 +119,7 @@ def slide_over_channels(
                     for q in range(0, Q, columns):
                         for d in range(begin, max(end, begin + 1), PRODUCTS):
                             channel_product(
-                                min(rows, P - p), min(columns, Q - q), d, min(d + PRODUCTS, end), taps, apart,
+                                min(rows, P - p), min(columns, Q - q), d, min(d + PRODUCTS, end), taps, lag,
                                 pointer(vectors, (p * pitch + q) * L), pointer(weights, m * taps * L),
                                 pointer(offsets, 0), pointer(starts, m * L), pointer(tile, (p * Q + q) * L),
                                 Q * L, d == begin,
@@ -158,8 +159,8 @@ def locate(x, w, y, c, top, x_lines, w_lines, y_lines):
 
 def rows_of(spec: ConvSpec) -> tuple[int, int]:
     """Rows of outputs that are summed together, and taps between those by which two rows see the same."""
-    apart, rest = divmod(spec.stride[0], spec.dilation[0])
-    return (1, 0) if rest or apart > spec.R else (CHANNEL_ROWS, apart * spec.S)
+    lag, rest = divmod(spec.stride[0], spec.dilation[0])
+    return (1, 0) if rest or lag > spec.R else (CHANNEL_ROWS, lag * spec.S)
 
 
 def _sizes(spec: ConvSpec) -> tuple[int, int, int]:
@@ -193,8 +194,8 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
-    (rows, apart), lanes = rows_of(spec), LANES[spec.dtype]
-    planes = spread(spec, spec.P, (rows - 1) * apart // spec.S)
+    (rows, lag), lanes = rows_of(spec), LANES[spec.dtype]
+    planes = spread(spec, spec.P, (rows - 1) * lag // spec.S)
     c_groups = -(-spec.C // lanes)
     images = max(1, min(spec.N, spec.N * c_groups // (8 * device.threads)))
     tile, weights, starts = _sizes(spec)
@@ -206,7 +207,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
             "images": images, "top": spec.pads[0][0], "stride": spec.stride[0],
             "dilation": spec.dilation[0], "seen": planes.seen, "places": planes.places,
             "w_places": np.arange(spec.R * spec.S + lanes) * lanes, "offsets": planes.offsets,
-            "pitch": planes.bands.pitch, "rows": rows, "apart": apart,
+            "pitch": planes.bands.pitch, "rows": rows, "lag": lag,
             "x_in_planes": in_planes(layouts.x), "y_in_planes": in_planes(layouts.y), "clear": planes.zeros,
         },
         workspaces={"vectors": planes.size, "tile": tile, "weights": weights, "starts": starts},

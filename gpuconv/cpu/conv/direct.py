@@ -23,6 +23,7 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, workspace
+from gpuconv.cpu.engine.epilogue import start
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import claim
@@ -63,7 +64,7 @@ def convolve_rows(
         k_begin = g * K_group + block * BLOCK_K
         k_end = min(k_begin + BLOCK_K, (g + 1) * K_group)
         for k in range(k_begin, k_end):
-            y[n, k, p, :] = bias[k]
+            y[n, k, p, :] = start(bias, k)
 
         for q_begin in range(0, Q, BLOCK_Q):
             q_end = min(q_begin + BLOCK_Q, Q)

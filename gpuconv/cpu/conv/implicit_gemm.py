@@ -35,6 +35,7 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, workspace
+from gpuconv.cpu.engine.epilogue import starts
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_planes, in_rows, is_contiguous, reshaped
 from gpuconv.cpu.engine.processor import Processor
@@ -128,7 +129,7 @@ def multiply_panels(
                         tile_product(
                             min(ROWS, k_end - k), min(columns, outputs - j), min(part, depth - d),
                             pointer(w, k * w_row + c_begin * taps + d), w_row,
-                            pointer_after(b, d * b_row), b_row, tile, tile_row, pointer(bias, k),
+                            pointer_after(b, d * b_row), b_row, tile, tile_row, starts(bias, k),
                             c_begin + d == 0,
                         )  # fmt: skip
 
@@ -197,9 +198,9 @@ def copy_piece(x, n, c_begin, c_end, h, v, stride, begin, end, panels, at, step,
     width = lanes(pointer(panels, 0))
     place = pointer(panels, at)
     if begin == end:
-        nothing = splat(panels.dtype.type(0))
+        zeros = splat(panels.dtype.type(0))
         for c in range(c_end - c_begin):
-            store_part(place, c * step, nothing, room)
+            store_part(place, c * step, zeros, room)
     elif not in_rows or stride > 2:
         for c in range(c_begin, c_end):
             for lane in range(room):

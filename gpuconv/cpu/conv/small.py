@@ -3,13 +3,13 @@
     y[n, k, p, q] = bias[k] + sum over d = (c, r, s) of w[k, d] * x[n, g C/G + c, p stride + r dilation -
     top, ..]
 
-A task is one band (see `window`): what a block of output rows of one image and group sees, of all input
+A task is one band (see `bands`): what a block of output rows of one image and group sees, of all input
 channels, with the zeros around it, in the first-level cache. There each tap d of a vector of outputs is a
 vector at a constant offset, so that nothing is copied for each tap as in `conv_implicit_gemm`:
 
-    band + offsets[0]     . . [  v  ] . .       w[k, 0]      for up to ROWS output channels k and VECTORS
-    vectors v, band + offsets[1]     . . . [  v  ] .       w[k, 1]      which may be pieces of different rows
-    of outputs, ..                                                       summed in registers
+    band + offsets[0]     . . [vector] . .     * w[k, 0]     for up to ROWS output channels k, and VECTORS
+    band + offsets[1]     . . . [vector] .     * w[k, 1]     vectors of outputs, which may be pieces of
+    ..                                                       different rows, summed in registers
 
 Sums of more than DEPTH products are added up piece by piece, which keeps their rounding error small. The band
 of many channels does not fit into a cache: then other algorithms are better.
@@ -24,6 +24,7 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.bands import Bands, block_of, cut, load_band
 from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target, workspace
+from gpuconv.cpu.engine.epilogue import starts
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows
 from gpuconv.cpu.engine.processor import Processor
@@ -87,7 +88,7 @@ def multiply_bands(
                 for d in range(0, max(1, depth), DEPTH):
                     gathered_product(
                         some, min(DEPTH, depth - d), pointer(w, k * depth + d), depth, pointer(band, 0),
-                        pointer(places, 3 * i), pointer(offsets, d), to, to_plane, pointer(bias, k), d == 0,
+                        pointer(places, 3 * i), pointer(offsets, d), to, to_plane, starts(bias, k), d == 0,
                     )  # fmt: skip
             if not direct:
                 for i in range(some):

@@ -78,8 +78,8 @@ class Kernel:
     def entry(self, dtype: Dtype) -> Callable[..., None]:
         """The compiled function itself, for arguments that are known to have the types of the signature.
 
-        It takes a third of the dispatcher's time. Of an array it checks that it is one, and the number of
-        axes and the size of the elements, so nothing but these can lead astray.
+        It takes a third of the dispatcher's time. Of an array it checks that it is one and the size of its
+        elements, but not how many axes it has: the layouts that it was planned for say that.
         """
         (compiled,) = self[dtype].overloads.values()
         return compiled.entry_point

@@ -2,7 +2,7 @@
 
 What is left of a call is to hand out workspaces and to enter the compiled code, in each thread that shares in
 it. It is entered past the dispatcher of Numba, which finds out the types of all arguments, and takes longer
-than to pool a small image: those of a plan never change. What the code unboxes it checks for itself.
+than to pool a small image: those of a plan never change, since it is for arrays that lie as its layouts say.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from gpuconv.threads import share
 
 Run = Callable[..., None]
 NONE: Mapping[str, Any] = {}
-LAST = "counter", "tasks"
+ARRAYS, LAST = ("x", "w", "bias", "y", "indices"), ("counter", "tasks")
 
 
 def bind(
@@ -35,7 +35,8 @@ def bind(
     Parameters
     ----------
     kernel : Kernel
-        Its parameters are, in this order: arrays, constants, workspaces, tables, `counter` and `tasks`.
+        Its parameters are, in this order: some of ARRAYS, constants, workspaces, tables, `counter` and
+        `tasks`.
     dtype : Dtype
         Of the arrays and the workspaces.
     tasks, work : int
@@ -90,9 +91,9 @@ def _ordered(
 ) -> tuple[Any, ...]:
     """The constants in the order of the kernel's parameters."""
     parameters = tuple(inspect.signature(kernel.function).parameters)
-    arrays = len(parameters) - len(constants) - len(workspaces) - len(tables) - len(LAST)
-    ordered = tuple(name for name in parameters if name in constants)
-    if parameters[max(arrays, 0) :] != (*ordered, *workspaces, *tables, *LAST):
+    bound = tuple(name for name in parameters if name not in ARRAYS)
+    ordered = tuple(name for name in bound if name in constants)
+    if len(ordered) < len(constants) or bound != (*ordered, *workspaces, *tables, *LAST):
         given = ", ".join((*constants, *workspaces, *tables, *LAST))
         raise TypeError(f"{kernel.name} takes {', '.join(parameters)}; bound are {given}")
     return tuple(constants[name] for name in ordered)

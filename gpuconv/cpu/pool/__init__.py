@@ -1,4 +1,7 @@
-"""The pools of the CPU engine, in order of preference."""
+"""The pools of the CPU engine, in order of preference.
+
+In their kernels (h, v) is a row and a column of an image, as in those of convolutions.
+"""
 
 from gpuconv.algorithm import Algorithms
 from gpuconv.cpu.engine.compiled import Kernel

@@ -2,7 +2,7 @@
 
 A task is one output row. Of a window only the taps inside the image are visited:
 
-    max   the greatest of them, a NaN counting as the greatest, and the flat index h W + w of the first such;
+    max   the greatest of them, a NaN counting as the greatest, and the flat index h W + v of the first such;
           -inf and -1 where there is none
     mean  their sum over a divisor: the taps of the window inside the padded image (count_include_pad), or
           those inside the image, or divisor_override; 0 where there is none

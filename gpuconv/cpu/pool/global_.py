@@ -27,16 +27,16 @@ from gpuconv.cpu.engine.compiled import TASKS, Kernel, inlined, inner, source, t
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows, is_contiguous, reshaped
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.pool.lines import both
+from gpuconv.cpu.pool.lines import combine
 from gpuconv.cpu.pool.taken import TAKEN
 from gpuconv.cpu.simd import (
     LANES,
-    apart,
     claim,
     even,
     lanes,
     load,
     load_part,
+    noinline,
     odd,
     pointer,
     pointer_after,
@@ -87,14 +87,14 @@ def pool_planes(x, y, divisor, rows, columns, x_in_rows, chunk, sums, counter, t
                     store(place, i * width, reduce_rows(image, rows, pitch, columns, divisor, sums))
             else:
                 for i in range(count):
-                    store(place, i * width, splat(neutral(divisor, sums)))
+                    store(place, i * width, splat(identity_of(divisor, sums)))
                     sums[i * width] = reduce_elements(x[n, begin + i], divisor, sums)
             left = width
             while left > 1:
                 left //= 2
                 for i in range(left):
                     a, b = load(place, 2 * i * width), load(place, (2 * i + 1) * width)
-                    store(place, i * width, both(even(a, b), odd(a, b), divisor))
+                    store(place, i * width, combine(even(a, b), odd(a, b), divisor))
             total = load(place, 0) if divisor is None else load(place, 0) / splat(divisor)
             if y.strides[1] == y.itemsize:
                 store_part(pointer(y[n], begin), 0, total, count)
@@ -109,59 +109,59 @@ mean_planes = Kernel(pool_planes, _signature(lambda scalar: scalar))
 
 
 @inlined
-def neutral(divisor, sums):
-    """What changes nothing."""
+def identity_of(divisor, sums):
+    """What changes nothing when it is combined with a value."""
     return sums.dtype.type(-np.inf if divisor is None else 0)
 
 
 @inner
 def reduce_short(planes, plane, count, columns, divisor, sums):
-    """sums[i] = a vector that comes to the same as planes[i plane + v] for v < columns; for i < count."""
-    apart()
-    place, nothing = pointer(sums, 0), splat(neutral(divisor, sums))
+    """sums[i] = a vector that reduces to the same as planes[i plane + v], v < columns; for i < count."""
+    noinline()
+    place, identity = pointer(sums, 0), splat(identity_of(divisor, sums))
     width = lanes(place)
     full = columns - columns % width
     for i in range(count):
         image = pointer_after(planes, i * plane)
-        total = load_part(image, full, columns - full, nothing)
+        total = load_part(image, full, columns - full, identity)
         for v in range(0, full, width):
             prefetch(image, v + PREFETCH)
-            total = both(total, load(image, v), divisor)
+            total = combine(total, load(image, v), divisor)
         store(place, i * width, total)
 
 
 @inlined
 def reduce_rows(place, rows, pitch, columns, divisor, sums):
-    """A vector, whose lanes come to the same as place[h pitch + v] for h < rows and v < columns."""
-    nothing = splat(neutral(divisor, sums))
+    """A vector that reduces to the same as place[h pitch + v] for h < rows and v < columns."""
+    identity = splat(identity_of(divisor, sums))
     width = lanes(place)
     full, fours = columns - columns % width, columns - columns % (4 * width)
-    total = nothing
+    total = identity
     for h in range(rows):
         at = h * pitch
         for begin in range(at, at + fours, BLOCK * width):
-            a, b, c, d = nothing, nothing, nothing, nothing
+            a, b, c, d = identity, identity, identity, identity
             for v in range(begin, min(begin + BLOCK * width, at + fours), 4 * width):
                 for ahead in range(v + PREFETCH, v + PREFETCH + 4 * width, width):
                     prefetch(place, ahead)
-                a, b = both(a, load(place, v), divisor), both(b, load(place, v + width), divisor)
-                c = both(c, load(place, v + 2 * width), divisor)
-                d = both(d, load(place, v + 3 * width), divisor)
-            total = both(total, both(both(a, b, divisor), both(c, d, divisor), divisor), divisor)
+                a, b = combine(a, load(place, v), divisor), combine(b, load(place, v + width), divisor)
+                c = combine(c, load(place, v + 2 * width), divisor)
+                d = combine(d, load(place, v + 3 * width), divisor)
+            total = combine(total, combine(combine(a, b, divisor), combine(c, d, divisor), divisor), divisor)
         for v in range(at + fours, at + full, width):
             prefetch(place, v + PREFETCH)
-            total = both(total, load(place, v), divisor)
+            total = combine(total, load(place, v), divisor)
         if full < columns:
-            total = both(total, load_part(place, at + full, columns - full, nothing), divisor)
+            total = combine(total, load_part(place, at + full, columns - full, identity), divisor)
     return total
 
 
 @inner
 def reduce_elements(image, divisor, sums):
-    """What the elements of a plane come to that lie apart: by rows, which keeps the rounding error small."""
-    total = neutral(divisor, sums)
+    """A plane whose elements are not adjacent, reduced by rows, which keeps the rounding error small."""
+    total = identity_of(divisor, sums)
     for h in range(image.shape[0]):
-        row = neutral(divisor, sums)
+        row = identity_of(divisor, sums)
         for v in range(image.shape[1]):
             value = image[h, v]
             if divisor is not None:

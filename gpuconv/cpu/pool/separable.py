@@ -138,7 +138,7 @@ class Blocks:
     """How a problem is cut into tasks."""
 
     one_plane: bool  # the images count as one
-    by_rows: bool  # a line is what R rows come to; else it is a row, and lines are widened
+    by_rows: bool  # a line is R rows reduced; else it is a row, and lines are widened
     one_line: bool  # the lines of a block count as one
     pitch: int  # elements from line to line
     block: int  # output rows of a task

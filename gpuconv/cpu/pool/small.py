@@ -1,14 +1,14 @@
 """The commonest windows, in registers from the rows of x to those of y: 2 x 2 at stride 2, 3 x 3 at stride 1.
 
-    2 x 2    a0 a1 a2 a3 ..       two rows come to one, two vectors of it at a time;
-             b0 b1 b2 b3 ..       its even lanes and its odd lanes come to a vector of y
-    3 x 3    a0 a1 a2 a3 ..       three rows come to one, one vector of it after the other;
-             b0 b1 b2 b3 ..       its lanes, those one further and those two further come to a vector of y
+    2 x 2    a0 a1 a2 a3 ..       two rows reduce to one, two vectors of it at a time;
+             b0 b1 b2 b3 ..       its even lanes and its odd lanes reduce to a vector of y
+    3 x 3    a0 a1 a2 a3 ..       three rows reduce to one, one vector of it after the other;
+             b0 b1 b2 b3 ..       its lanes, those one further and those two further reduce to one of y
              c0 c1 c2 c3 ..
 
-A task is some rows of y, across the ends of planes. What lies outside of the image is `nothing`: -inf for
-maxima, 0 for sums. It takes arrays with the elements of a row side by side, and means with one divisor for
-all; `pool_separable` takes the others.
+A task is some rows of y, across the ends of planes. What lies outside of the image is the identity of the
+reduction: -inf for maxima, 0 for sums. It takes arrays with the elements of a row side by side, and means
+with one divisor for all; `pool_separable` takes the others.
 
 Measured on 2026-11-22 on one core of an AMD EPYC (Zen 5, AVX-512), float32, in us; a copy is of the input:
 
@@ -32,11 +32,10 @@ from gpuconv.cpu.engine.compiled import TASKS, Kernel, inlined, inner, source, t
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows, is_contiguous, reshaped
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.pool.lines import both
+from gpuconv.cpu.pool.lines import combine
 from gpuconv.cpu.pool.taken import TAKEN
 from gpuconv.cpu.simd import (
     LANES,
-    apart,
     claim,
     even,
     from_last,
@@ -44,6 +43,7 @@ from gpuconv.cpu.simd import (
     lanes,
     load,
     load_part,
+    noinline,
     odd,
     pointer,
     pointer_after,
@@ -68,14 +68,14 @@ def _signature(divisor):
     )  # fmt: skip
 
 
-def pool_rows(x, y, divisor, window, top, left, block, nothing, counter, tasks):
-    """Maxima if `divisor` is None; else sums divided by it. `nothing` has a row of x and a vector."""
+def pool_rows(x, y, divisor, window, top, left, block, identity, counter, tasks):
+    """Maxima if `divisor` is None; else sums divided by it. `identity` has a row of x and a vector."""
     C, H, W = x.shape[1:]
     P, Q = y.shape[2:]
     pitch, y_pitch = x.strides[2] // x.itemsize, y.strides[2] // y.itemsize
-    for i in range(nothing.size):
-        nothing[i] = -np.inf if divisor is None else 0
-    outside = pointer(nothing, 0)
+    for i in range(identity.size):
+        identity[i] = -np.inf if divisor is None else 0
+    outside = pointer(identity, 0)
     while True:
         task = claim(counter)
         if task >= tasks:
@@ -103,112 +103,112 @@ mean_rows = Kernel(pool_rows, _signature(lambda scalar: scalar))
 @inner
 def halve(x, pitch, y, y_pitch, rows, Q, outside, divisor):
     """Windows of 2 x 2 at stride 2: `rows` rows of Q results, from twice as many rows from x on."""
-    apart()
-    width, nothing = lanes(x), load(outside, 0)
+    noinline()
+    width, identity = lanes(x), load(outside, 0)
     full = Q - Q % width
     for i in range(rows):
         a, to = pointer_after(x, 2 * i * pitch), pointer_after(y, i * y_pitch)
         b = pointer_after(a, pitch)
         for q in range(0, full, width):
             first, second = two_rows(a, b, 2 * q, divisor), two_rows(a, b, 2 * q + width, divisor)
-            store(to, q, halved(first, second, nothing, divisor))
+            store(to, q, halved(first, second, identity, divisor))
         if full < Q:
             at, rest = 2 * full, 2 * (Q - full)
-            first = two_ends(a, b, at, rest, nothing, divisor)
+            first = two_ends(a, b, at, rest, identity, divisor)
             second = first
             if rest > width:
-                second = two_ends(a, b, at + width, rest - width, nothing, divisor)
-            store_part(to, full, halved(first, second, nothing, divisor), Q - full)
+                second = two_ends(a, b, at + width, rest - width, identity, divisor)
+            store_part(to, full, halved(first, second, identity, divisor), Q - full)
 
 
 @inlined
 def two_rows(a, b, at, divisor):
-    """What two rows come to from column `at` on."""
+    """Two rows reduced, from column `at` on."""
     prefetch(a, at + PREFETCH)
     prefetch(b, at + PREFETCH)
-    return both(load(a, at), load(b, at), divisor)
+    return combine(load(a, at), load(b, at), divisor)
 
 
 @inlined
-def two_ends(a, b, at, count, nothing, divisor):
+def two_ends(a, b, at, count, identity, divisor):
     """The same of their last `count` columns."""
     prefetch(a, at + PREFETCH)
     prefetch(b, at + PREFETCH)
-    return both(load_part(a, at, count, nothing), load_part(b, at, count, nothing), divisor)
+    return combine(load_part(a, at, count, identity), load_part(b, at, count, identity), divisor)
 
 
 @inlined
-def halved(first, second, nothing, divisor):
-    """What neighbouring lanes come to."""
-    return finished(both(even(first, second), odd(first, second), divisor), nothing, divisor)
+def halved(first, second, identity, divisor):
+    """Neighbouring lanes reduced."""
+    return finished(combine(even(first, second), odd(first, second), divisor), identity, divisor)
 
 
 @inlined
-def finished(total, nothing, divisor):
+def finished(total, identity, divisor):
     """A mean from a sum, which is no negative zero then; a maximum as it is."""
-    return total if divisor is None else (total + nothing) / splat(divisor)
+    return total if divisor is None else (total + identity) / splat(divisor)
 
 
 @inner
 def slide(x, pitch, h, H, W, y, y_pitch, rows, Q, left, outside, divisor):
     """Windows of 3 x 3 at stride 1: `rows` rows of Q results, the first of rows h, h + 1 and h + 2 of x."""
-    apart()
-    nothing = load(outside, 0)
+    noinline()
+    identity = load(outside, 0)
     for i in range(h + 1, h + 1 + rows):
         b = pointer_after(x, i * pitch)
         a = pointer_after(b, -pitch) if i > 0 else outside
         c = pointer_after(b, pitch) if i + 1 < H else outside
         b = b if i < H else outside
-        slide_along(a, b, c, W, y, Q, left, nothing, divisor)
+        slide_along(a, b, c, W, y, Q, left, identity, divisor)
         y = pointer_after(y, y_pitch)
 
 
 @inlined
-def slide_along(a, b, c, W, y, Q, left, nothing, divisor):
-    """y[q] = what the columns from q - left to q - left + 2 of three rows come to."""
+def slide_along(a, b, c, W, y, Q, left, identity, divisor):
+    """y[q] = the reduction of the columns from q - left to q - left + 2 of three rows."""
     width = lanes(y)
     last = (Q - 1) // width * width  # where the last vector of y begins
     middle = 1 - left  # from a vector of y to the middle columns of its windows
-    before = nothing
+    before = identity
     if left == 0:
-        before = from_one(nothing, three_ends(a, b, c, 0, W, nothing, divisor))
-    here = three_ends(a, b, c, middle, W, nothing, divisor)
+        before = from_one(identity, three_ends(a, b, c, 0, W, identity, divisor))
+    here = three_ends(a, b, c, middle, W, identity, divisor)
     for q in range(0, last - width, width):
         prefetch_to_write(y, q + PREFETCH)
         after = three_rows(a, b, c, q + width + middle, divisor)
-        store(y, q, slid(before, here, after, nothing, divisor))
+        store(y, q, slid(before, here, after, identity, divisor))
         before, here = here, after
     if last > 0:
-        after = three_ends(a, b, c, last + middle, W, nothing, divisor)
-        store(y, last - width, slid(before, here, after, nothing, divisor))
+        after = three_ends(a, b, c, last + middle, W, identity, divisor)
+        store(y, last - width, slid(before, here, after, identity, divisor))
         before, here = here, after
     prefetch_to_write(y, last + PREFETCH)
-    after = nothing
+    after = identity
     if last + width + middle < W:
-        after = three_ends(a, b, c, last + width + middle, W, nothing, divisor)
-    store_part(y, last, slid(before, here, after, nothing, divisor), Q - last)
+        after = three_ends(a, b, c, last + width + middle, W, identity, divisor)
+    store_part(y, last, slid(before, here, after, identity, divisor), Q - last)
 
 
 @inlined
 def three_rows(a, b, c, at, divisor):
-    """What three rows come to from column `at` on."""
+    """Three rows reduced, from column `at` on."""
     prefetch(c, at + PREFETCH)
-    return both(both(load(a, at), load(c, at), divisor), load(b, at), divisor)
+    return combine(combine(load(a, at), load(c, at), divisor), load(b, at), divisor)
 
 
 @inlined
-def three_ends(a, b, c, at, W, nothing, divisor):
+def three_ends(a, b, c, at, W, identity, divisor):
     """The same of rows of W columns."""
     prefetch(c, at + PREFETCH)
-    first, second = load_part(a, at, W - at, nothing), load_part(b, at, W - at, nothing)
-    return both(both(first, load_part(c, at, W - at, nothing), divisor), second, divisor)
+    first, second = load_part(a, at, W - at, identity), load_part(b, at, W - at, identity)
+    return combine(combine(first, load_part(c, at, W - at, identity), divisor), second, divisor)
 
 
 @inlined
-def slid(before, here, after, nothing, divisor):
-    """What three neighbouring lanes come to, those in the middle being `here`."""
-    total = both(both(from_last(before, here), here, divisor), from_one(here, after), divisor)
-    return finished(total, nothing, divisor)
+def slid(before, here, after, identity, divisor):
+    """Three neighbouring lanes reduced, those in the middle being `here`."""
+    total = combine(combine(from_last(before, here), here, divisor), from_one(here, after), divisor)
+    return finished(total, identity, divisor)
 
 
 def unsupported(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> str | None:
@@ -258,7 +258,7 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
             "divisor": None if maxima else spec.divisor_override or spec.R**2, "window": spec.R,
             "top": spec.pads[0][0], "left": spec.pads[1][0], "block": block,
         },
-        workspaces={"nothing": _size(spec)},
+        workspaces={"identity": _size(spec)},
     )  # fmt: skip
     if tall:
         return lambda x_array, y_array: pool(x_array.reshape(x.shape), y_array.reshape(y.shape))

@@ -99,7 +99,7 @@ def emit_loop(builder, count):
     builder.position_at_end(after)
 
 
-def emit_call_apart(builder, name, emit, arguments):
+def emit_call_noinline(builder, name, emit, arguments):
     """Call a function of its own with the body emit(builder, *arguments).
 
     LLVM allocates registers function by function: a kernel around a large body would keep values in memory.
@@ -229,7 +229,7 @@ def fma(typingctx, a, b, c):
 
 
 @intrinsic
-def apart(typingctx):
+def noinline(typingctx):
     """Keep the function that says so out of its callers, so that its loops have all registers."""
 
     def emit(context, builder, sig, args):
