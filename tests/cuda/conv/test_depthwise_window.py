@@ -202,10 +202,7 @@ KERNEL_FAULTS = [
     ("no barrier before", "cuda.syncthreads()  # the stage before has been read", "pass", PLANES, CAUGHT),
     ("no barrier after", "wait_group(0)\n            cuda.syncthreads()", "wait_group(0)", PLANES, CAUGHT),
     ("no wait", "            wait_group(0)\n", "", PLANES, CAUGHT),
-    ("the last rows", "mine & (p < P) & (q < Q)", "mine & (q < Q)", TALL, CAUGHT),
-    ("the last columns", "mine & (p < P) & (q < Q)", "mine & (p < P)", PHASES, CAUGHT),
     ("the last tile", "task < tasks", "task <= tasks", PLANES, CAUGHT),
-    ("a row below", "p + apart), place + int64(apart)", "p + uint32(1)), place + int64(1)", DILATED, CAUGHT),
     ("the class", "apart + of_class)", "apart)", DILATED, CAUGHT),
     ("longer phases", "if phase < longer:", "if phase <= longer:", STRIDE, CAUGHT),
     ("the next column of taps", "while residue >= residues:", "while residue > residues:", STRIDE, CAUGHT),
@@ -244,7 +241,13 @@ TILES_FAULTS = [
         CAUGHT,
     ),
 ]
+STORE_FAULTS = [
+    ("the last rows", "mine & (p < P) & (q < Q)", "mine & (q < Q)", TALL, CAUGHT),
+    ("the last columns", "mine & (p < P) & (q < Q)", "mine & (p < P)", PHASES, CAUGHT),
+    ("a row below", "p + apart), place + int64(apart)", "p + uint32(1)), place + int64(1)", DILATED, CAUGHT),
+]
 FAULTS = faults_of(
+    conv__depthwise_window__store=STORE_FAULTS,
     conv__depthwise_window__kernel=KERNEL_FAULTS,
     device__rings=RINGS_FAULTS,
     conv__depthwise_window__load=LOAD_FAULTS,

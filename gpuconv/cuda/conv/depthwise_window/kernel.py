@@ -5,12 +5,12 @@ from collections.abc import Callable
 from numba import cuda, int64, types, uint32, uint64
 
 from gpuconv.cuda.conv.depthwise_window.load import make_fills, note_slot, place_in_image
+from gpuconv.cuda.conv.depthwise_window.store import make_store
 from gpuconv.cuda.conv.depthwise_window.tiles import SHAPES, WindowShape
 from gpuconv.cuda.device.division import quotient, quotient_and_rest
 from gpuconv.cuda.device.elements import SCALARS
 from gpuconv.cuda.device.rings import WEIGHTS, make_anew, make_slide
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
-from gpuconv.cuda.ptx.predicated import load_if, store_if
 from gpuconv.cuda.runtime.compiled import Kernel
 
 
@@ -29,6 +29,7 @@ def make_function(shape: WindowShape, dtype: str) -> Callable[..., None]:
     scalar = SCALARS[dtype]
     PIXELS, RING, SIZE = shape.pixels, shape.ring, shape.itemsize
     slide, anew = make_slide(1, PIXELS, RING, SIZE), make_anew(PIXELS)
+    store = make_store(PIXELS, dtype)
     fill_images, fill_weights = make_fills(shape.threads, SIZE)
 
     def conv_depthwise_window(
@@ -115,12 +116,10 @@ def make_function(shape: WindowShape, dtype: str) -> Callable[..., None]:
                 residue, x_column = next_column(residue, x_column, tap_w, residues, residue_pitch, pitch)
 
         # store
-        start = load_if(mine & (has_bias != uint32(0)), bias, int64(k) * bias_k, zero)
-        p, q = uint32(p_first + group * uint32(PIXELS) * apart), uint32(q_first + column)
-        place = int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q
-        for i in range(PIXELS):
-            store_if(mine & (p < P) & (q < Q), y, place, start + (total[i] + sums[i]))
-            p, place = uint32(p + apart), place + int64(apart) * y_p
+        store(
+            total, sums, bias, bias_k, has_bias, y, (y_n, y_k, y_p, y_q), n, k, mine, p_first, q_first, group,
+            column, apart, P, Q,
+        )  # fmt: skip
 
     return conv_depthwise_window
 
