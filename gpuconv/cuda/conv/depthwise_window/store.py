@@ -5,6 +5,7 @@ from collections.abc import Callable
 from numba import cuda, int64, uint32
 
 from gpuconv.cuda.device.elements import SCALARS
+from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.ptx.predicated import load_if, store_if
 
 
@@ -22,7 +23,7 @@ def make_store(pixels: int, dtype: str) -> Callable[..., None]:
         p, q = uint32(p_first + group * uint32(pixels) * apart), uint32(q_first + column)
         place = int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q
         for i in range(pixels):
-            store_if(mine & (p < P) & (q < Q), y, place, start + (total[i] + sums[i]))
+            store_if(mine & (p < P) & (q < Q), y, place, finish(total[i] + sums[i], start))
             p, place = uint32(p + apart), place + int64(apart) * y_p
 
     return store

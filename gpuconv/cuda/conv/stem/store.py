@@ -7,6 +7,7 @@ from collections.abc import Callable
 from numba import cuda, float32, int64, uint32
 
 from gpuconv.cuda.conv.stem.tiles import FEW, SHAPES
+from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.device.limits import LANES
 from gpuconv.cuda.device.rings import CHUNK
 from gpuconv.cuda.ptx.predicated import load_if, store4_if, store_if
@@ -40,10 +41,10 @@ def store_many(
 def store_pixels(y, place, y_q, inside, q, Q, vectors, sums, first, start):
     """Four pixels, at once where `vectors` says that it can be."""
     a, b, c, d = (
-        sums[first] + start,
-        sums[first + 1] + start,
-        sums[first + 2] + start,
-        sums[first + 3] + start,
+        finish(sums[first], start),
+        finish(sums[first + 1], start),
+        finish(sums[first + 2], start),
+        finish(sums[first + 3], start),
     )
     whole = vectors != uint32(0)
     store4_if(inside & whole & (q < Q), y, place, a, b, c, d)
@@ -74,6 +75,6 @@ def make_store_few(warps: int) -> Callable[..., None]:
             y_row = int64(n) * y_n + channel * y_k + int64(uint32(p_first + uint32(line))) * y_p
             for column in range(lane, min(tile_q, uint32(Q - q_first)), uint32(LANES)):
                 value = shared[uint32(uint32(line) * tile_q + uint32(column))]
-                y[y_row + int64(uint32(q_first + uint32(column))) * y_q] = start + value
+                y[y_row + int64(uint32(q_first + uint32(column))) * y_q] = finish(value, start)
 
     return store

@@ -6,6 +6,7 @@ from numba import cuda, int64, uint32
 
 from gpuconv.cuda.conv.tiled.tiles import THREAD_PIXELS, THREADS, TiledBlock
 from gpuconv.cuda.device.elements import SCALARS
+from gpuconv.cuda.device.epilogue import finish
 
 
 def make_store(dtype: str, tile: TiledBlock) -> Callable[..., None]:
@@ -30,6 +31,6 @@ def make_store(dtype: str, tile: TiledBlock) -> Callable[..., None]:
                     p, q = uint32(p_first + e // tile_q), uint32(q_first + e % tile_q)
                     if p < P and q < Q:
                         place_y = int64(n) * y_n + channel * y_k + int64(p) * y_p + int64(q) * y_q
-                        y[place_y] = start + total[i * THREAD_PIXELS + j]
+                        y[place_y] = finish(total[i * THREAD_PIXELS + j], start)
 
     return store
