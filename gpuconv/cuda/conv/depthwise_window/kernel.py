@@ -36,7 +36,7 @@ def make_function(shape: WindowShape, dtype: str) -> Callable[..., None]:
         x, w, bias, y,
         x_n, x_c, x_h, x_w, w_k, w_r, w_s, bias_k, y_n, y_k, y_p, y_q,  # strides in elements
         tasks, K, H, W, R, S, P, Q, h_origin, w_origin, stride_h, stride_w, step_w, dilation_w, tap_w,
-        apart, classes, phases, used_phases, row_step, phase_step, full, longer, skip_long, skip_short,
+        spacing, classes, phases, used_phases, row_step, phase_step, full, longer, skip_long, skip_short,
         slots, groups, tile_p, tile_q, tiles, tiles_q, taps, lines, columns, patches,
         residues, residue_pitch, phase_pitch, pitch, slot_pitch, w_phase, w_column, w_slot, x_tile, w_tile,
         has_bias, tile_q_multiplier, tile_q_shift, slots_multiplier, slots_shift,
@@ -57,7 +57,7 @@ def make_function(shape: WindowShape, dtype: str) -> Callable[..., None]:
         plane, tile = quotient_and_rest(task, (tiles, tiles_multiplier, tiles_shift))
         tile_row, tile_column = quotient_and_rest(tile, (tiles_q, tiles_q_multiplier, tiles_q_shift))
         above, of_class = quotient_and_rest(tile_row, (classes, classes_multiplier, classes_shift))
-        p_first, q_first = uint32(above * tile_p * apart + of_class), uint32(tile_column * tile_q)
+        p_first, q_first = uint32(above * tile_p * spacing + of_class), uint32(tile_column * tile_q)
         n, k = quotient_and_rest(plane, (K, K_multiplier, K_shift))
         valid = task < tasks
         mine = valid & (group < groups)
@@ -118,7 +118,7 @@ def make_function(shape: WindowShape, dtype: str) -> Callable[..., None]:
         # store
         store(
             total, sums, bias, bias_k, has_bias, y, (y_n, y_k, y_p, y_q), n, k, mine, p_first, q_first, group,
-            column, apart, P, Q,
+            column, spacing, P, Q,
         )  # fmt: skip
 
     return conv_depthwise_window
