@@ -1,14 +1,23 @@
 """The CUDA engine: arrays on a GPU, kernels in Numba CUDA, launched on the caller's stream.
 
-Importing this package needs no GPU, so that kernels can be compiled where there is none.
+Each operator is a room, whose `__init__` lists its algorithms in order of preference;
+`gpuconv.algorithm.select` takes the first that is supported and worthwhile. Importing this package needs no
+GPU, so that kernels can be compiled where there is none.
 """
 
+from gpuconv.algorithm import Algorithm
 from gpuconv.cuda import conv, pool
 from gpuconv.cuda.runtime.compiled import ARCHITECTURES, Kernel
-from gpuconv.cuda.runtime.driver import refuse_forked_child
+from gpuconv.cuda.runtime.driver import refuse_forked_child, wait_for
+from gpuconv.cuda.runtime.gpu import Gpu, gpu
 
-CONVOLUTIONS = conv.ALGORITHMS
-POOLS = getattr(pool, "ALGORITHMS", ())
-KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *getattr(pool, "KERNELS", ()))
+ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {"conv": conv.ALGORITHMS, "pool": pool.ALGORITHMS}
+KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *pool.KERNELS)
 
-__all__ = ["ARCHITECTURES", "CONVOLUTIONS", "KERNELS", "POOLS", "refuse_forked_child"]
+__all__ = ["ALGORITHMS", "ARCHITECTURES", "KERNELS", "device", "wait_for"]
+
+
+def device(ordinal: int) -> Gpu:
+    """A GPU of this machine, as algorithms see it."""
+    refuse_forked_child()
+    return gpu(ordinal)

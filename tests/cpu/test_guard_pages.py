@@ -11,6 +11,7 @@ import faulthandler, sys
 import numpy as np
 from gpuconv import cpu
 from tests.cases import CONV_CASES, integers
+from tests.cpu.problems import refused, run
 from tests.guarded import after_guard, before_guard
 faulthandler.enable()
 count = 0
@@ -21,11 +22,11 @@ for case in CONV_CASES:
         for algorithm in cpu.CONVOLUTIONS:
             spec = case.spec(dtype)
             for place in (before_guard, after_guard):
-                if algorithm.unsupported(spec) is None:
+                if refused(algorithm, spec) is None:
                     print(algorithm.name, case, dtype, place.__name__, file=sys.stderr, flush=True)
                     y = place(np.full(spec.out_shape, np.nan, dtype))
-                    guarded = [None if array is None else place(array) for array in (x, w, bias)]
-                    algorithm.run(spec, *guarded, y)
+                    bias = np.zeros(spec.K, dtype) if bias is None else bias
+                    run(algorithm, spec, place(x), place(w), place(bias), y)
                     assert np.array_equal(y, expected)
                     count += 1
 print(count)
@@ -36,6 +37,7 @@ import faulthandler, sys
 import numpy as np
 from gpuconv import cpu
 from tests.cases import POOL_CASES, integers
+from tests.cpu.problems import refused, run
 from tests.guarded import after_guard, before_guard
 faulthandler.enable()
 count = 0
@@ -47,11 +49,11 @@ for case in POOL_CASES:
             results = []
             for algorithm in cpu.POOLS:
                 for place in (before_guard, after_guard):
-                    if algorithm.unsupported(spec) is None:
+                    if refused(algorithm, spec) is None:
                         print(algorithm.name, case, dtype, place.__name__, file=sys.stderr, flush=True)
                         y = place(np.full(spec.out_shape, np.nan, dtype))
                         indices = place(np.full(spec.out_shape, -77)) if with_indices else None
-                        algorithm.run(spec, place(x), y, indices)
+                        run(algorithm, spec, place(x), y, indices)
                         results.append(y)
                         count += 1
             assert all(np.array_equal(y, results[0]) for y in results)

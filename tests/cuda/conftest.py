@@ -1,8 +1,5 @@
 """What several tests of kernels and of the launch path share."""
 
-import os
-import re
-
 import pytest
 
 from gpuconv.cuda import KERNELS
@@ -10,6 +7,7 @@ from gpuconv.cuda.runtime import driver as driving
 from gpuconv.cuda.runtime import gpu as describing
 from gpuconv.cuda.runtime import launch as launching
 from gpuconv.cuda.runtime.compiled import Kernel
+from tests.cuda.kept import Kept
 from tests.cuda.noting_driver import CACHES, NotingDriver
 
 
@@ -27,28 +25,19 @@ def driver(monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory):
-    """The engine's kernels are compiled once in a test run, and not in each of its processes.
+def compiled_once(request, tmp_path_factory):
+    """The engine's kernels are compiled once, and neither in each process nor in each run of the tests.
 
     Kernels in which a fault was planted are others, and compiled each time.
     """
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # of all processes
-    original, ours = Kernel.ptx, frozenset(KERNELS)
+    cache = getattr(request.config, "cache", None)  # None with -p no:cacheprovider
+    ours, original = frozenset(KERNELS), Kernel.ptx
+    kept = Kept(cache.mkdir("ptx") if cache else tmp_path_factory.mktemp("ptx"), original)
 
-    def ptx(self, arch):
-        name = re.sub(r"\W+", "-", self.name)
-        path = folder / f"{name}-{arch}.ptx"
-        if self in ours and path.exists():
-            return path.read_text()
-        text = original(self, arch)
-        if self in ours:
-            written = path.with_suffix(f".{os.getpid()}")
-            written.write_text(text)
-            written.replace(path)
-        return text
+    def ptx(kernel, arch):
+        return kept.ptx(kernel, arch) if kernel in ours else original(kernel, arch)
 
-    Kernel.ptx = ptx
-    yield
-    Kernel.ptx = original
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kernel, "ptx", ptx)
+        yield
+    kept.prune()

@@ -22,13 +22,15 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.bands import Bands, block_of, cut, load_band
+from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target, workspace
-from gpuconv.cpu.engine.layout import contiguous, in_rows
-from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.layout import in_rows
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import LANES, ROWS, VECTORS, claim, lanes, pointer
 from gpuconv.cpu.simd.gather import gathered_product
 from gpuconv.spec import ConvSpec
-from gpuconv.threads import share
+from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
 
 DEPTH = 160  # products that are summed before the sum is added to y
@@ -100,7 +102,6 @@ def bands_of(spec: ConvSpec) -> Bands:
     return cut(spec, 1, VECTORS * LANES[spec.dtype])
 
 
-@lru_cache(maxsize=256)
 def offsets_of(spec: ConvSpec) -> np.ndarray:
     """Where each tap (c, r, s) finds its first element in a band."""
     bands = bands_of(spec)
@@ -121,13 +122,13 @@ def _sizes(spec: ConvSpec) -> tuple[int, int, int]:
     return bands.size, ROWS * bands.P * bands.pitch, 3 * (vectors + VECTORS)
 
 
-def unsupported(spec: ConvSpec) -> str | None:
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
     band, tile, table = _sizes(spec)
     needed = (band + tile) * spec.itemsize + 8 * (table + spec.C_group * spec.R * spec.S)
     return beyond_limit(needed)
 
 
-def worth(spec: ConvSpec) -> bool:
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     # ms on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, of PyTorch 2.13 / this /
     # conv_implicit_gemm: 3->64 7x7/2 @224 N 8 11.2 / 9.8 / 14.5; 3->32 3x3/2 @224 N 8 1.93 / 1.39 / 3.18;
     # 3->64 3x3 @224 1.80 / 0.84 / 1.36; 3->1 5x5 @512 3.4 / 0.6 / 7.2; 3->96 11x11/4 @224 1.03 / 1.33 / 2.7;
@@ -138,26 +139,24 @@ def worth(spec: ConvSpec) -> bool:
     return few and spec.R * spec.S > 1 and LANES[spec.dtype] < 2 * spec.Q
 
 
-def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    w, bias = contiguous(w, bias)
-    bands, offsets = bands_of(spec), offsets_of(spec)
-    compiled, tasks, direct = multiply_bands[spec.dtype], bands.tasks(spec), in_rows(y)
+def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    bands = bands_of(spec)
     (top, _), (left, _) = spec.pads
-    band_size, tile_size, table_size = _sizes(spec)
-
-    def compute(counter: np.ndarray) -> None:
-        band, tile = reserve("conv_small", spec.dtype, band_size, tile_size)
-        (places,) = reserve("conv_small places", "int64", table_size)
-        compiled(
-            x, w, bias, y, (top, left), spec.stride, spec.dilation, (bands.P, bands.Q), offsets, bands.width,
-            (bands.pitch, bands.plane), spec.groups, direct, band, tile, places, counter, tasks,
-        )  # fmt: skip
-
-    share(compute, tasks, spec.flops // 2)
+    band, tile, places = _sizes(spec)
+    return bind(
+        multiply_bands, spec.dtype, bands.tasks(spec), spec.flops // 2,
+        constants={
+            "corner": (top, left), "stride": spec.stride, "dilation": spec.dilation,
+            "block": (bands.P, bands.Q), "offsets": offsets_of(spec), "width": bands.width,
+            "pitches": (bands.pitch, bands.plane), "groups": spec.groups, "direct": in_rows(layouts.y),
+        },
+        workspaces={"band": band, "tile": tile},
+        tables={"places": places},
+    )  # fmt: skip
 
 
 ALGORITHM = Algorithm(
-    "conv_small", unsupported, worth, run,
+    "conv_small", TAKEN, unsupported, worth, plan,
     fast_for="few input channels: 0.8 to 5 times as fast as PyTorch 2.13 on one core (AMD Zen 5, November "
     "2026)",
 )  # fmt: skip

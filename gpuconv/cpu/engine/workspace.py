@@ -6,14 +6,17 @@ another thread has buffers of its own, and a forked child has a copy.
 """
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
-from gpuconv.workspace import when_limit_changes, workspace_limit
+from gpuconv import workspace as allowed
+from gpuconv.workspace import when_limit_changes
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 Arrays = tuple[np.ndarray, ...]
+Compute = Callable[..., None]
 
 
 class _Kept(threading.local):
@@ -21,14 +24,14 @@ class _Kept(threading.local):
 
     def __init__(self) -> None:
         self.buffers: dict[str, np.ndarray] = {}
+        self.calls = 0  # of the engine that this thread is in
         self.trim()
 
     def trim(self) -> None:
         """Drop what the limit of today does not allow."""
-        self.limit = workspace_limit()
+        self.limit = allowed.limit
         self.buffers = {slot: buffer for slot, buffer in self.buffers.items() if buffer.size <= self.limit}
         self.last: dict[str, tuple[tuple, Arrays]] = {}
-        self.calls = 0  # of the engine that this thread is in
 
     def buffer(self, slot: str, size: int) -> np.ndarray:
         """The buffer of the slot, made anew if it has fewer bytes, and kept if the limit allows it."""
@@ -42,19 +45,21 @@ class _Kept(threading.local):
         return buffer
 
 
-class _Call:
-    """A call of the engine. One inside of another, as from a signal handler, gets other memory."""
-
-    def __enter__(self) -> None:
-        _kept.calls += 1
-
-    def __exit__(self, *error: object) -> None:
-        _kept.calls -= 1
-
-
-call = _Call()
 _kept = _Kept()
 when_limit_changes(_kept.trim)
+
+
+def apart(compute: Compute) -> Compute:
+    """`compute` as a call of the engine: one within another, as from a signal handler, gets other memory."""
+
+    def call(*arrays: np.ndarray) -> None:
+        _kept.calls += 1
+        try:
+            compute(*arrays)
+        finally:
+            _kept.calls -= 1
+
+    return call
 
 
 def reserve(slot: str, dtype: str, *sizes: int) -> Arrays:
@@ -78,15 +83,15 @@ def reserve(slot: str, dtype: str, *sizes: int) -> Arrays:
     >>> panels.shape, tile.shape, tile.ctypes.data % ALIGNMENT
     ((100,), (48,), 0)
     """
-    if _kept.limit != workspace_limit():  # another thread has changed it
-        _kept.trim()
-    if _kept.calls > 1:
-        slot = f"{slot}, call {_kept.calls}"
-    request = dtype, sizes
-    known, arrays = _kept.last.get(slot, (None, ()))
-    if known != request:
-        arrays = _cut(slot, dtype, sizes)
-    return _hand_out(arrays)
+    kept = _kept
+    if kept.limit != allowed.limit:  # another thread has changed it
+        kept.trim()
+    if kept.calls > 1:
+        slot = f"{slot}, call {kept.calls}"
+    known = kept.last.get(slot)
+    if known is not None and known[0] == (dtype, sizes):
+        return _hand_out(known[1])
+    return _hand_out(_cut(slot, dtype, sizes))
 
 
 def _cut(slot: str, dtype: str, sizes: tuple[int, ...]) -> Arrays:
