@@ -1,16 +1,17 @@
 """Several blocks share a long sum: their parts go to memory of our own, and a second kernel adds them up.
 
-    y[k, pixel] = bias[k] + part[0, k, pixel] + part[1, k, pixel] + ...
+    y[k, pixel] = (part[0, k, pixel] + part[1, k, pixel] + ...) + bias[k]
 
 The parts are (splits, K, 4 quads) with the pixels (n, p, q) of a channel side by side, padded to whole quads.
 A thread computes one quad, 4 pixels of a channel, from loads of 128 bits; threads lie along the quads of all
 channels. The order of the sum does not depend on which block is first, so results are the same from run to
-run.
+run. The parts are added up plainly; the epilogue is applied once, to the whole sum.
 """
 
 from numba import cuda, float32, int64, types, uint32
 
 from gpuconv.cuda.device.division import quotient_and_rest, with_reciprocals
+from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.ptx.vectors import load4, store4
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.cost import SECOND_KERNEL, cache_rate
@@ -31,9 +32,10 @@ def sum_splits(
     if quad < all_quads:
         k, quad_of_k = quotient_and_rest(quad, (quads, quads_multiplier, quads_shift))
         pixel = uint32(quad_of_k * uint32(4))
+        start = bias[int64(k) * bias_k] if has_bias != uint32(0) else float32(0)
         total = cuda.local.array(4, float32)
         for i in range(4):
-            total[i] = bias[int64(k) * bias_k] if has_bias != uint32(0) else float32(0)
+            total[i] = float32(0)
         part = int64(quad) * 4
         for _ in range(splits):
             a, b, c, d = load4(parts, part)
@@ -41,6 +43,8 @@ def sum_splits(
             total[2], total[3] = total[2] + c, total[3] + d
             part += part_split
 
+        for i in range(4):
+            total[i] = finish(total[i], start)
         for i in range(4):
             here = uint32(pixel + uint32(i))
             rest, q = quotient_and_rest(here, (run, run_multiplier, run_shift))

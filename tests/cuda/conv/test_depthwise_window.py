@@ -133,13 +133,13 @@ def spec_of(planes, outputs, kernel, stride, dilation, dtype="float32"):
 
 
 @given(st.integers(1, 12), st.integers(1, 40), st.integers(1, 9), st.integers(1, 9))
-def test_outputs_meet_their_taps_in_one_line(apart_outputs, R, stride, dilation):
+def test_outputs_meet_their_taps_in_one_line(outputs, R, stride, dilation):
     """Output i of a class meets tap j of a phase where its own stride says."""
     rows = WindowRows.of(spec_of(1, (1, 1), (R, 1), (stride, 1), (dilation, 1)))
     assert rows.full * rows.phases + rows.longer == R
-    for i, r in itertools.product(range(apart_outputs), range(R)):
+    for i, r in itertools.product(range(outputs), range(R)):
         j, phase = divmod(r, rows.phases)
-        assert (i + j) * rows.row_step + phase * rows.phase_step == i * rows.apart * stride + r * dilation
+        assert (i + j) * rows.row_step + phase * rows.phase_step == i * rows.spacing * stride + r * dilation
 
 
 @settings(deadline=None)
@@ -151,8 +151,8 @@ def test_a_tile_fits_covers_the_output_and_meets_all_banks(problem, which):
     assert tile is not None and tile.bytes <= SHARED_BYTES
     assert tile.tile_q * tile.groups * tile.slots <= shape.threads
     reached = {
-        apart + rows.apart * i
-        for apart in range(tile.classes)
+        of_class + rows.spacing * i
+        for of_class in range(tile.classes)
         for i in range(tile.tiles_p * tile.groups * shape.pixels)
     }
     assert reached >= set(range(spec.P))
@@ -202,11 +202,8 @@ KERNEL_FAULTS = [
     ("no barrier before", "cuda.syncthreads()  # the stage before has been read", "pass", PLANES, CAUGHT),
     ("no barrier after", "wait_group(0)\n            cuda.syncthreads()", "wait_group(0)", PLANES, CAUGHT),
     ("no wait", "            wait_group(0)\n", "", PLANES, CAUGHT),
-    ("the last rows", "mine & (p < P) & (q < Q)", "mine & (q < Q)", TALL, CAUGHT),
-    ("the last columns", "mine & (p < P) & (q < Q)", "mine & (p < P)", PHASES, CAUGHT),
     ("the last tile", "task < tasks", "task <= tasks", PLANES, CAUGHT),
-    ("a row below", "p + apart), place + int64(apart)", "p + uint32(1)), place + int64(1)", DILATED, CAUGHT),
-    ("the class", "apart + of_class)", "apart)", DILATED, CAUGHT),
+    ("the class", "spacing + of_class)", "spacing)", DILATED, CAUGHT),
     ("longer phases", "if phase < longer:", "if phase <= longer:", STRIDE, CAUGHT),
     ("the next column of taps", "while residue >= residues:", "while residue > residues:", STRIDE, CAUGHT),
     ("the slot", "x_tile + slot * slot_pitch + column", "x_tile + column", PLANES, CAUGHT),
@@ -244,7 +241,19 @@ TILES_FAULTS = [
         CAUGHT,
     ),
 ]
+STORE_FAULTS = [
+    ("the last rows", "mine & (p < P) & (q < Q)", "mine & (q < Q)", TALL, CAUGHT),
+    ("the last columns", "mine & (p < P) & (q < Q)", "mine & (p < P)", PHASES, CAUGHT),
+    (
+        "a row below",
+        "p + spacing), place + int64(spacing)",
+        "p + uint32(1)), place + int64(1)",
+        DILATED,
+        CAUGHT,
+    ),
+]
 FAULTS = faults_of(
+    conv__depthwise_window__store=STORE_FAULTS,
     conv__depthwise_window__kernel=KERNEL_FAULTS,
     device__rings=RINGS_FAULTS,
     conv__depthwise_window__load=LOAD_FAULTS,

@@ -193,17 +193,11 @@ MANY_FAULTS = [
     ("the pitch", "uint64(3 * pitch_k)", "uint64(2 * pitch_k)", MANY, WRONG),
     ("longer phases", "if uint32(phase) < longer:", "if uint32(phase) <= longer:", MANY, CAUGHT),
     ("the rows further down", "further * stride_h * pitch", "further * pitch", MANY, CAUGHT),
-    ("the last rows", "(k < K) & (p < P), q", "(k < K), q", SHORT, CAUGHT),
-    ("the last channels", "(k < K) & (p < P), q", "(p < P), q", MANY, CAUGHT),
-    ("the last pixels", "(uint32(q + uint32(3)) < Q)", "(q < Q)", MANY, CAUGHT),
     ("the group", "uint32(g * C + uint32(c_first)", "uint32(uint32(c_first)", GROUPS, WRONG),
     ("the channel of a stage", "x_lane + (c * lines + r)", "x_lane + (r)", SHORT, WRONG),
 ]
 FEW_FAULTS = [
     ("no barrier before", BEFORE, "pass", ODD, RACE),
-    ("no barrier at the end", "# store\n        cuda.syncthreads()", "# store", LONG, RACE),
-    ("the last rows", "min(tile_p, uint32(P - p_first))", "tile_p", LONG, CAUGHT),
-    ("the last columns", "min(tile_q, uint32(Q - q_first))", "tile_q", LONG, CAUGHT),
 ]
 RINGS_FAULTS = [
     ("a skipped place", "if skip < uint32(2):", "if skip < uint32(3):", SIX, CAUGHT),
@@ -223,7 +217,16 @@ TILES_FAULTS = [
     ("too little memory", "w_tile + channels * rows * w_row", "w_tile + w_row", MANY, BEYOND),
     ("phases that overlap", "read = tile_q + CHUNK * chunks", "read = tile_q - 4", LONG, CAUGHT),
 ]
+STORE_FAULTS = [
+    ("no barrier at the end", "cuda.syncthreads()  # the last stage has been read", "pass", LONG, RACE),
+    ("the last rows", "(k < K) & (p < P), q", "(k < K), q", SHORT, CAUGHT),
+    ("the last channels", "(k < K) & (p < P), q", "(p < P), q", MANY, CAUGHT),
+    ("the last pixels", "(uint32(q + uint32(3)) < Q)", "(q < Q)", MANY, CAUGHT),
+    ("the last rows", "min(tile_p, uint32(P - p_first))", "tile_p", LONG, CAUGHT),
+    ("the last columns", "min(tile_q, uint32(Q - q_first))", "tile_q", LONG, CAUGHT),
+]
 FAULTS = faults_of(
+    conv__stem__store=STORE_FAULTS,
     conv__stem__many=MANY_FAULTS,
     conv__stem__few=FEW_FAULTS,
     device__rings=RINGS_FAULTS,

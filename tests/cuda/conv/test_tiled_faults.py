@@ -46,14 +46,6 @@ KERNEL_FAULTS = [
         "if uint32(k_first + k) <= K:",
         BEYOND,
     ),
-    ("the last row of the output", "if p < P and q < Q:", "if p <= P and q < Q:", f"{RACE} {BEYOND} {WRONG}"),
-    ("the last column of the output", "if p < P and q < Q:", "if p < P and q <= Q:", f"{RACE} {BEYOND}"),
-    (
-        "the last channel of the output",
-        "            if k < K:\n",
-        "            if k <= K:\n",
-        f"{BEYOND} {RACE}",
-    ),
     ("a short last stage", "min(stage_c, uint32(C - c_first))", "stage_c", f"{BEYOND} {WRONG}"),
     (
         "one tap too many",
@@ -80,19 +72,12 @@ KERNEL_FAULTS = [
         f"{WRONG} {UNSET}",
     ),
     (
-        "rows and columns of the output",
-        "int64(p) * y_p + int64(q) * y_q",
-        "int64(q) * y_p + int64(p) * y_q",
-        f"{WRONG} {BEYOND} {RACE}",
-    ),
-    (
         "the place of a pixel",
         "e // tile_q * pixel_h * pitch",
         "e // tile_q * pixel_h * tile_w",
         f"{WRONG} {UNSET}",
     ),
     ("the group of the weights", "uint32(g * K + k_first + k)) * w_k", "uint32(k_first + k)) * w_k", WRONG),
-    ("the group of the bias", "start = bias[channel * bias_k]", "start = bias[int64(k) * bias_k]", WRONG),
     (
         "the first column of the taps",
         "q_first * stride_w + s_first * dilation_w + w_origin",
@@ -171,7 +156,25 @@ STAGE_FAULTS = [
 AXIS_FAULTS = [
     ("a halo one line short", "(taps - 1) * tap + 1)", "(taps - 1) * tap)", f"{UNSET} {WRONG} {BEYOND}"),
 ]
+STORE_FAULTS = [
+    ("the last row of the output", "if p < P and q < Q:", "if p <= P and q < Q:", f"{RACE} {BEYOND} {WRONG}"),
+    ("the last column of the output", "if p < P and q < Q:", "if p < P and q <= Q:", f"{RACE} {BEYOND}"),
+    (
+        "the last channel of the output",
+        "            if k < K:\n",
+        "            if k <= K:\n",
+        f"{BEYOND} {RACE}",
+    ),
+    (
+        "rows and columns of the output",
+        "int64(p) * y_p + int64(q) * y_q",
+        "int64(q) * y_p + int64(p) * y_q",
+        f"{WRONG} {BEYOND} {RACE}",
+    ),
+    ("the group of the bias", "start = bias[channel * bias_k]", "start = bias[int64(k) * bias_k]", WRONG),
+]
 FAULTS = faults_of(
+    conv__tiled__store=STORE_FAULTS,
     conv__tiled__kernel=KERNEL_FAULTS, conv__tiled__load=LOAD_FAULTS, conv__tiled__tiles=STAGE_FAULTS,
     device__axis=AXIS_FAULTS,
 )  # fmt: skip

@@ -105,7 +105,7 @@ DIRECT_FAULTS = [
     ("the bits of a window", SPOILT,
      "seen = inside >> uint32(uint32(4) * a + b)", "seen = inside", f"{WRONG} {BEYOND}"),
     ("a channel behind the last, anew", SPOILT, "while c < C:", "while c <= C:", BEYOND),
-    ("the bias, anew", SPOILT, "= total + start", "= total", WRONG),
+    ("the bias, anew", SPOILT, "finish(total, start)", "total", WRONG),
     ("a row behind the last, anew", SPOILT, "while a < rows:", "while a <= rows:", f"{BEYOND} {RACE}"),
     ("the second four channels", SPOILT,
      "i // uint32(4) * uint32(32)", "i // uint32(4) * uint32(16)", f"{RACE} {WRONG}"),

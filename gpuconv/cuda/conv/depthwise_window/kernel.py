@@ -5,12 +5,12 @@ from collections.abc import Callable
 from numba import cuda, int64, types, uint32, uint64
 
 from gpuconv.cuda.conv.depthwise_window.load import make_fills, note_slot, place_in_image
+from gpuconv.cuda.conv.depthwise_window.store import make_store
 from gpuconv.cuda.conv.depthwise_window.tiles import SHAPES, WindowShape
 from gpuconv.cuda.device.division import quotient, quotient_and_rest
 from gpuconv.cuda.device.elements import SCALARS
 from gpuconv.cuda.device.rings import WEIGHTS, make_anew, make_slide
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
-from gpuconv.cuda.ptx.predicated import load_if, store_if
 from gpuconv.cuda.runtime.compiled import Kernel
 
 
@@ -29,13 +29,14 @@ def make_function(shape: WindowShape, dtype: str) -> Callable[..., None]:
     scalar = SCALARS[dtype]
     PIXELS, RING, SIZE = shape.pixels, shape.ring, shape.itemsize
     slide, anew = make_slide(1, PIXELS, RING, SIZE), make_anew(PIXELS)
+    store = make_store(PIXELS, dtype)
     fill_images, fill_weights = make_fills(shape.threads, SIZE)
 
     def conv_depthwise_window(
         x, w, bias, y,
         x_n, x_c, x_h, x_w, w_k, w_r, w_s, bias_k, y_n, y_k, y_p, y_q,  # strides in elements
         tasks, K, H, W, R, S, P, Q, h_origin, w_origin, stride_h, stride_w, step_w, dilation_w, tap_w,
-        apart, classes, phases, used_phases, row_step, phase_step, full, longer, skip_long, skip_short,
+        spacing, classes, phases, used_phases, row_step, phase_step, full, longer, skip_long, skip_short,
         slots, groups, tile_p, tile_q, tiles, tiles_q, taps, lines, columns, patches,
         residues, residue_pitch, phase_pitch, pitch, slot_pitch, w_phase, w_column, w_slot, x_tile, w_tile,
         has_bias, tile_q_multiplier, tile_q_shift, slots_multiplier, slots_shift,
@@ -56,7 +57,7 @@ def make_function(shape: WindowShape, dtype: str) -> Callable[..., None]:
         plane, tile = quotient_and_rest(task, (tiles, tiles_multiplier, tiles_shift))
         tile_row, tile_column = quotient_and_rest(tile, (tiles_q, tiles_q_multiplier, tiles_q_shift))
         above, of_class = quotient_and_rest(tile_row, (classes, classes_multiplier, classes_shift))
-        p_first, q_first = uint32(above * tile_p * apart + of_class), uint32(tile_column * tile_q)
+        p_first, q_first = uint32(above * tile_p * spacing + of_class), uint32(tile_column * tile_q)
         n, k = quotient_and_rest(plane, (K, K_multiplier, K_shift))
         valid = task < tasks
         mine = valid & (group < groups)
@@ -115,12 +116,10 @@ def make_function(shape: WindowShape, dtype: str) -> Callable[..., None]:
                 residue, x_column = next_column(residue, x_column, tap_w, residues, residue_pitch, pitch)
 
         # store
-        start = load_if(mine & (has_bias != uint32(0)), bias, int64(k) * bias_k, zero)
-        p, q = uint32(p_first + group * uint32(PIXELS) * apart), uint32(q_first + column)
-        place = int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q
-        for i in range(PIXELS):
-            store_if(mine & (p < P) & (q < Q), y, place, start + (total[i] + sums[i]))
-            p, place = uint32(p + apart), place + int64(apart) * y_p
+        store(
+            total, sums, bias, bias_k, has_bias, y, (y_n, y_k, y_p, y_q), n, k, mine, p_first, q_first, group,
+            column, spacing, P, Q,
+        )  # fmt: skip
 
     return conv_depthwise_window
 

@@ -39,7 +39,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Launch:
         "tasks": tile.tasks(spec), "H": spec.H, "W": spec.W, "R": spec.R, "S": spec.S, "P": spec.P,
         "Q": spec.Q, "h_origin": -top, "w_origin": -left, **steps(stride_hw=spec.stride),
         "step_w": columns.step, "dilation_w": spec.dilation[1], "tap_w": columns.tap if spec.S > 1 else 0,
-        "apart": rows.apart, "used_phases": min(rows.phases, spec.R), "row_step": rows.row_step,
+        "spacing": rows.spacing, "used_phases": min(rows.phases, spec.R), "row_step": rows.row_step,
         "phase_step": rows.phase_step, "full": rows.full, "longer": rows.longer,
         "skip_long": -(rows.full + 1) % CHUNK, "skip_short": -rows.full % CHUNK, "groups": tile.groups,
         "tile_p": tile.groups * shape.pixels, "lines": tile.lines, "columns": tile.columns,

@@ -1,19 +1,18 @@
-"""Which tiles a block of `conv_depthwise_window` computes, and what it holds in shared memory, stage by
-stage.
+"""Which tiles a block of `conv_depthwise_window` computes, and what its shared memory holds in a stage.
 
 Pure arithmetic, tested without a GPU. A block has several slots, each with a tile of one plane: `tile_q`
-columns of the output times `groups` * `pixels` rows, whose windows lie `apart` rows from each other. A stage
+columns of the output times `groups` * `pixels` rows, with `spacing` rows from one to the next. A stage
 brings `taps` columns of the kernel. Along the rows, with g = gcd(stride, dilation),
 
-    apart = dilation / g         outputs so many rows from each other read the same rows of the image
-    phases = stride / g          taps r, r + phases, ... meet rows that lie row_step = stride apart from each
-                                 other: output i meets tap j of its phase at element i + j
-    row_step = stride apart
+    spacing = dilation / g       outputs so many rows from each other read the same rows of the image
+    phases = stride / g          taps r, r + phases, ... meet every row_step-th row of the image: output i
+                                 meets tap j of its phase at element i + j
+    row_step = stride spacing
 
 so that all stride and dilation becomes a dense window over each phase. The first `longer` phases have one tap
 more than the others. Columns lie one beside the other, by their remainder modulo stride / g of their own
-axis: an odd number of 16 bytes apart, so that the 8 lanes of an access meet all banks, also where they go on
-to the next slot.
+axis: with a pitch of an odd number of 16 bytes, so that the 8 lanes of an access meet all banks, also where
+they go on to the next slot.
 """
 
 import functools
@@ -66,7 +65,7 @@ SHAPES: dict[str, tuple[WindowShape, ...]] = {
 class WindowRows:
     """The rows of a window, as the docstring has it."""
 
-    apart: int
+    spacing: int
     phases: int
     row_step: int
     phase_step: int
@@ -77,8 +76,8 @@ class WindowRows:
     def of(cls, spec: ConvSpec) -> "WindowRows":
         stride, dilation = spec.stride[0], spec.dilation[0]
         shared = stride if spec.R == 1 else math.gcd(stride, dilation)
-        apart, phases = (1, 1) if spec.R == 1 else (dilation // shared, stride // shared)
-        return cls(apart, phases, stride * apart, dilation, *divmod(spec.R, phases))
+        spacing, phases = (1, 1) if spec.R == 1 else (dilation // shared, stride // shared)
+        return cls(spacing, phases, stride * spacing, dilation, *divmod(spec.R, phases))
 
     @property
     def longest(self) -> int:
@@ -122,8 +121,8 @@ class WindowTile:
         rows, size = WindowRows.of(spec), shape.itemsize
         columns = Axis.of(tile_q, spec.S, spec.stride[1], spec.dilation[1])
         used = (tile_q - 1) * columns.pixel + (taps - 1) * (columns.tap if spec.S > 1 else 0) + 1
-        classes = min(rows.apart, spec.P)
-        outputs = -(-spec.P // rows.apart)  # rows of a class
+        classes = min(rows.spacing, spec.P)
+        outputs = -(-spec.P // rows.spacing)  # rows of a class
         phases, odd = min(rows.phases, spec.R), ACCESS // size
         lines = min(groups * shape.pixels, outputs) + rows.longest - 1
         phase_pitch = groups * shape.pixels + CHUNK * rows.chunks

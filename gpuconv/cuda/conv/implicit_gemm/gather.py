@@ -116,7 +116,7 @@ def locate_pixel(pixel, image, window, strides):
 @cuda.jit(device=True, inline="always")
 def last_entry(end, first, left, taps):
     """(Where the entries of a share's last slab stand, or, if the depth goes on behind it, those of a slab
-    beyond; how many taps are left when it comes to them)."""
+    beyond; how many taps are left when they are reached)."""
     rest = int32((left - int32(1)) % int32(SLAB) + int32(1))
     if uint32(first + uint32(left)) == taps:
         return end, rest

@@ -1,8 +1,8 @@
 """How a block of the implicit GEMM loads the weights of a slab: 16 taps of its tile's channels, `cp.async`.
 
-A thread has two taps, 8 apart, of 4 or 8 channels. Eight lanes lie along the taps, so that they ask for whole
-sectors, and 4 along the channels, so that no two of the 32 put an element into one bank. Where the rows of
-its channels begin is too much for its registers, and stands in shared memory.
+A thread has two taps, the second 8 after the first, of 4 or 8 channels. Eight lanes lie along the taps, so
+that they ask for whole sectors, and 4 along the channels, so that no two of the 32 put an element into one
+bank. Where the rows of its channels begin is too much for its registers, and stands in shared memory.
 """
 
 from collections.abc import Callable

@@ -20,13 +20,12 @@ from collections.abc import Callable
 from numba import cuda, float32, int64, uint32, uint64
 
 from gpuconv.cuda.conv.stem.load import fill_input, fill_weights_of_one, locate, locate_lane
+from gpuconv.cuda.conv.stem.store import make_store_few
 from gpuconv.cuda.conv.stem.tiles import FEW, StemShape
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.limits import LANES
-from gpuconv.cuda.device.rings import CHUNK, WEIGHTS, make_anew, make_slide
+from gpuconv.cuda.device.rings import WEIGHTS, make_anew, make_slide
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
-from gpuconv.cuda.ptx.predicated import load_if
-from gpuconv.cuda.ptx.vectors import store4
 
 ROWS, PIXELS = FEW.thread_rows, FEW.thread_q
 OUTPUTS = ROWS * PIXELS
@@ -37,6 +36,7 @@ slide, anew = make_slide(ROWS, PIXELS, RING), make_anew(OUTPUTS)
 
 def make_function(shape: StemShape) -> Callable[..., None]:
     THREADS, WARPS = shape.threads, shape.threads // LANES
+    store = make_store_few(WARPS)
 
     def conv_stem(
         x, w, bias, y,
@@ -108,18 +108,9 @@ def make_function(shape: StemShape) -> Callable[..., None]:
                         slide(shared, sums, weight, ring, x_at, x_further, w_at, taps, skip)
 
         # store
-        cuda.syncthreads()
-        for j in range(0, OUTPUTS, CHUNK):
-            line = uint32(row + uint32(j // PIXELS) * further)
-            place = uint32(line * tile_q + pixel + uint32(j % PIXELS))
-            a, b, c, d = sums[j], sums[j + 1], sums[j + 2], sums[j + 3]
-            store4(shared, place, total[j] + a, total[j + 1] + b, total[j + 2] + c, total[j + 3] + d)
-        cuda.syncthreads()
-        start = load_if(has_bias != uint32(0), bias, channel * bias_k, zero)
-        for line in range(warp, min(tile_p, uint32(P - p_first)), uint32(WARPS)):
-            y_row = int64(n) * y_n + channel * y_k + int64(uint32(p_first + uint32(line))) * y_p
-            for column in range(lane, min(tile_q, uint32(Q - q_first)), uint32(LANES)):
-                value = shared[uint32(uint32(line) * tile_q + uint32(column))]
-                y[y_row + int64(uint32(q_first + uint32(column))) * y_q] = start + value
+        store(
+            shared, total, sums, bias, bias_k, has_bias, y, (y_n, y_k, y_p, y_q), n, channel, lane, warp, row,
+            pixel, further, p_first, q_first, P, Q, tile_p, tile_q,
+        )  # fmt: skip
 
     return conv_stem

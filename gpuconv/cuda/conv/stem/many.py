@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from numba import cuda, float32, int64, uint32, uint64
 
 from gpuconv.cuda.conv.stem.load import fill_input, fill_weights_of_many, locate, locate_lane
+from gpuconv.cuda.conv.stem.store import store_many
 from gpuconv.cuda.conv.stem.tiles import SHAPES, StemShape
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.limits import LANES
 from gpuconv.cuda.device.rings import CHUNK
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
-from gpuconv.cuda.ptx.predicated import load_if, store4_if, store_if
 from gpuconv.cuda.ptx.products import add_products
 from gpuconv.cuda.ptx.vectors import load4
 
@@ -141,17 +141,10 @@ def make_function(shape: StemShape) -> Callable[..., None]:
                             x_at += uint64(CHUNK)
 
         # store
-        q = uint32(q_first + pixel)
-        for i in range(CHANNELS):
-            k = uint32(k_first + warp_k * uint32(CHANNELS) + uint32(i))
-            channel = int64(uint32(g * K + k))
-            start = load_if((k < K) & (has_bias != uint32(0)), bias, channel * bias_k, zero)
-            for j in range(ROWS):
-                p = uint32(p_first + row + uint32(j) * further)
-                place = int64(n) * y_n + channel * y_k + int64(p) * y_p + int64(q) * y_q
-                store_pixels(
-                    y, place, y_q, (k < K) & (p < P), q, Q, vectors, sums, (i * ROWS + j) * PIXELS, start
-                )
+        store_many(
+            sums, bias, bias_k, has_bias, y, (y_n, y_k, y_p, y_q), n, g, K, k_first, warp_k, p_first, q_first,
+            row, further, pixel, P, Q, vectors,
+        )  # fmt: skip
 
     return conv_stem
 
@@ -168,20 +161,3 @@ def load_windows(shared, window, first, second):
 def load_channels(shared, weight, first):
     weight[0], weight[1], weight[2], weight[3] = load4(shared, first)
     weight[4], weight[5], weight[6], weight[7] = load4(shared, first + uint64(4))
-
-
-@cuda.jit(device=True, inline="always")
-def store_pixels(y, place, y_q, inside, q, Q, vectors, sums, first, start):
-    """Four pixels, at once where `vectors` says that it can be."""
-    a, b, c, d = (
-        sums[first] + start,
-        sums[first + 1] + start,
-        sums[first + 2] + start,
-        sums[first + 3] + start,
-    )
-    whole = vectors != uint32(0)
-    store4_if(inside & whole & (q < Q), y, place, a, b, c, d)
-    store_if(inside & (not whole) & (q < Q), y, place, a)
-    store_if(inside & (not whole) & (uint32(q + uint32(1)) < Q), y, place + y_q, b)
-    store_if(inside & (not whole) & (uint32(q + uint32(2)) < Q), y, place + int64(2) * y_q, c)
-    store_if(inside & (not whole) & (uint32(q + uint32(3)) < Q), y, place + int64(3) * y_q, d)

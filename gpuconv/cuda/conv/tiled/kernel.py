@@ -5,6 +5,7 @@ from collections.abc import Callable
 from numba import cuda, int64, types, uint32, uint64
 
 from gpuconv.cuda.conv.tiled.load import fill_tables, load_input
+from gpuconv.cuda.conv.tiled.store import make_store
 from gpuconv.cuda.conv.tiled.tiles import BLOCKS, THREAD_PIXELS, THREADS, WARPS, TiledBlock
 from gpuconv.cuda.device.elements import SCALARS
 from gpuconv.cuda.runtime.compiled import Kernel
@@ -15,6 +16,7 @@ def make_function(dtype: str, tile: TiledBlock) -> Callable[..., None]:
     THREAD_K, WARPS_K, TILE_K, PITCH_K = tile.thread_k, tile.warps_k, tile.k, tile.pitch_k
     THREAD_OUTPUTS = THREAD_K * THREAD_PIXELS
     PIXEL_THREADS = THREADS // WARPS_K  # threads along the pixels
+    store = make_store(dtype, tile)
 
     def conv_tiled(
         x, w, bias, y,
@@ -88,19 +90,10 @@ def make_function(dtype: str, tile: TiledBlock) -> Callable[..., None]:
                 total[i] += partial[i]
 
         # store
-        for i in range(THREAD_K):
-            k = uint32(k_first + warp_k * uint32(THREAD_K) + uint32(i))
-            if k < K:
-                channel = int64(uint32(g * K + k))
-                start = scalar(0)
-                if has_bias != uint32(0):
-                    start = bias[channel * bias_k]
-                for j in range(THREAD_PIXELS):
-                    e = uint32(pixel + uint32(j * PIXEL_THREADS))
-                    p, q = uint32(p_first + e // tile_q), uint32(q_first + e % tile_q)
-                    if p < P and q < Q:
-                        place_y = int64(n) * y_n + channel * y_k + int64(p) * y_p + int64(q) * y_q
-                        y[place_y] = start + total[i * THREAD_PIXELS + j]
+        store(
+            total, bias, bias_k, has_bias, y, (y_n, y_k, y_p, y_q), n, g, K, k_first, warp_k, p_first,
+            q_first, P, Q, pixel, tile_q,
+        )  # fmt: skip
 
     return conv_tiled
 

@@ -3,7 +3,7 @@
 After the product a warp has 2 of the 16 elements of 64 channels x 32 tiles; an output needs all 16. They
 change hands in shared memory, 16 channels at a time, two of each thread's eight:
 
-    [16 elements][2 halves of the tiles][16 channels][16 tiles]  float32, the halves 16 words further apart
+    [16 elements][2 halves of the tiles][16 channels][16 tiles]  float32, 16 words more between the halves
 
 Two such buffers take turns, so that one barrier separates putting from taking. A thread takes both channels
 of its own tile, transforms them back and stores them.
