@@ -1,53 +1,58 @@
-"""Bytes that pools request from memory on the workloads' full-size planes, counted on a sample of blocks."""
+"""Bytes that pools request from memory on the planes of networks, counted on a sample of blocks."""
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from gpuconv import cuda as engine
-from gpuconv.cuda.runtime.launch import Launch
+from gpuconv.algorithm import select
+from gpuconv.cuda.pool import ALGORITHMS
+from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.spec import PoolSpec
-from profiling.execution import variants
-from profiling.workloads import WORKLOADS, label
-from tests.cuda import execution
-from tests.cuda.execution import on_device, poisoned
+from tests.cuda.pool import pooling, sampling
 
 BLOCKS = 24
-PLANES = 192  # of a sample: whole planes, of the full height and width
 LIMIT = 1.25  # times the input and the output once
 
-SPECS = {
-    layer.spec for make in WORKLOADS.values() for layer in make().layers if isinstance(layer.spec, PoolSpec)
-}
-SAMPLES = [
-    pytest.param(spec, id=f"{label(spec)} {dtype}{' indices' * spec.return_indices}")
-    for full in sorted(SPECS, key=repr)
-    for dtype in ("float32", "float16")
-    for spec in variants(replace(full, N=1, C=min(full.N * full.C, PLANES), dtype=dtype))
-]
+# Reduction, planes (192 at most, of the full height and width), extent, window, stride, padding.
+LAYERS = (
+    ("max", 192, 28, 3, 1, 1),
+    ("max", 192, 112, 3, 2, 1),
+    ("max", 1, 2048, 3, 1, 1),
+    ("mean", 1, 2048, 3, 1, 1),
+    ("mean", 192, 35, 3, 1, 1),
+    ("max", 8, 8, 2, 2, 0),
+    ("max", 192, 14, 2, 2, 0),
+    ("max", 192, 28, 2, 2, 0),
+    ("max", 192, 56, 2, 2, 0),
+    ("max", 192, 64, 2, 2, 0),
+    ("max", 128, 112, 2, 2, 0),
+    ("max", 192, 128, 2, 2, 0),
+    ("max", 64, 224, 2, 2, 0),
+    ("max", 128, 256, 2, 2, 0),
+    ("max", 64, 512, 2, 2, 0),
+    ("mean", 192, 10, 2, 2, 0),
+    ("mean", 192, 28, 2, 2, 0),
+    ("mean", 192, 56, 2, 2, 0),
+    ("mean", 192, 7, 7, 7, 0),
+)
 
 
-def sampled(spec):
-    """(the launch that the engine chooses, the executor's report of its first blocks, their share of all)."""
-    found = []
-
-    def start(self, output, *arrays):
-        sample = Launch(self.kernel, min(self.blocks, BLOCKS), self.shared_bytes, self.scalars)
-        report = execution.execute(sample, *arrays, count_memory=True)
-        found.append((self, report, sample.blocks / self.blocks))
-
-    x = np.zeros((spec.N, spec.C, spec.H, spec.W), spec.dtype)
-    places = on_device(poisoned(spec.out_shape, "int64"), True) if spec.return_indices else None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Launch, "start", start)
-        engine.pool2d(spec, on_device(x), on_device(poisoned(spec.out_shape, spec.dtype), True), places)
-    (only,) = found
-    return only
+def samples():
+    for reduction, C, extent, window, stride, pad in LAYERS:
+        pads = ((pad, pad), (pad, pad))
+        spec = PoolSpec(reduction, 1, C, extent, extent, window, window, pads, (stride, stride))
+        for dtype in ("float32", "float16"):
+            for return_indices in (False, True) if reduction == "max" else (False,):
+                name = f"{reduction} {window}x{window} {C} @{extent} /{stride} {dtype}"
+                yield pytest.param(
+                    replace(spec, dtype=dtype, return_indices=return_indices),
+                    id=name + " indices" * return_indices,
+                )
 
 
-@pytest.mark.parametrize("spec", SAMPLES)
+@pytest.mark.parametrize("spec", samples())
 def test_each_element_is_requested_about_once(spec):
-    launch, report, share = sampled(spec)
-    assert launch.kernel.name.startswith(("pool_global", "pool_rows"))
+    algorithm = select(ALGORITHMS, spec, pooling.layouts_of(spec), H200)
+    _, report, share = sampling.sampled(algorithm, spec, BLOCKS)
+    assert algorithm.name in ("pool_global", "pool_rows")
     assert share / LIMIT < report.traffic("global").bytes / spec.min_bytes < share * LIMIT
