@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-GEOMETRY = frozenset("N C H W K R S P Q pads stride dilation groups ceil_mode _hash".split())
+GEOMETRY = frozenset((*"NCHWKRSPQ", "pads", "stride", "dilation", "groups", "ceil_mode", "_hash"))
 
 
 class Anything:
@@ -31,18 +31,19 @@ class Algorithm:
     takes: Mapping[str, Collection]
     unsupported: Callable[[Any, Any, Any], str | None]
     worth: Callable[[Any, Any, Any], bool]
-    plan: Callable[[Any, Any, Any], Any]
-    fast_for: str
+    plan: Callable[[Any, Any, Any], Any] = None  # type: ignore[assignment]
+    fast_for: str = ""
 
-    def refusal(self, spec: Any, layouts: Any, device: Any) -> str | None:
-        """Why it cannot compute a problem."""
-        for each in fields(spec):
-            default = () if each.default is MISSING else (each.default,)
-            if each.name not in GEOMETRY and getattr(spec, each.name) not in self.takes.get(
-                each.name, default
-            ):
-                return f"it does not take {each.name} {getattr(spec, each.name)!r}"
-        return self.unsupported(spec, layouts, device)
+
+def refusal(algorithm: Algorithm, spec: Any, layouts: Any, device: Any) -> str | None:
+    """Why an algorithm cannot compute a problem, by what it takes and by what it says."""
+    for each in fields(spec):
+        default = () if each.default is MISSING else (each.default,)
+        if each.name not in GEOMETRY and getattr(spec, each.name) not in algorithm.takes.get(
+            each.name, default
+        ):
+            return f"it does not take {each.name} {getattr(spec, each.name)!r}"
+    return algorithm.unsupported(spec, layouts, device)
 
 
 def select(
@@ -52,7 +53,7 @@ def select(
     fallback, reasons = None, []
     for algorithm in algorithms:
         if name in (None, algorithm.name):
-            reason = algorithm.refusal(spec, layouts, device)
+            reason = refusal(algorithm, spec, layouts, device)
             if reason is None and (name or algorithm.worth(spec, layouts, device)):
                 return algorithm
             fallback = fallback or (algorithm if reason is None else None)

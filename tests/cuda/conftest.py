@@ -6,10 +6,10 @@ import re
 import pytest
 
 from gpuconv.cuda import KERNELS
+from gpuconv.cuda.runtime import driver as driving
+from gpuconv.cuda.runtime import gpu as describing
 from gpuconv.cuda.runtime import launch as launching
 from gpuconv.cuda.runtime.compiled import Kernel
-from gpuconv.cuda.runtime.launch import Launch
-from tests.cuda import execution
 from tests.cuda.noting_driver import CACHES, NotingDriver
 
 
@@ -17,26 +17,13 @@ from tests.cuda.noting_driver import CACHES, NotingDriver
 def driver(monkeypatch):
     """A driver that takes notes, in the place of CUDA's."""
     noting = NotingDriver()
-    monkeypatch.setattr(launching, "driver", noting)
+    for module in (driving, describing, launching):
+        monkeypatch.setattr(module, "driver", noting)
     for cache in CACHES:
         cache.cache_clear()
     yield noting
     for cache in CACHES:
         cache.cache_clear()
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    """The launches of a test, each carried out by the executor."""
-    found = []
-
-    def start(self, output, *arrays):
-        found.append(self)
-        if self.blocks:
-            execution.execute(self, *arrays)
-
-    monkeypatch.setattr(Launch, "start", start)
-    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,13 +5,17 @@ out; plans, kernels and their compiled PTX stay what they are on a GPU.
 """
 
 import functools
+import math
 
 import numpy as np
 
+from gpuconv import algorithm as algorithms
 from gpuconv.arrays import DeviceArray
+from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.cuda.runtime.passes import Passes
 from gpuconv.spec import ConvSpec
+from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts
 from tests import ptx
 from tests.ptx.region import Region
@@ -39,10 +43,41 @@ def layouts_of(spec, *views):
     return (ConvLayouts if isinstance(spec, ConvSpec) else PoolLayouts)(*found)
 
 
+def contiguous(spec):
+    """How arrays lie that are contiguous and begin on 16 bytes; there is no bias."""
+
+    def layout(*shape, dtype=spec.dtype):
+        kind = np.dtype(dtype)
+        steps = (kind.itemsize * math.prod(shape[axis + 1 :]) for axis in range(4))
+        return Layout(shape, tuple(steps), kind)
+
+    x, y = layout(spec.N, spec.C, spec.H, spec.W), layout(*spec.out_shape)
+    if isinstance(spec, ConvSpec):
+        return ConvLayouts(x, layout(spec.K, spec.C_group, spec.R, spec.S), None, y)
+    return PoolLayouts(x, y, layout(*spec.out_shape, dtype=INT64) if spec.return_indices else None)
+
+
+def refusal(algorithm, spec, gpu=H200):
+    """Why an algorithm cannot compute a problem of contiguous arrays, or None."""
+    return algorithms.refusal(algorithm, spec, contiguous(spec), gpu)
+
+
+def kernel_of(function, kinds, threads):
+    """A kernel for a test: a function, and the types of its parameters in their order."""
+    named = {}
+    for kind, name in zip(kinds, function.__code__.co_varnames[: len(kinds)], strict=True):
+        named[kind] = f"{named.get(kind, '')} {name}"
+    return Kernel(function.__name__, lambda: function, named, threads, 1)
+
+
+def worthwhile(algorithm, spec, gpu=H200):
+    return algorithm.worth(spec, contiguous(spec), gpu)
+
+
 def planned(algorithm, spec, *views, gpu=H200):
     """The launch of an algorithm, or its passes; it must support them, whether they are worthwhile or not."""
     layouts = layouts_of(spec, *views)
-    reason = algorithm.unsupported(spec, layouts, gpu)
+    reason = algorithms.refusal(algorithm, spec, layouts, gpu)
     assert reason is None, reason
     return algorithm.plan(spec, layouts, gpu)
 

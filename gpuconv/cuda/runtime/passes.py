@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from gpuconv.cuda.runtime.launch import Launch
 
+X, W, BIAS, Y, SCRATCH = range(5)  # the places of a convolution's pointers, and of that to memory of our own
+
 
 @dataclass(frozen=True, slots=True)
 class Passes:
