@@ -1,14 +1,12 @@
 """What the tests of the single pooling algorithms have in common: one call, and what it must give."""
 
-import math
-
 import numpy as np
 
 from gpuconv.cuda.runtime.gpu import H200
-from gpuconv.spec.layouts import Layout, PoolLayouts
+from gpuconv.spec.layouts import PoolLayouts
 from tests import reference
 from tests.cases import equal
-from tests.cuda.execution import compute, poisoned
+from tests.cuda.execution import compute, contiguous, poisoned
 from tests.layouts import WRITABLE
 
 LAYOUTS = sorted(set(WRITABLE) - {"byte-swapped", "unaligned"})  # those that a GPU array can have
@@ -34,30 +32,13 @@ def check(algorithm, case, x, y=None):
         np.testing.assert_array_equal(indices, places)
 
 
-def layouts_of(spec, x_offset=0, y_offset=0, pitch=None):
-    """How contiguous arrays lie, or rows of x `pitch` elements apart, that begin at these bytes."""
-    x_shape = (spec.N, spec.C, spec.H, spec.W)
-    return PoolLayouts(
-        Layout(x_shape, _strides(x_shape, pitch, spec.dtype), np.dtype(spec.dtype), x_offset),
-        Layout(spec.out_shape, _strides(spec.out_shape, None, spec.dtype), np.dtype(spec.dtype), y_offset),
-        Layout(spec.out_shape, _strides(spec.out_shape, None, "int64"), np.dtype("int64"))
-        if spec.return_indices
-        else None,
-    )
-
-
-def _strides(shape, pitch, dtype):
-    lines = (*shape[:3], pitch or shape[3])
-    return tuple(math.prod(lines[axis + 1 :]) * np.dtype(dtype).itemsize for axis in range(4))
-
-
-def plan(algorithm, spec, gpu=H200, **layout):
-    """The launch for arrays that lie as `layouts_of` says."""
-    layouts = layouts_of(spec, **layout)
-    assert algorithm.unsupported(spec, layouts, gpu) is None
-    return algorithm.plan(spec, layouts, gpu)
-
-
-def refusal(algorithm, spec):
-    """Why an algorithm cannot take contiguous arrays of a geometry, or None."""
-    return algorithm.unsupported(spec, layouts_of(spec), H200)
+def plan(algorithm, spec, x_offset=0, y_offset=0, pitch=None):
+    """The launch for contiguous arrays, or rows of x `pitch` elements apart, that begin at these bytes."""
+    x, y, indices = contiguous(spec)
+    steps = (spec.C * spec.H * pitch, spec.H * pitch, pitch, 1) if pitch else x.elements
+    strides = tuple(step * spec.itemsize for step in steps)
+    layouts = PoolLayouts(
+        x._replace(strides=strides, offset=x_offset), y._replace(offset=y_offset), indices
+    )  # fmt: skip
+    assert algorithm.unsupported(spec, layouts, H200) is None
+    return algorithm.plan(spec, layouts, H200)

@@ -12,7 +12,7 @@ from gpuconv.cuda.pool import global_
 from gpuconv.cuda.pool.global_ import kernel, tiles
 from gpuconv.spec import PoolSpec
 from tests.cases import DTYPES, PoolCase, integers
-from tests.cuda.execution import poisoned
+from tests.cuda.execution import poisoned, refusal
 from tests.cuda.pool import pooling
 from tests.cuda.pool.pooling import LAYOUTS
 from tests.layouts import WRITABLE
@@ -122,8 +122,8 @@ def test_no_sum_is_longer_than_a_stage(monkeypatch):
 )
 def test_what_it_cannot_do_is_named(changes, reason):
     spec = PoolSpec("max", 1, 1, 8, 8, 8, 8, stride=(9, 9))
-    assert pooling.refusal(global_.ALGORITHM, spec) is None
-    assert reason in pooling.refusal(global_.ALGORITHM, replace(spec, **changes))
+    assert refusal(global_.ALGORITHM, spec) is None
+    assert reason in refusal(global_.ALGORITHM, replace(spec, **changes))
 
 
 def test_the_teams_are_those_that_the_kernels_are_written_for():

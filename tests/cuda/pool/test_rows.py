@@ -12,7 +12,7 @@ from gpuconv.cuda.pool import rows
 from gpuconv.spec import PoolSpec
 from tests import reference
 from tests.cases import DTYPES, PoolCase, integers
-from tests.cuda.execution import poisoned
+from tests.cuda.execution import poisoned, refusal
 from tests.cuda.pool import pooling
 from tests.cuda.pool.pooling import LAYOUTS
 from tests.layouts import WRITABLE
@@ -132,5 +132,5 @@ def test_arrays_that_begin_anywhere(offset, indices):
 )
 def test_what_it_cannot_do_is_named(changes, reason):
     spec = PoolSpec("max", 1, 1, 64, 64, 3, 3, pads=((1, 1), (1, 1)), return_indices=True)
-    assert pooling.refusal(rows.ALGORITHM, spec) is None
-    assert reason in pooling.refusal(rows.ALGORITHM, replace(spec, **changes))
+    assert refusal(rows.ALGORITHM, spec) is None
+    assert reason in refusal(rows.ALGORITHM, replace(spec, **changes))

@@ -15,7 +15,7 @@ from gpuconv.cuda.runtime.gpu import GPUS, H200
 from gpuconv.spec import PoolSpec
 from tests import reference
 from tests.cases import PoolCase, integers
-from tests.cuda.execution import poisoned
+from tests.cuda.execution import contiguous, poisoned, refusal
 from tests.cuda.pool import pooling, sampling
 from tests.cuda.pool.pooling import LAYOUTS
 from tests.layouts import WRITABLE
@@ -132,7 +132,7 @@ def test_rows_and_columns_further_apart_than_32_bits_count_are_refused(array, ax
     spec = PoolSpec("max", 1, 1, 8, 8, 5, 5)
     names = []
     for step in (2**33 - 4, 2**33, -(2**33), -(2**33) - 4):
-        layouts = pooling.layouts_of(spec)
+        layouts = contiguous(spec)
         layout = getattr(layouts, array)
         strides = (*layout.strides[:axis], step, *layout.strides[axis + 1 :])
         layouts = layouts._replace(**{array: layout._replace(strides=strides)})
@@ -184,8 +184,8 @@ BIG = PoolSpec("max", 1, 1, 64, 64, 5, 5, pads=((2, 2), (2, 2)))
     ],
 )
 def test_what_it_cannot_do_is_named(changes, reason):
-    assert pooling.refusal(separable.ALGORITHM, BIG) is None
-    found = pooling.refusal(separable.ALGORITHM, replace(BIG, **changes))
+    assert refusal(separable.ALGORITHM, BIG) is None
+    found = refusal(separable.ALGORITHM, replace(BIG, **changes))
     assert found is None if reason is None else reason in found
 
 
@@ -202,7 +202,7 @@ def test_what_it_cannot_do_is_named(changes, reason):
 )
 def test_what_is_chosen(changes, name):
     spec = replace(BIG, **changes)
-    assert select(ALGORITHMS, spec, pooling.layouts_of(spec), H200).name == name
+    assert select(ALGORITHMS, spec, contiguous(spec), H200).name == name
 
 
 def test_tiles_fit():

@@ -8,7 +8,8 @@ from gpuconv.algorithm import select
 from gpuconv.cuda.pool import ALGORITHMS
 from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.spec import PoolSpec
-from tests.cuda.pool import pooling, sampling
+from tests.cuda.execution import contiguous
+from tests.cuda.pool import sampling
 
 BLOCKS = 24
 LIMIT = 1.25  # times the input and the output once
@@ -52,7 +53,7 @@ def samples():
 
 @pytest.mark.parametrize("spec", samples())
 def test_each_element_is_requested_about_once(spec):
-    algorithm = select(ALGORITHMS, spec, pooling.layouts_of(spec), H200)
+    algorithm = select(ALGORITHMS, spec, contiguous(spec), H200)
     _, report, share = sampling.sampled(algorithm, spec, BLOCKS)
     assert algorithm.name in ("pool_global", "pool_rows")
     assert share / LIMIT < report.traffic("global").bytes / spec.min_bytes < share * LIMIT
