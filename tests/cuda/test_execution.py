@@ -34,7 +34,7 @@ def supported(algorithms, cases, dtypes=("float32",)):
 def supporting(*extents):
     """The algorithms that take such a problem (N, C, H, W, K, R, S), which is not depthwise."""
     spec = ConvSpec(*extents)
-    found = [each for each in engine.CONVOLUTIONS if refusal(each, spec) is None]
+    found = [each for each in engine.ALGORITHMS["conv"] if refusal(each, spec) is None]
     return pytest.mark.parametrize("algorithm", found, ids=lambda algorithm: algorithm.name)
 
 
@@ -52,14 +52,18 @@ def pool(spec, x, algorithm, y=None, arch="sm_90a"):
 
 
 @over_architectures
-@pytest.mark.parametrize(("algorithm", "case", "dtype"), supported(engine.CONVOLUTIONS, CONV_CASES, DTYPES))
+@pytest.mark.parametrize(
+    ("algorithm", "case", "dtype"), supported(engine.ALGORITHMS["conv"], CONV_CASES, DTYPES)
+)
 def test_convolutions_are_exact_on_integers(arch, algorithm, case, dtype):
     host = case.arrays(dtype, integers)
     got = convolve(case.spec(dtype), *host, algorithm, arch=arch)
     np.testing.assert_array_equal(got, case.expected(*host).astype(dtype))
 
 
-@pytest.mark.parametrize(("algorithm", "case", "dtype"), supported(engine.CONVOLUTIONS, CONV_CASES[::4]))
+@pytest.mark.parametrize(
+    ("algorithm", "case", "dtype"), supported(engine.ALGORITHMS["conv"], CONV_CASES[::4])
+)
 def test_convolutions_stay_within_the_error_bound(algorithm, case, dtype):
     host = case.arrays(dtype, normal)
     got = convolve(case.spec(dtype), *host, algorithm)
@@ -71,7 +75,9 @@ def test_convolutions_stay_within_the_error_bound(algorithm, case, dtype):
 
 
 @over_architectures
-@pytest.mark.parametrize(("algorithm", "case", "dtype"), supported(engine.POOLS, POOL_CASES, POOL_DTYPES))
+@pytest.mark.parametrize(
+    ("algorithm", "case", "dtype"), supported(engine.ALGORITHMS["pool"], POOL_CASES, POOL_DTYPES)
+)
 def test_pools_are_exact_on_integers(arch, algorithm, case, dtype):
     x = integers(case.x, dtype)
     if case.op == "avg":
@@ -91,7 +97,9 @@ def test_pools_are_exact_on_integers(arch, algorithm, case, dtype):
 MEANS = [case for case in POOL_CASES if case.op == "avg"][::3]
 
 
-@pytest.mark.parametrize(("algorithm", "case", "dtype"), supported(engine.POOLS, MEANS, POOL_DTYPES))
+@pytest.mark.parametrize(
+    ("algorithm", "case", "dtype"), supported(engine.ALGORITHMS["pool"], MEANS, POOL_DTYPES)
+)
 def test_means_stay_within_the_error_bound(algorithm, case, dtype):
     x = normal(case.x, dtype)
     got, _ = pool(case.spec(dtype), x, algorithm)
@@ -113,7 +121,7 @@ def test_any_strides_of_every_array(algorithm):
 
 WINDOWED = [
     algorithm
-    for algorithm in engine.POOLS
+    for algorithm in engine.ALGORITHMS["pool"]
     if refusal(algorithm, PoolSpec("max", 1, 1, 8, 8, 2, 2, stride=(2, 2))) is None
 ]  # the others take one window for each plane
 
@@ -190,6 +198,6 @@ def test_convolutions_of_any_geometry(data, size, kernel, stride, dilation, grou
     parameters = {"stride": stride, "padding": pads, "dilation": dilation, "groups": groups}
     spec = ConvSpec.from_arrays(x, w, **parameters)
     expected = reference.conv2d(x, w, **parameters).astype("float32")
-    for algorithm in engine.CONVOLUTIONS:
+    for algorithm in engine.ALGORITHMS["conv"]:
         if refusal(algorithm, spec) is None:
             np.testing.assert_array_equal(convolve(spec, x, w, None, algorithm), expected)

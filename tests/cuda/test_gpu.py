@@ -35,7 +35,7 @@ def skip_what_is_refused(algorithm, spec):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
-@pytest.mark.parametrize("algorithm", engine.CONVOLUTIONS, ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("algorithm", engine.ALGORITHMS["conv"], ids=lambda algorithm: algorithm.name)
 def test_convolutions_are_exact_on_integers(cupy, algorithm, case, dtype):
     skip_what_is_refused(algorithm, case.spec(dtype))
     host = case.arrays(dtype, integers)
@@ -45,7 +45,7 @@ def test_convolutions_are_exact_on_integers(cupy, algorithm, case, dtype):
 
 
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
-@pytest.mark.parametrize("algorithm", engine.CONVOLUTIONS, ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("algorithm", engine.ALGORITHMS["conv"], ids=lambda algorithm: algorithm.name)
 def test_convolutions_stay_within_the_error_bound(cupy, algorithm, case):
     skip_what_is_refused(algorithm, case.spec())
     host = case.arrays("float32", normal)
@@ -59,7 +59,7 @@ def test_convolutions_stay_within_the_error_bound(cupy, algorithm, case):
 
 @pytest.mark.parametrize("dtype", POOL_DTYPES)
 @pytest.mark.parametrize("case", POOL_CASES, ids=str)
-@pytest.mark.parametrize("algorithm", engine.POOLS, ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("algorithm", engine.ALGORITHMS["pool"], ids=lambda algorithm: algorithm.name)
 def test_pools_are_exact_on_integers(cupy, algorithm, case, dtype):
     skip_what_is_refused(algorithm, case.spec(dtype))
     x = integers(case.x, dtype)
