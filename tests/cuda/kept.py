@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpuconv.cuda.runtime import compiled
 from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.sources import sources_of
 
 try:
     import fcntl
@@ -49,7 +50,7 @@ class Kept:
         """A name that says all that a kernel is compiled from."""
         parts = (
             kernel.name, arch, kernel.arguments, kernel.threads, kernel.blocks_per_sm,
-            compiled.compilers(), *compiled._sources(kernel.function),
+            compiled.compilers(), *sources_of(kernel.function),
         )  # fmt: skip
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
         name = re.sub(r"\W+", "-", kernel.name)

@@ -17,10 +17,9 @@ from numba import cuda, float32, int32, uint32
 from numba.cuda import libdevice
 
 from gpuconv.cuda.ptx.reciprocal import near_reciprocal
-from gpuconv.spec import PoolSpec
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 
-DIVIDENDS = LIMIT = 2**31  # below which dividend and divisor have to be
+DIVIDENDS = 2**31  # below which dividend and divisor have to be
 
 
 def reciprocal(divisor: int) -> tuple[int, int]:
@@ -100,14 +99,3 @@ DIVIDED = {FLOAT32: divided32, FLOAT64: divided64}
 def overlap(start, extent, low, high):
     """How many of `extent` positions from `start` on lie in [low, high)."""
     return int32(min(int32(int32(start) + extent), high) - max(int32(start), low))
-
-
-def divisors(spec: PoolSpec) -> tuple[int, ...]:
-    """The divisors of a mean, for the kernels of whole tiles: (first and last row that count, first and last
-    column, whether they count, what takes their place).
-    """
-    (top, bottom), (left, right) = spec.pads
-    counted = 0, spec.H, 0, spec.W
-    if spec.count_include_pad:
-        counted = -top, spec.H + bottom, -left, spec.W + right
-    return *counted, int(not spec.divisor_override), spec.divisor_override or 0

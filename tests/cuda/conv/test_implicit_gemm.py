@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuconv import cuda
 from gpuconv.algorithm import select
+from gpuconv.cuda import conv
 from gpuconv.cuda.conv import implicit_gemm, tiled
 from gpuconv.cuda.conv.implicit_gemm import plan
 from gpuconv.cuda.conv.implicit_gemm import tiles as gemm_tiles
@@ -165,7 +165,7 @@ def test_layouts_that_the_kernel_cannot_address_are_refused_and_taken_by_conv_ti
         layouts = layouts_of(spec, on_device(x), on_device(w), None, on_device(y, True))
         found = ALGORITHM.unsupported(spec, layouts, H200)
         if found is not None:
-            rest = cuda.ALGORITHMS["conv"][cuda.ALGORITHMS["conv"].index(ALGORITHM) :]
+            rest = conv.ALGORITHMS[conv.ALGORITHMS.index(ALGORITHM) :]
             assert select(rest, spec, layouts, H200) is tiled.ALGORITHM
         return found
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from gpuconv import cuda, workspace
+from gpuconv import workspace
 from gpuconv.algorithm import select
+from gpuconv.cuda import conv
 from gpuconv.cuda.conv import implicit_gemm, winograd
 from gpuconv.cuda.conv.winograd import plan
 from gpuconv.cuda.conv.winograd.kernel import BLOCK_BYTES
@@ -230,7 +231,7 @@ def test_columns_that_are_not_side_by_side_are_refused(split_in):
     )
     layouts = layouts_of(spec, *views)
     assert ALGORITHM.unsupported(spec, layouts, H200) == "the columns of the input do not lie side by side"
-    assert select(cuda.ALGORITHMS["conv"], spec, layouts, H200) is implicit_gemm.ALGORITHM
+    assert select(conv.ALGORITHMS, spec, layouts, H200) is implicit_gemm.ALGORITHM
     split_in(1)
     column = ConvCase("a column", (1, 4, 9, 1), (3, 4, 3, 3), padding=1)
     x, w, _ = column.arrays("float32", integers)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuconv import cuda
 from gpuconv.algorithm import select
+from gpuconv.cuda import conv
 from gpuconv.cuda.conv import winograd
 from gpuconv.cuda.conv.split import partial_bytes
 from gpuconv.cuda.conv.winograd import tiles as winograd_tiles
@@ -37,7 +37,7 @@ LAYERS = {spec for spec in (*RESNET50, *VGG16, *UNET) if refusal(ALGORITHM, spec
 
 @pytest.mark.parametrize("spec", LAYERS, ids=str)
 def test_layers_of_networks_but_the_first_are_worth_it(spec):
-    chosen = select(cuda.ALGORITHMS["conv"], spec, contiguous(spec), H200)
+    chosen = select(conv.ALGORITHMS, spec, contiguous(spec), H200)
     assert (chosen is ALGORITHM) == (spec.C >= 64)
 
 
