@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 Places = list[Any]  # of the arrays of a call, `out` last: ndarrays, or addresses on a GPU; None if left out
 
-_may_share_memory = np.may_share_memory
+# NumPy's own function, past its look for arrays that override it, which costs as much again
+_may_share_memory = getattr(np.may_share_memory, "_implementation", np.may_share_memory)
 
 
 def check_memory(call: "Call", places: Places) -> None:
@@ -113,10 +114,14 @@ class CpuReplay(Replay):
 
     def check_out(self, places: Places) -> None:
         out = places[-1]
-        if not out.flags.writeable:
+        flags = out.flags
+        if not flags.writeable:
             check_memory(self.call, places)
+        owns = flags.owndata  # then it shares with none that owns its memory too, but itself
         for array in places[:-1]:
-            if array is not None and _may_share_memory(array, out):
+            if array is None or (owns and array.flags.owndata and array is not out):
+                continue
+            if _may_share_memory(array, out):
                 check_memory(self.call, places)
 
 

@@ -100,14 +100,13 @@ def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> tuple[Places, Signat
         ]
         return list(arrays), tuple(signatures), 0, ()
     seen: list[Any] = [
-        (None, None, None) if array is None else _see(array, name)
-        for name, array in zip(names, arrays, strict=True)
+        array if array is None else _see(array, name) for name, array in zip(names, arrays, strict=True)
     ]
-    places, others, streams = map(list, zip(*seen, strict=True))
-    first, last = others[0], others[-1]
-    if first is None or first[4] is None:
-        return places, tuple(others), 0, ()
-    return places, tuple(others), *_order(first, last, streams)
+    places = [each and each[0] for each in seen]
+    others = tuple([each and each[1] for each in seen])
+    if others[0] is None or others[0][4] is None:
+        return places, others, 0, ()
+    return places, others, *_order(others[0], others[-1], [each and each[2] for each in seen])
 
 
 def _see(array: Any, name: str) -> tuple[Any, tuple, int | None]:

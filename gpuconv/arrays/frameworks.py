@@ -19,10 +19,12 @@ class TorchLibrary(Library):
     name = "torch"
 
     def view(self, array: Any) -> View:
-        try:
-            return array.numpy()  # as nearly always, on the CPU
-        except (TypeError, RuntimeError):
-            return self._view(array)
+        if array.is_cpu:
+            try:
+                return array.numpy()
+            except (TypeError, RuntimeError):  # it requires grad, is sparse, of bfloat16, ..
+                pass
+        return self._view(array)
 
     def _view(self, array: Any) -> View:
         """Of what torch does not hand over to NumPy as it is."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpuconv.cpu.engine.compiled import Kernel
-from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.engine.workspace import reserve_each
 from gpuconv.spec.dtypes import INT64, Dtype
 from gpuconv.threads import share
 
@@ -52,23 +52,14 @@ def bind(
         If the names are not those of the kernel's parameters.
     """
     compiled, values = kernel.entry(dtype), _ordered(kernel, constants, workspaces, tables)
-    sizes, slot = tuple(workspaces.values()), kernel.name
+    slot = kernel.name
+    wanted = (*[(dtype, size) for size in workspaces.values()], *[(INT64, size) for size in tables.values()])
 
-    if tables:
-        lengths, table_slot = tuple(tables.values()), f"{slot}, tables"
-
-        def run(*arrays: np.ndarray) -> None:
-            def compute(counter: np.ndarray) -> None:
-                own = reserve(slot, dtype, *sizes)
-                compiled(*arrays, *values, *own, *reserve(table_slot, INT64, *lengths), counter, tasks)
-
-            share(compute, tasks, work)
-
-    elif sizes:
+    if wanted:
 
         def run(*arrays: np.ndarray) -> None:
             def compute(counter: np.ndarray) -> None:
-                compiled(*arrays, *values, *reserve(slot, dtype, *sizes), counter, tasks)
+                compiled(*arrays, *values, *reserve_each(slot, wanted), counter, tasks)
 
             share(compute, tasks, work)
 

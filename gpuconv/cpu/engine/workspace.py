@@ -16,6 +16,7 @@ from gpuconv.workspace import when_limit_changes
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 Arrays = tuple[np.ndarray, ...]
+Wanted = tuple[tuple[str, int], ...]
 Compute = Callable[..., None]
 
 
@@ -83,28 +84,34 @@ def reserve(slot: str, dtype: str, *sizes: int) -> Arrays:
     >>> panels.shape, tile.shape, tile.ctypes.data % ALIGNMENT
     ((100,), (48,), 0)
     """
+    return reserve_each(slot, tuple((dtype, size) for size in sizes))
+
+
+def reserve_each(slot: str, wanted: Wanted) -> Arrays:
+    """The same for arrays of dtypes of their own: (dtype, elements) of each."""
     kept = _kept
     if kept.limit != allowed.limit:  # another thread has changed it
         kept.trim()
     if kept.calls > 1:
         slot = f"{slot}, call {kept.calls}"
     known = kept.last.get(slot)
-    if known is not None and known[0] == (dtype, sizes):
+    if known is not None and known[0] == wanted:
         return _hand_out(known[1])
-    return _hand_out(_cut(slot, dtype, sizes))
+    return _hand_out(_cut(slot, wanted))
 
 
-def _cut(slot: str, dtype: str, sizes: tuple[int, ...]) -> Arrays:
-    """Arrays of `sizes` elements from the slot's buffer, each from a multiple of ALIGNMENT on."""
-    itemsize = np.dtype(dtype).itemsize
+def _cut(slot: str, wanted: Wanted) -> Arrays:
+    """Arrays from the slot's buffer, each from a multiple of ALIGNMENT on."""
     starts, end = [], 0
-    for size in sizes:
+    for dtype, size in wanted:
         starts.append(end)
-        end += -(-size * itemsize // ALIGNMENT) * ALIGNMENT
+        end += -(-size * np.dtype(dtype).itemsize // ALIGNMENT) * ALIGNMENT
     buffer = _kept.buffer(slot, end)
-    arrays = tuple(np.ndarray(size, dtype, buffer, start) for size, start in zip(sizes, starts, strict=True))
+    arrays = tuple(
+        np.ndarray(size, dtype, buffer, start) for (dtype, size), start in zip(wanted, starts, strict=True)
+    )
     if slot in _kept.buffers:
-        _kept.last[slot] = (dtype, sizes), arrays
+        _kept.last[slot] = wanted, arrays
     return arrays
 
 
