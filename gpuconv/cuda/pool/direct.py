@@ -131,8 +131,8 @@ def make_kernel(dtype: str, result: str) -> Kernel:
     return Kernel(f"pool_direct {dtype} {result}", make, types_of, THREADS, blocks_per_sm)
 
 
-_KERNELS = {key: make_kernel(*key) for key in itertools.product(ELEMENTS, ("max", "argmax", "mean"))}
-KERNELS = tuple(_KERNELS.values())
+KERNEL_OF = {key: make_kernel(*key) for key in itertools.product(ELEMENTS, ("max", "argmax", "mean"))}
+KERNELS = tuple(KERNEL_OF.values())
 
 
 def unsupported(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> str | None:
@@ -175,7 +175,7 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> Launch:
         scalars |= steps(i_ncpq=(0, 0, 0, 0) if indices is None else indices.elements)
         scalars |= {"dilation_h": spec.dilation[0], "dilation_w": spec.dilation[1]}
     blocks = -(-math.prod(spec.out_shape) // THREADS)
-    return Launch(_KERNELS[spec.dtype, result], blocks, 0, scalars)
+    return Launch(KERNEL_OF[spec.dtype, result], blocks, 0, scalars)
 
 
 ALGORITHM = Algorithm(

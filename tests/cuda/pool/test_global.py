@@ -103,8 +103,8 @@ def test_the_kernel_fits_the_planes(launch, name, blocks):
 def test_no_sum_is_longer_than_a_stage(monkeypatch):
     """With stages of one access the result of integers is the same."""
     monkeypatch.setattr(kernel, "STAGE", 1)
-    for key in [key for key in kernel.KERNELS if key[:2] == ("float32", "mean")]:
-        monkeypatch.setitem(kernel.KERNELS, key, kernel.make_kernel(*key))
+    for key in [key for key in kernel.KERNEL_OF if key[:2] == ("float32", "mean")]:
+        monkeypatch.setitem(kernel.KERNEL_OF, key, kernel.make_kernel(*key))
     for extent in (7, 16, 70, 72):
         case = PoolCase("staged", "avg", (1, 3, extent, extent), extent)
         check(case, integers(case.x, "float32"))

@@ -25,7 +25,7 @@ from gpuconv.cuda.device.elements import ELEMENTS
 from gpuconv.cuda.pool.global_ import kernel
 from gpuconv.cuda.pool.global_.plan import plan, unsupported, worth
 
-KERNELS = tuple(kernel.KERNELS.values())
+KERNELS = tuple(kernel.KERNEL_OF.values())
 
 ALGORITHM = Algorithm(
     "pool_global",

@@ -92,7 +92,7 @@ def make_argmax_kernel(dtype: str, team: Team) -> Kernel:
     return Kernel(f"pool_global {dtype} argmax {team.name}", make, types_of, team.block, team.blocks_per_sm)
 
 
-KERNELS = {
+KERNEL_OF = {
     **{key: make_kernel(*key) for key in itertools.product(ELEMENTS, REDUCTIONS, TEAMS, (True, False))},
     **{
         (dtype, "argmax", team, False): make_argmax_kernel(dtype, team)

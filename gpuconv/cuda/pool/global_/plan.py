@@ -2,7 +2,7 @@
 
 from gpuconv.cuda.device.division import DIVIDENDS, with_reciprocals
 from gpuconv.cuda.device.limits import VECTOR_BYTES
-from gpuconv.cuda.pool.global_.kernel import KERNELS
+from gpuconv.cuda.pool.global_.kernel import KERNEL_OF
 from gpuconv.cuda.pool.global_.tiles import LARGE, TEAMS
 from gpuconv.cuda.pool.vectors import in_vectors
 from gpuconv.cuda.runtime.gpu import Gpu
@@ -44,10 +44,10 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> Launch:
         "planes": planes, "rows": rows, "columns": columns,
     }  # fmt: skip
     if indices is not None:
-        kernel = KERNELS[spec.dtype, "argmax", team, False]
+        kernel = KERNEL_OF[spec.dtype, "argmax", team, False]
         scalars |= {**steps(i_nc=indices.elements[:2]), "W": spec.W}
     else:
-        kernel = KERNELS[spec.dtype, spec.reduction, team, _is_wide(spec, x, rows, columns)]
+        kernel = KERNEL_OF[spec.dtype, spec.reduction, team, _is_wide(spec, x, rows, columns)]
         scalars["divisor"] = _divisor(spec)
     return Launch(kernel, team.blocks(planes), 0, scalars)
 

@@ -29,7 +29,7 @@ from gpuconv.cuda.device.elements import ELEMENTS
 from gpuconv.cuda.pool.rows import kernel
 from gpuconv.cuda.pool.rows.plan import plan, unsupported, worth
 
-KERNELS = tuple(kernel.KERNELS.values())
+KERNELS = tuple(kernel.KERNEL_OF.values())
 
 ALGORITHM = Algorithm(
     "pool_rows",

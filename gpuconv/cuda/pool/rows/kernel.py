@@ -106,7 +106,7 @@ def make_kernel(dtype: str, tile: RowsTile) -> Kernel:
     return Kernel(name, lambda: make(dtype, tile), given, THREADS, BLOCKS_PER_SM[dtype])
 
 
-KERNELS = {
+KERNEL_OF = {
     (dtype, tile): make_kernel(dtype, tile)
     for dtype, window, result, wide in itertools.product(
         ELEMENTS, WINDOWS.values(), MOST_OUTPUTS, (True, False)

@@ -4,7 +4,7 @@ import itertools
 
 from gpuconv.cuda.device.division import DIVIDENDS, with_reciprocals
 from gpuconv.cuda.pool.means import mean_divisors
-from gpuconv.cuda.pool.rows.kernel import KERNELS
+from gpuconv.cuda.pool.rows.kernel import KERNEL_OF
 from gpuconv.cuda.pool.rows.tiles import THREADS, WINDOWS, tile_for
 from gpuconv.cuda.pool.vectors import in_vectors
 from gpuconv.cuda.runtime.gpu import Gpu
@@ -53,4 +53,4 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> Launch:
         "y_vectors": int(y_vectors),
         **(mean_divisors(spec) if indices is None else steps(i_ncpq=indices.elements)),
     }  # fmt: skip
-    return Launch(KERNELS[spec.dtype, tile], -(-items // THREADS), 0, scalars)
+    return Launch(KERNEL_OF[spec.dtype, tile], -(-items // THREADS), 0, scalars)

@@ -31,7 +31,7 @@ from gpuconv.cuda.pool.separable import kernel
 from gpuconv.cuda.pool.separable.plan import plan, unsupported, worth
 from gpuconv.spec.dtypes import FLOATS
 
-KERNELS = tuple(kernel.KERNELS.values())
+KERNELS = tuple(kernel.KERNEL_OF.values())
 
 ALGORITHM = Algorithm(
     "pool_separable",

@@ -118,4 +118,4 @@ def make_kernel(dtype: str, reduction: str, wide: bool) -> Kernel:
     return Kernel(name, make, types_of, THREADS, BLOCKS_PER_SM[dtype])
 
 
-KERNELS = {key: make_kernel(*key) for key in itertools.product(BLOCKS_PER_SM, REDUCTIONS, (True, False))}
+KERNEL_OF = {key: make_kernel(*key) for key in itertools.product(BLOCKS_PER_SM, REDUCTIONS, (True, False))}

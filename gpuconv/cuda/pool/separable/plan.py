@@ -3,7 +3,7 @@
 from gpuconv.cuda.device.division import DIVIDENDS, with_reciprocals
 from gpuconv.cuda.device.limits import VECTOR_BYTES
 from gpuconv.cuda.pool.means import mean_divisors
-from gpuconv.cuda.pool.separable.kernel import KERNELS
+from gpuconv.cuda.pool.separable.kernel import KERNEL_OF
 from gpuconv.cuda.pool.separable.tiles import (
     COUNT,
     MOST_PLANES,
@@ -69,7 +69,7 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> Launch:
         tile = tile_for(spec, gpu, 1, 1, together)
         assert tile is not None, "`unsupported` has found one"
     scalars = {**_geometry(spec, tile, x, y), **_extents(spec, tile, load), **mean_divisors(spec)}
-    return Launch(KERNELS[spec.dtype, spec.reduction, wide], tile.blocks(spec), tile.shared_bytes, scalars)
+    return Launch(KERNEL_OF[spec.dtype, spec.reduction, wide], tile.blocks(spec), tile.shared_bytes, scalars)
 
 
 def _geometry(spec: PoolSpec, tile: SeparableTile, x: Layout, y: Layout) -> dict[str, int]:
