@@ -222,7 +222,7 @@ def test_a_call_inside_of_a_call_has_memory_of_its_own():
             assert workspace.reserve("nested", "float32", 16)[0] is mine
         mine[:] = 2
 
-    call = workspace.apart(reserve)
+    call = workspace.enclosed(reserve)
     call(call)
     assert len(memory) == 2 and not np.shares_memory(*memory)
     call()
@@ -233,9 +233,9 @@ def test_a_limit_set_within_a_call_does_not_end_it(limit):
     def outer():
         limit(MEGABYTE)
         (mine,) = workspace.reserve("nested", "float32", 16)
-        workspace.apart(lambda: workspace.reserve("nested", "float32", 16)[0].fill(2))()
+        workspace.enclosed(lambda: workspace.reserve("nested", "float32", 16)[0].fill(2))()
         mine[:] = 1
         assert (mine == 1).all() and workspace._kept.calls == 1
 
-    workspace.apart(outer)()
+    workspace.enclosed(outer)()
     assert workspace._kept.calls == 0

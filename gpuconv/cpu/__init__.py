@@ -14,7 +14,7 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.cpu import conv, pool
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.engine.workspace import apart
+from gpuconv.cpu.engine.workspace import enclosed
 from gpuconv.spec import ConvLayouts, Layout
 from gpuconv.spec.layouts import contiguous_strides
 
@@ -50,7 +50,7 @@ def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int,
     changed = [place for place, (one, other) in enumerate(zip(layouts, plain, strict=True)) if one != other]
     if changed:
         compute = _converting(compute, changed, layouts._fields.index("y"))
-    return apart(compute), stand_ins
+    return enclosed(compute), stand_ins
 
 
 def _plain(name: str, layout: Layout | None) -> Layout | None:

@@ -50,7 +50,7 @@ _kept = _Kept()
 when_limit_changes(_kept.trim)
 
 
-def apart(compute: Compute) -> Compute:
+def enclosed(compute: Compute) -> Compute:
     """`compute` as a call of the engine: one within another, as from a signal handler, gets other memory."""
 
     def call(*arrays: np.ndarray) -> None:

@@ -12,7 +12,7 @@ BANKS_BYTES = 128  # one access of shared memory serves 32 banks of 4 bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class StagedAxis:
     """One axis of the input tile, in lines (rows or columns)."""
 
     step: int  # input positions between staged lines
@@ -21,7 +21,7 @@ class Axis:
     lines: int
 
     @classmethod
-    def of(cls, outputs: int, taps: int, stride: int, dilation: int) -> "Axis":
+    def of(cls, outputs: int, taps: int, stride: int, dilation: int) -> "StagedAxis":
         step = stride if taps == 1 else math.gcd(stride, dilation)
         pixel, tap = stride // step, dilation // step  # a single tap never moves by `tap`
         return cls(step, pixel, tap, (outputs - 1) * pixel + (taps - 1) * tap + 1)

@@ -5,12 +5,12 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuconv.cuda.device.axis import Axis
+from gpuconv.cuda.device.axis import StagedAxis
 
 
 @given(st.integers(1, 64), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
 def test_an_axis_stages_exactly_what_its_taps_read(outputs, taps, stride, dilation):
-    axis = Axis.of(outputs, taps, stride, dilation)
+    axis = StagedAxis.of(outputs, taps, stride, dilation)
     for t, r in itertools.product(range(outputs), range(taps)):
         line = t * axis.pixel + r * axis.tap
         assert line < axis.lines

@@ -4,7 +4,7 @@ from gpuconv.cuda.conv import depthwise
 from gpuconv.cuda.conv.depthwise_window.kernel import KERNELS_BY_SHAPE
 from gpuconv.cuda.conv.depthwise_window.load import COLUMNS
 from gpuconv.cuda.conv.depthwise_window.tiles import WindowRows, tile_of
-from gpuconv.cuda.device.axis import Axis
+from gpuconv.cuda.device.axis import StagedAxis
 from gpuconv.cuda.device.division import named_reciprocal, with_reciprocals
 from gpuconv.cuda.device.rings import CHUNK
 from gpuconv.cuda.runtime.gpu import Gpu
@@ -31,7 +31,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Launch:
     shape, tile = found
     (top, _), (left, _) = spec.pads
     rows, bias = WindowRows.of(spec), layouts.bias
-    columns = Axis.of(tile.tile_q, spec.S, spec.stride[1], spec.dilation[1])
+    columns = StagedAxis.of(tile.tile_q, spec.S, spec.stride[1], spec.dilation[1])
     w_k, _, w_r, w_s = layouts.w.elements
     scalars = {
         **steps(x_nchw=layouts.x.elements, w_krs=(w_k, w_r, w_s), y_nkpq=layouts.y.elements),

@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass
 
 from gpuconv.cuda.conv.depthwise_window.load import COLUMNS, ROWS
-from gpuconv.cuda.device.axis import Axis
+from gpuconv.cuda.device.axis import StagedAxis
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS, SHARED_BYTES
 from gpuconv.cuda.device.rings import CHUNK, WEIGHTS
 from gpuconv.cuda.runtime.cost import busiest
@@ -119,7 +119,7 @@ class WindowTile:
         cls, spec: ConvSpec, shape: WindowShape, tile_q: int, groups: int, slots: int, taps: int, gpu: Gpu
     ) -> "WindowTile":  # fmt: skip
         rows, size = WindowRows.of(spec), shape.itemsize
-        columns = Axis.of(tile_q, spec.S, spec.stride[1], spec.dilation[1])
+        columns = StagedAxis.of(tile_q, spec.S, spec.stride[1], spec.dilation[1])
         used = (tile_q - 1) * columns.pixel + (taps - 1) * (columns.tap if spec.S > 1 else 0) + 1
         classes = min(rows.spacing, spec.P)
         outputs = -(-spec.P // rows.spacing)  # rows of a class

@@ -8,7 +8,7 @@ words.
 
 from dataclasses import dataclass
 
-from gpuconv.cuda.device.axis import BANKS_BYTES, Axis
+from gpuconv.cuda.device.axis import BANKS_BYTES, StagedAxis
 from gpuconv.cuda.device.limits import LANES, SHARED_BYTES
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
@@ -88,8 +88,8 @@ class TiledStage:
     c: int
     r: int
     s: int
-    rows: Axis
-    columns: Axis
+    rows: StagedAxis
+    columns: StagedAxis
     phase_pitch: int
     itemsize: int
     pitch_k: int
@@ -125,8 +125,8 @@ def largest_stage(spec: ConvSpec, tile_p: int, tile_q: int, pitch_k: int) -> Til
     """The stage with the most taps, then the most channels, that the limits of shared memory allow."""
 
     def stage(c: int, r: int, s: int) -> TiledStage:
-        rows = Axis.of(tile_p, r, spec.stride[0], spec.dilation[0])
-        columns = Axis.of(tile_q, s, spec.stride[1], spec.dilation[1])
+        rows = StagedAxis.of(tile_p, r, spec.stride[0], spec.dilation[0])
+        columns = StagedAxis.of(tile_q, s, spec.stride[1], spec.dilation[1])
         phase_pitch = _conflict_free_pitch(rows.pixel, columns, tile_q, spec.itemsize)
         return TiledStage(c, r, s, rows, columns, phase_pitch, spec.itemsize, pitch_k)
 
@@ -149,7 +149,7 @@ def _most_common(words: list[int], banks: int) -> int:
     return max(hits.count(bank) for bank in hits)
 
 
-def _conflict_free_pitch(pixel_h: int, columns: Axis, tile_q: int, itemsize: int) -> int:
+def _conflict_free_pitch(pixel_h: int, columns: StagedAxis, tile_q: int, itemsize: int) -> int:
     """Elements of one phase of a row: the fewest at which a warp that spans rows has no bank conflict."""
     least = -(-columns.lines // columns.pixel)
     for pitch in range(least, least + LANES):
