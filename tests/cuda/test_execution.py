@@ -127,17 +127,17 @@ WINDOWED = [
 
 
 @pytest.mark.parametrize("algorithm", WINDOWED, ids=lambda algorithm: algorithm.name)
-@pytest.mark.parametrize("op", ["max", "avg"])
-def test_pools_take_any_strides(algorithm, op):
+@pytest.mark.parametrize("reduction", ["max", "mean"])
+def test_pools_take_any_strides(algorithm, reduction):
     x = integers((2, 7, 9, 16), "float64")[:, ::-2, :, 1::3]
-    spec = PoolSpec.from_arrays(op, x, 3, 2, 1)
+    spec = PoolSpec.from_arrays(reduction, x, 3, 2, 1)
     y = poisoned((2, spec.Q, 4, spec.P), "float64").transpose(0, 2, 3, 1)
     pool(spec, x, algorithm, y)
     expected = {
         "max": lambda: reference.max_pool2d(x, 3, 2, 1)[0],
-        "avg": lambda: reference.avg_pool2d(x, 3, 2, 1),
+        "mean": lambda: reference.avg_pool2d(x, 3, 2, 1),
     }
-    np.testing.assert_array_equal(y, expected[op]())
+    np.testing.assert_array_equal(y, expected[reduction]())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
