@@ -145,7 +145,7 @@ class Blocks:
     group: int  # planes of a task, if they are no larger than a block
     tasks: int
     counted: tuple[Pair, Pair]  # the rows and columns that divisors count, from and to
-    sizes: tuple[int, ...]  # of the workspaces: divisors of columns and rows, lines, spare lines, outputs
+    sizes: dict[str, int]  # elements of each workspace
 
 
 @lru_cache(maxsize=256)
@@ -179,13 +179,19 @@ def cut_blocks(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int
     group = max(1, min(BLOCK // (lines * pitch), planes // (4 * threads))) if block == P else 1
     tasks = -(-planes // group) * -(-P // block)
     lines, rows = lines * group, block * group
-    divisors = (rows * spec.Q + width, rows) if spec.reduction == "mean" else (0, 0)
-    sizes = *divisors, *[lines * pitch + 4 * width] * 2, block * spec.Q
+    divisors = {"divisors": rows * spec.Q + width, "row_divisors": rows}
+    sizes = {
+        "lines": lines * pitch + 4 * width,
+        "spare": lines * pitch + 4 * width,
+        "outputs": block * spec.Q,
+    }
+    if spec.reduction == "mean":
+        sizes = {**divisors, **sizes}
     return Blocks(one_plane, by_rows, one_line, pitch, block, group, tasks, counted, sizes)
 
 
 def unsupported(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> str | None:
-    return beyond_limit(sum(cut_blocks(spec, False, True, 1).sizes) * spec.itemsize)
+    return beyond_limit(sum(cut_blocks(spec, False, True, 1).sizes.values()) * spec.itemsize)
 
 
 def worth(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> bool:
@@ -204,23 +210,19 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
         y = reshaped(y, 1, 1, planes * spec.P, spec.Q)
     elif y_in_planes:  # also axes of one element have the strides that the shape implies
         y = reshaped(y, *y.shape)
-    names = ("divisors", "row_divisors", "lines", "spare", "outputs")
-    workspaces = dict(zip(names, cut.sizes, strict=True))
-    divisors = {}
-    if spec.reduction == "max":
-        divisors = dict.fromkeys(names[:2])
-        workspaces = {name: size for name, size in workspaces.items() if name not in divisors}
+    maxima = spec.reduction == "max"
+    no_divisors = {"divisors": None, "row_divisors": None} if maxima else {}
     pool = bind(
-        max_windows if spec.reduction == "max" else mean_windows, spec.dtype, cut.tasks,
+        max_windows if maxima else mean_windows, spec.dtype, cut.tasks,
         work=planes * spec.H * spec.W,  # two threads beat one from a million elements on
         constants={
             "kernel_size": (spec.R, spec.S), "pads": (spec.pads[0][0], spec.pads[1][0]),
             "stride": spec.stride, "dilation": spec.dilation, "counted": cut.counted,
             "override": spec.divisor_override or 0, "x_in_rows": in_rows(x), "y_in_rows": in_rows(y),
             "y_in_planes": y_in_planes, "by_rows": cut.by_rows, "one_line": cut.one_line,
-            "pitch": cut.pitch, "block": cut.block, "group": cut.group, **divisors,
+            "pitch": cut.pitch, "block": cut.block, "group": cut.group, **no_divisors,
         },
-        workspaces=workspaces,
+        workspaces=cut.sizes,
     )  # fmt: skip
     if (x, y) == layouts[:2]:
         return pool

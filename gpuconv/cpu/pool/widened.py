@@ -88,7 +88,7 @@ def worth(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> bool:
 def plan(algorithms: Algorithms, spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
     blocks, most = blocks_of_rows(spec), planes_of_block(spec)
     pools = {
-        (rows, count): plan_block(algorithms, replace(rows.spec, C=count), layouts, device)
+        (rows.first, count): plan_block(algorithms, replace(rows.spec, C=count), layouts, device)
         for rows in blocks
         for count in {min(most, spec.C - first) for first in range(0, spec.C, most)}
     }
@@ -101,7 +101,7 @@ def plan(algorithms: Algorithms, spec: PoolSpec, layouts: PoolLayouts, device: P
             target, places = y[place], () if indices is None else (indices[place],)
             values, results = reserve("pool_widened", FLOAT32, seen.size, target.size)
             widen(seen, values)
-            pool = pools[rows, planes.stop - planes.start]
+            pool = pools[rows.first, planes.stop - planes.start]
             pool(values.reshape(seen.shape), results.reshape(target.shape), *places)
             narrow(results, target)
             for found in places if rows.begin > 0 else ():
