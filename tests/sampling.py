@@ -9,7 +9,7 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
 - of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in three;
-- one in sixteen of the faults planted in kernels.
+- one in sixteen of the faults planted in a kernel.
 """
 
 import zlib
@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 ROOMS = ("cuda/", "cpu/", "test_conv2d", "test_pool2d", "test_compiled")  # of the tests that compile kernels
-LEAST = 8  # tests of a function: fewer are no product
+LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
 FAULTS = 16
 EXECUTED = 3
 VARIANTS = ("dtype", "arch")
@@ -36,7 +36,7 @@ def mark_wide(items: Iterable[pytest.Item]) -> None:
         if ours and hasattr(item, "callspec") and not item.get_closest_marker("slow"):
             products[function].append(item)
     for tests in products.values():
-        if len(tests) >= LEAST:
+        if len(tests) >= LEAST or "fault" in tests[0].callspec.params:
             for item in set(tests) - set(_sample(tests)):
                 item.add_marker(pytest.mark.wide)
 
