@@ -8,8 +8,9 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
   sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
-- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in three;
-- one in sixteen of the faults planted in kernels.
+- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in three; for
+  one architecture;
+- one in sixteen of the faults planted in a kernel.
 """
 
 import zlib
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 
 ROOMS = ("cuda/", "cpu/", "test_conv2d", "test_pool2d", "test_compiled")  # of the tests that compile kernels
-LEAST = 8  # tests of a function: fewer are no product
+LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
 FAULTS = 16
 EXECUTED = 3
 VARIANTS = ("dtype", "arch")
@@ -36,14 +37,14 @@ def mark_wide(items: Iterable[pytest.Item]) -> None:
         if ours and hasattr(item, "callspec") and not item.get_closest_marker("slow"):
             products[function].append(item)
     for tests in products.values():
-        if len(tests) >= LEAST:
+        if len(tests) >= LEAST or _plants_faults(tests[0]) or "arch" in tests[0].callspec.params:
             for item in set(tests) - set(_sample(tests)):
                 item.add_marker(pytest.mark.wide)
 
 
 def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     parameters = tests[0].callspec.params
-    if "fault" in parameters:
+    if _plants_faults(tests[0]):
         yield from tests[::FAULTS]
         return
     names = {test: _kernel_name(test) for test in tests}
@@ -61,7 +62,8 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
         yield from first_of_each(plain, _pairs_with_the_algorithm)
     else:
         yield from plain
-    yield from first_of_each(others, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
+    here = [test for test in others if "arch" not in default or _value(test, "arch") == default["arch"]]
+    yield from first_of_each(here, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
 
 
 def first_of_each(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> Iterator[Any]:
@@ -82,6 +84,12 @@ def covering(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> 
         covered = left.pop(best)
         left = {item: wanted - covered for item, wanted in left.items()}
     return chosen
+
+
+def _plants_faults(test: pytest.Function) -> bool:
+    """Whether it compiles a kernel of its own, be it one without a fault for comparison."""
+    module = test.nodeid.split("::")[0]
+    return "fault" in test.callspec.params or module.endswith("faults.py")
 
 
 def _kernel_name(test: pytest.Function) -> str:
@@ -133,4 +141,4 @@ def _value(test: pytest.Function, name: str) -> str:
     value = test.callspec.params.get(name, "")
     if name == "algorithm":  # or its name
         return getattr(value, "name", value)
-    return value.__name__ if callable(value) else str(value)
+    return getattr(value, "__name__", None) or str(value)

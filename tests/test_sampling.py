@@ -77,10 +77,16 @@ def test_each_tile_and_each_case_of_what_the_executor_runs():
 
 def test_one_of_sixteen_faults():
     assert len(sample(product("tests/cuda/test_faults.py::test", fault=range(33)))) == 3
+    assert len(sample(product("tests/cuda/test_faults.py::test_unharmed", case=range(4)))) == 1
+
+
+def test_other_generations_are_left_to_the_tests_of_each_kernel():
+    found = sample(product("tests/cuda/conv/test_stem.py::test", arch=("sm_80", "sm_120")))
+    assert values(found, "arch") == {("sm_80",)}
 
 
 def test_few_tests_other_rooms_and_slow_ones_are_left_as_they_are():
-    few = product("tests/cuda/test_faults.py::test", fault=range(sampling.LEAST - 1))
+    few = product("tests/cuda/conv/test_stem.py::test", case=range(sampling.LEAST - 1))
     others = product("tests/spec/test_spec.py::test", case=range(9), dtype=("float32", "float64"))
     slow = product("tests/cuda/test_faults.py::test_slow", fault=range(12))
     for test in slow:
