@@ -57,6 +57,24 @@ class ConvSpec:
         for name, outputs in zip("PQ", checked_outputs(self), strict=True):
             object.__setattr__(self, name, outputs)
 
+    def __hash__(self) -> int:
+        """Of numbers alone, so that a set of specs has one order in every process."""
+        return hash(
+            (
+                self.N,
+                self.C,
+                self.H,
+                self.W,
+                self.K,
+                self.R,
+                self.S,
+                self.pads,
+                self.stride,
+                self.dilation,
+                self.groups,
+            )
+        )
+
     @classmethod
     def from_arrays(
         cls,

@@ -123,6 +123,15 @@ def test_a_spec_travels_to_another_process():
         assert copy == spec and hash(copy) == hash(spec) and copy.dtype is FLOAT32
 
 
+def test_a_spec_has_one_hash_in_every_process(fresh_python):
+    """Strings have another in each; sets of specs must not be in another order there."""
+    code = (
+        "from gpuconv.spec import ConvSpec, PoolSpec;"
+        "print([hash(ConvSpec(1, 1, 4, 4, 1, 3, 3)), hash(PoolSpec('max', 1, 1, 4, 4, 3, 3))])"
+    )
+    assert fresh_python(code, PYTHONHASHSEED="1") == fresh_python(code, PYTHONHASHSEED="2")
+
+
 def test_a_dtype_may_be_said_by_its_name():
     assert ConvSpec(1, 1, 4, 4, 1, 3, 3, dtype="float64").dtype is FLOAT64
     with pytest.raises(ValueError, match="float128"):
