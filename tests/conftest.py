@@ -129,6 +129,30 @@ def _poisoning(empty):
 
 
 @pytest.fixture(scope="session")
+def kernels_compiled_once(request, tmp_path_factory):
+    """The CUDA kernels are compiled once, and neither in each process nor in each run of the tests.
+
+    Kernels in which a fault was planted are others, and compiled each time. It is one fixture for all folders
+    of tests: two of them, one within the other, would wait for each other.
+    """
+    from gpuconv.cuda import KERNELS
+    from gpuconv.cuda.runtime.compiled import Kernel
+    from tests.cuda.kept import Kept
+
+    cache = getattr(request.config, "cache", None)  # None with -p no:cacheprovider
+    ours, original = frozenset(KERNELS), Kernel.ptx
+    kept = Kept(cache.mkdir("ptx") if cache else tmp_path_factory.mktemp("ptx"), original)
+
+    def ptx(kernel, arch):
+        return kept.ptx(kernel, arch) if kernel in ours else original(kernel, arch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kernel, "ptx", ptx)
+        yield
+    kept.prune()
+
+
+@pytest.fixture(scope="session")
 def fresh_python():
     """`fresh_python(code, **environment)` runs code in a new interpreter and returns what it printed."""
 

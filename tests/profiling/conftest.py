@@ -1,5 +1,8 @@
-"""Kernels are compiled once in a test run here too."""
+"""What the tests of `profiling` share."""
 
-from tests.cuda.conftest import compiled_once
+import pytest
 
-__all__ = ["compiled_once"]
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(kernels_compiled_once):
+    """The engine's kernels are compiled once here too."""
