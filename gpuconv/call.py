@@ -211,7 +211,10 @@ def _layouts(operator: Operator, spec: Spec, signatures: tuple[Any, ...]) -> Lay
 
 
 def _layout(array: Signature) -> Layout:
+    """How an array lies, as a batch; an empty one, whose strides mean nothing, as if without gaps."""
     shape, strides = array.shape, array.strides
+    if 0 in shape:
+        strides = contiguous_strides(shape, array.dtype.itemsize)
     if len(shape) == 3:
         shape, strides = (1, *shape), (0, *strides)
     return Layout(shape, strides, array.dtype, array.offset)

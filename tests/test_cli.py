@@ -231,7 +231,7 @@ def test_compile_needs_the_gpu_engine_only_for_gpus(no_gpu_engine, capsys):
 def test_compile_cpu_compiles_every_kernel_for_both_dtypes(capsys):
     assert main(["compile", "--cpu"]) == 0
     compiled = [tuple(line.split()[:3]) for line in capsys.readouterr().out.splitlines()]
-    for name in ("conv_direct.convolve_rows", "pool_direct.max_rows", "pool_direct.avg_rows"):
+    for name in ("conv_direct.convolve_rows", "pool_direct.max_rows", "pool_direct.mean_rows"):
         assert (name, "float32", "cpu") in compiled and (name, "float64", "cpu") in compiled
 
 

@@ -141,11 +141,14 @@ def geometries(draw):
 readable = st.sampled_from(sorted(READABLE))
 
 
-@given(geometries(), st.sampled_from(ALGORITHMS), st.sampled_from(DTYPES), st.data())
-def test_any_geometry_in_any_layout(case, algorithm, dtype, data):
+@given(geometries(), st.sampled_from(DTYPES), st.data())
+def test_any_geometry_in_any_layout(case, dtype, data):
     x, w, bias = case.arrays(dtype, integers)
     expected = case.expected(x, w, bias)
-    assume(reason(gpuconv.conv2d, algorithm, (x, w, bias), **case.parameters) is None)
+    taken = [
+        name for name in ALGORITHMS if reason(gpuconv.conv2d, name, (x, w, bias), **case.parameters) is None
+    ]
+    algorithm = data.draw(st.sampled_from(taken))
     arrays = [None if array is None else READABLE[data.draw(readable)](array) for array in (x, w, bias)]
     out = WRITABLE[data.draw(st.sampled_from(sorted(WRITABLE)))](np.full(expected.shape, np.nan, dtype))
     gpuconv.conv2d(*arrays, **case.parameters, algorithm=algorithm, out=out)

@@ -48,6 +48,8 @@ class PoolSpec:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
+        if self.return_indices and self.reduction == "mean":
+            raise ValueError("a mean lies nowhere: return_indices is for maxima")
         object.__setattr__(self, "dtype", Dtype(self.dtype))
         for name, outputs in zip("PQ", checked_outputs(self, self.ceil_mode), strict=True):
             object.__setattr__(self, name, outputs)

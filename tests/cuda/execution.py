@@ -16,7 +16,7 @@ from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.cuda.runtime.passes import Passes
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import INT64
-from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts
+from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts, contiguous_strides
 from tests import ptx
 from tests.ptx.region import Region
 
@@ -39,8 +39,16 @@ def on_device(array, output=False):
 
 def layouts_of(spec, *views):
     """How views of (x, w, bias, y) or (x, y, indices) lie in memory."""
-    found = [view and Layout(view.shape, view.strides, view.dtype, view.pointer % 16) for view in views]
+    found = [view and _layout_of(view) for view in views]
     return (ConvLayouts if isinstance(spec, ConvSpec) else PoolLayouts)(*found)
+
+
+def _layout_of(view):
+    """An empty array lies as if without gaps, as in a call."""
+    strides = view.strides
+    if 0 in view.shape:
+        strides = contiguous_strides(view.shape, view.dtype.itemsize)
+    return Layout(view.shape, strides, view.dtype, view.pointer % 16)
 
 
 def contiguous(spec):

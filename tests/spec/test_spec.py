@@ -237,6 +237,11 @@ def test_wrong_pools(wrong, error, message):
         PoolSpec.from_arrays("max", **{"input": X, "kernel_size": 3, **wrong})
 
 
+def test_a_mean_has_no_indices():
+    with pytest.raises(ValueError, match="return_indices is for maxima"):
+        PoolSpec("mean", 1, 1, 4, 4, 2, 2, return_indices=True)
+
+
 def test_wrong_out():
     check_out(np.zeros((2, 3)), (2, 3), "float64")
     with pytest.raises(ValueError, match=r"out must have the result's shape \(2, 3\), got \(3, 2\)"):
