@@ -20,6 +20,8 @@ from tests import ptx
 from tests.ptx import machine_code
 from tests.ptx.machine_code import disassembly
 
+pytestmark = pytest.mark.wide  # minutes of the executor
+
 KERNELS = [kernel for kernel in engine.KERNELS if "bfloat16" not in kernel.name]
 NAMES = [kernel.name for kernel in KERNELS]
 BY_NAME = {kernel.name: kernel for kernel in KERNELS}

@@ -12,6 +12,8 @@ from profiling.counts.execution import execute
 from profiling.counts.problems import variants
 from profiling.workloads import WORKLOADS, label
 
+pytestmark = pytest.mark.wide  # minutes of the executor
+
 BLOCKS = 24
 PLANES = 192  # of a sample: whole planes, of the full height and width
 LIMIT = 1.25  # times the input and the output once
