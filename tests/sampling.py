@@ -89,7 +89,7 @@ def covering(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> 
 def _plants_faults(test: pytest.Function) -> bool:
     """Whether it compiles a kernel of its own, be it one without a fault for comparison."""
     module = test.nodeid.split("::")[0]
-    return "fault" in test.callspec.params or module.endswith("faults.py") or "unharmed" in test.name
+    return "fault" in test.callspec.params or module.endswith("faults.py") or "unharmed" in test.nodeid
 
 
 def _kernel_name(test: pytest.Function) -> str:
