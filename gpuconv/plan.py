@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gpuconv import threads, workspace
 from gpuconv.arrays import Signature, see
 from gpuconv.call import recall
 from gpuconv.operators import CONV2D
@@ -105,7 +106,8 @@ class ConvPlan:
         """
         places, signatures, stream, waits = see(CONV2D.arrays, (input, weight, bias, out))
         known, replay = self._last
-        if signatures != known or residual is not None or not replay.is_current:
+        settings = threads.count, workspace.limit
+        if signatures != known or residual is not None or replay.settings != settings:
             replay = self._admit(signatures, residual)
         return replay.run(out, places, stream, waits)
 

@@ -19,7 +19,7 @@ from gpuconv.spec import PoolLayouts
 if TYPE_CHECKING:
     from gpuconv.call import Call
 
-Places = list[Any]  # of the arrays of a call, `out` last: ndarrays, or addresses on a GPU; None if left out
+Places = list[Any]  # of the arrays of a call, `out` last: ndarrays or None; on a GPU addresses or 0
 
 # NumPy's own function, past its look for arrays that override it, which costs as much again
 _may_share_memory = getattr(np.may_share_memory, "_implementation", np.may_share_memory)
@@ -51,12 +51,7 @@ class Replay:
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
         hands_over = type(self.library).publish is not Library.publish
         self.publish = self.library.publish if hands_over else None
-        self.settings = threads.count, workspace.limit
-
-    @property
-    def is_current(self) -> bool:
-        """It was learned under the settings of today."""
-        return self.settings == (threads.count, workspace.limit)
+        self.settings = threads.count, workspace.limit  # that it was learned under
 
     def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
         """Compute, into `out` or fresh arrays, and return them as the user gets them.
@@ -167,7 +162,7 @@ class GpuReplay(Replay):
             places.append(pointer)
         if waits:
             self.wait(waits, stream, self.device)
-        launch.queue(self.device, stream, [place or 0 for place in places])
+        launch.queue(self.device, stream, places)
         del scratch  # whoever gets that memory next uses it on the same stream, behind the kernels
         return result if self.is_simple else self._handed_over(result, out is None, indices)
 
@@ -176,7 +171,7 @@ class GpuReplay(Replay):
         call, inputs = self.call, len(self.call.signatures) - 1
         layouts: Any = call.layouts
         for name, address in zip(("y", "indices"), places[inputs:], strict=False):
-            if address is not None:
+            if address:
                 layout = getattr(layouts, name)._replace(offset=address % ALIGNED)
                 layouts = layouts._replace(**{name: layout})
         return call._replace(layouts=layouts).algorithm.plan(call.spec, layouts, call.device)

@@ -9,6 +9,7 @@ a `Signature` that says all else (`views.py`); bfloat16 is ml_dtypes' dtype.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from sys import modules
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def _offers(array: Any, attribute: str) -> bool:
         return True
 
 
-Places = list[Any]  # of the arrays of a call: each an ndarray or an address on a GPU, or None
+Places = list[Any]  # of the arrays of a call: each an ndarray, or None; or an address on a GPU, or 0
 Signatures = tuple[Any, ...]
 
 
@@ -94,19 +95,47 @@ def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> tuple[Places, Signat
     TypeError
         If one of them is no array, or cannot be read.
     """
-    if _NUMPY_KINDS.issuperset(map(type, arrays)):
+    kind: Any = type(arrays[0])
+    if kind is np.ndarray and _NUMPY_KINDS.issuperset(map(type, arrays)):
+        whole: Any = arrays
         signatures = [
-            None if array is None else (NUMPY, array.shape, array.strides, array.dtype) for array in arrays
+            None if each is None else (NUMPY, each.shape, each.strides, each.dtype) for each in whole
         ]
         return list(arrays), tuple(signatures), 0, ()
+    if _named(kind) is _CUPY and (found := _see_cupy(kind, arrays)) is not None:
+        return found
     seen: list[Any] = [
         array if array is None else _see(array, name) for name, array in zip(names, arrays, strict=True)
     ]
-    places = [each and each[0] for each in seen]
     others = tuple([each and each[1] for each in seen])
-    if others[0] is None or others[0][4] is None:
-        return places, others, 0, ()
-    return places, others, *_order(others[0], others[-1], [each and each[2] for each in seen])
+    first: Any = others[0]
+    if first is None or first[4] is None:
+        return [each and each[0] for each in seen], others, 0, ()
+    places = [0 if each is None else each[0] for each in seen]
+    return places, others, *_order(first, others[-1], [each and each[2] for each in seen])
+
+
+def _see_cupy(kind: type, arrays: Any) -> tuple[Places, Signatures, int, tuple[int, ...]] | None:
+    """The same of arrays of one type, CuPy's, which are all ordered on the current stream of their device.
+
+    None if there is one of another type among them.
+    """
+    places: Places = []
+    signatures: list[Any] = []
+    for array in arrays:
+        if array is None:
+            places.append(0)
+            signatures.append(None)
+            continue
+        if type(array) is not kind:
+            return None
+        memory = array.data
+        pointer = memory.ptr
+        places.append(pointer)
+        lies = _CUPY, array.shape, array.strides, array.dtype, memory.device_id, pointer % ALIGNED
+        signatures.append(lies)
+    device = arrays[0].data.device_id
+    return places, tuple(signatures), modules["cupy"].cuda.get_current_stream(device).ptr, ()
 
 
 def _see(array: Any, name: str) -> tuple[Any, tuple, int | None]:
@@ -116,11 +145,6 @@ def _see(array: Any, name: str) -> tuple[Any, tuple, int | None]:
     """
     kind: Any = type(array)
     library = _named(kind)
-    if library is _CUPY:
-        memory = array.data
-        pointer = memory.ptr
-        lies = array.shape, array.strides, array.dtype, memory.device_id, pointer % ALIGNED
-        return pointer, (_CUPY, *lies, True), None
     if library is None:
         library = library_of(array, name)
     try:
