@@ -115,7 +115,7 @@ def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> tuple[Places, Signat
     return places, others, *_order(first, others[-1], [each and each[2] for each in seen])
 
 
-def _see_cupy(kind: type, arrays: Any) -> tuple[Places, Signatures, int, tuple[int, ...]] | None:
+def _see_cupy(kind: Any, arrays: Any) -> tuple[Places, Signatures, int, tuple[int, ...]] | None:
     """The same of arrays of one type, CuPy's, which are all ordered on the current stream of their device.
 
     None if there is one of another type among them.
