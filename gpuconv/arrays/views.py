@@ -1,6 +1,5 @@
 """What a foreign array is: a `numpy.ndarray` on the CPU, or a `DeviceArray` on a GPU; and its signature."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -53,9 +52,4 @@ class Signature(NamedTuple):
 
 def dtype_of(name: str) -> np.dtype:
     """NumPy's dtype of that name; bfloat16 is known where ml_dtypes is imported."""
-    if name == BFLOAT16:
-        try:
-            return np.dtype(import_module("ml_dtypes").bfloat16)
-        except ImportError as error:
-            raise TypeError("arrays of bfloat16 need ml_dtypes: pip install ml_dtypes") from error
-    return np.dtype(name)
+    return BFLOAT16.numpy if name == BFLOAT16 else np.dtype(name)
