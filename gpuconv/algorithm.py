@@ -1,16 +1,27 @@
 """An algorithm, and the one place where the algorithm for a problem is chosen.
 
-Each backend lists its algorithms for an operator in order of preference, `cpu/__init__.py` and
-`cuda/__init__.py`; that list is the architecture on a page, as oneDNN's implementation lists are.
+Each operator's room lists its algorithms in order of preference, as `cpu/conv/__init__.py` does; that list is
+the architecture on a page, as oneDNN's implementation lists are. A problem is a spec, how its arrays lie, and
+the device: all that a choice can depend on is seen before it is made, so what is chosen is what runs.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from gpuconv.remembered import remembered
-from gpuconv.spec import Spec
-from gpuconv.workspace import when_limit_changes
+from gpuconv.spec import Layouts, Spec
+
+Algorithms = tuple["Algorithm", ...]
+
+
+class _Any(frozenset):
+    """Every value of an option."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
+ANY: Collection[Any] = _Any()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,83 +32,109 @@ class Algorithm:
     ----------
     name : str
         What the user writes to force it: `algorithm="conv_direct"`.
+    takes : mapping
+        The values that it takes of each option of the spec, such as its dtypes. Of an option that is not
+        named here it takes the default alone: a new option reaches nobody who was not taught it.
     unsupported : callable
-        `unsupported(spec)` is the reason why the result would be wrong, or None: a matter of correctness.
+        `unsupported(spec, layouts, device)` is the reason why the result would be wrong, or None: a matter of
+        correctness, of extents, of how arrays lie and of the device.
     worth : callable
-        `worth(spec)` says whether it is the fast choice among those that follow it: a matter of speed.
-    run : callable
-        `run(spec, *arrays)` computes into the output arrays. What it returns, if it has a method
-        `queue(device, stream, pointers)`, can be queued again for arrays that lie likewise, behind whose
-        pointers goes that of `elements` float32 to work in, if it wants any (`gpuconv.repeat`).
+        `worth(spec, layouts, device)` says whether it is the fast choice among those that follow it: a matter
+        of speed.
+    plan : callable
+        `plan(spec, layouts, device)` works out all that can be said before the arrays are there. On the CPU
+        it returns a function of the arrays, on a GPU what can be queued (`gpuconv.replay`). It is asked once
+        for all calls of a kind, and chooses no other algorithm.
     fast_for : str
-        In words, what it is worthwhile for, and the speed that was measured: what `explain` tells the user.
+        In words, what it is worthwhile for, and the speed that was measured or predicted: what `explain`
+        tells the user.
     """
 
     name: str
-    unsupported: Callable[[Any], str | None]
-    worth: Callable[[Any], bool]
-    run: Callable[..., Any]
-    fast_for: str = ""
+    takes: Mapping[str, Collection[Any]]
+    unsupported: Callable[[Any, Any, Any], str | None]
+    worth: Callable[[Any, Any, Any], bool]
+    plan: Callable[[Any, Any, Any], Any]
+    fast_for: str
 
 
-def select(algorithms: tuple[Algorithm, ...], spec: Spec, name: str | None = None) -> Algorithm:
+def refusal(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: Any) -> str | None:
+    """Why an algorithm cannot run a problem, or None where it can."""
+    return _not_taken(algorithm.takes, spec) or algorithm.unsupported(spec, layouts, device)
+
+
+def _not_taken(takes: Mapping[str, Collection[Any]], spec: Spec) -> str | None:
+    for option in fields(spec):
+        if option.name in spec.GEOMETRY:
+            continue
+        value = getattr(spec, option.name)
+        taken = takes.get(option.name)
+        if taken is None:
+            taken = () if option.default is MISSING else (option.default,)
+        if value not in taken:
+            known = " or ".join(map(repr, taken)) or "none"
+            return f"of {option.name} it takes {known}, not {value!r}"
+    return None
+
+
+def select(
+    algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any, name: str | None = None
+) -> Algorithm:
     """The first algorithm that is supported and worthwhile, else the first supported; or the one named.
 
     Raises
     ------
     ValueError
-        If `name` is not in the list, or cannot run `spec`: the message says why.
+        If `name` is not in the list, or cannot run the problem: the message says why.
     """
-    return _selected((algorithms, spec), name)
-
-
-@remembered
-def _selected(problem: tuple[tuple[Algorithm, ...], Spec], name: str | None) -> Algorithm:
-    algorithms, spec = problem
     if name is not None:
-        return _named(algorithms, spec, name)
+        return _named(algorithms, spec, layouts, device, name)
     fallback = None
+    reasons = []
     for algorithm in algorithms:
-        if algorithm.unsupported(spec) is None:
-            if algorithm.worth(spec):
-                return algorithm
+        reason = refusal(algorithm, spec, layouts, device)
+        if reason is not None:
+            reasons.append(f"{algorithm.name}: {reason}")
+        elif _is_worthwhile(algorithm, spec, layouts, device):
+            return algorithm
+        else:
             fallback = fallback or algorithm
     if fallback is None:
-        reasons = "; ".join(f"{algorithm.name}: {algorithm.unsupported(spec)}" for algorithm in algorithms)
-        raise ValueError(f"no algorithm can run this problem: {reasons}")
+        raise ValueError(f"no algorithm can run this problem: {'; '.join(reasons)}")
     return fallback
 
 
-when_limit_changes(_selected.forget)
-
-
-def explain(algorithms: tuple[Algorithm, ...], spec: Spec, name: str | None = None) -> list[tuple[str, str]]:
+def explain(
+    algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any, name: str | None = None
+) -> list[tuple[str, str]]:
     """(name, verdict) of each algorithm, the one that `select` takes first."""
-    chosen = select(algorithms, spec, name)
-    rest = [
-        (algorithm.name, _verdict(algorithm, spec)) for algorithm in algorithms if algorithm is not chosen
-    ]
-    return [(chosen.name, _with_words("selected", chosen)), *rest]
+    chosen = select(algorithms, spec, layouts, device, name)
+    verdicts = [(chosen.name, f"selected: for {chosen.fast_for}")]
+    for algorithm in algorithms:
+        if algorithm is chosen:
+            continue
+        reason = refusal(algorithm, spec, layouts, device)
+        if reason is not None:
+            verdict = f"unsupported: {reason}"
+        else:
+            is_worthwhile = _is_worthwhile(algorithm, spec, layouts, device)
+            why = "comes later in the list" if is_worthwhile else "not worthwhile here"
+            verdict = f"supported, {why}: for {algorithm.fast_for}"
+        verdicts.append((algorithm.name, verdict))
+    return verdicts
 
 
-def _verdict(algorithm: Algorithm, spec: Spec) -> str:
-    reason = algorithm.unsupported(spec)
-    if reason is not None:
-        return f"unsupported: {reason}"
-    verdict = "comes later in the list" if algorithm.worth(spec) else "not worthwhile here"
-    return _with_words(f"supported, {verdict}", algorithm)
+def _is_worthwhile(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: Any) -> bool:
+    """Of an empty result, whose speed no algorithm has to tell, each is as good as another."""
+    return 0 in spec.out_shape or algorithm.worth(spec, layouts, device)
 
 
-def _with_words(verdict: str, algorithm: Algorithm) -> str:
-    return f"{verdict}: for {algorithm.fast_for}" if algorithm.fast_for else verdict
-
-
-def _named(algorithms: Sequence[Algorithm], spec: Spec, name: str) -> Algorithm:
+def _named(algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any, name: str) -> Algorithm:
     if not isinstance(name, str):
         raise TypeError(f"algorithm must be None or a name; got {name!r}")
     for algorithm in algorithms:
         if algorithm.name == name:
-            reason = algorithm.unsupported(spec)
+            reason = refusal(algorithm, spec, layouts, device)
             if reason is not None:
                 raise ValueError(f"algorithm {name!r} cannot run this problem: {reason}")
             return algorithm

@@ -1,18 +1,15 @@
-"""The public operators: docstring, arrays, spec, backend, call.
+"""The public operators: signature, docstring, call.
 
 Each has the parameters of its namesake in `torch.nn.functional`, in the same order, and more by keyword. The
 type of the arrays decides the device: NumPy computes on the CPU, CuPy on the GPU.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from gpuconv import algorithm as algorithms
-from gpuconv.calls import prepare_avg_pool2d, prepare_conv2d, prepare_max_pool2d
-from gpuconv.operands import Operands
-from gpuconv.repeat import Again
-from gpuconv.spec import ConvSpec, Spec
+from gpuconv.call import make, understand
+from gpuconv.operators import AVG_POOL2D, CONV2D, MAX_POOL2D
 
 Array = Any
 
@@ -86,16 +83,7 @@ def conv2d(
     (1, 1, 2, 2)
     """
     parameters = stride, padding, dilation, groups, padding_mode, activation, residual, precision
-    again = Again((input, weight, bias, out), "conv2d", *parameters, algorithm)
-    if again.result is not None:
-        return again.result
-    operands, spec = prepare_conv2d(input, weight, bias, *parameters, out)
-    backend = operands.backend
-    y = operands.result(spec.out_shape, spec.dtype)
-    _, w, b, _ = operands.views
-    launched = backend.conv2d(spec, operands.batch, w, b, y.view, algorithm)
-    again.keep(launched, operands, y)
-    return y.publish()
+    return make(CONV2D, (input, weight, bias, out), parameters, algorithm)
 
 
 def max_pool2d(
@@ -153,19 +141,7 @@ def max_pool2d(
     array([[[[10]]]])
     """
     parameters = kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    again = Again((input, out), "max_pool2d", *parameters, algorithm)
-    if again.result is not None:
-        return again.result
-    operands, spec = prepare_max_pool2d(input, *parameters, out)
-    backend = operands.backend
-    y = operands.result(spec.out_shape, spec.dtype)
-    if not spec.return_indices:
-        launched = backend.pool2d(spec, operands.batch, y.view, None, algorithm)
-        again.keep(launched, operands, y)
-        return y.publish()
-    indices = operands.fresh(spec.out_shape, "int64")
-    backend.pool2d(spec, operands.batch, y.view, indices.view, algorithm)
-    return y.publish(), indices.publish()
+    return make(MAX_POOL2D, (input, out), parameters, algorithm)
 
 
 def avg_pool2d(
@@ -211,15 +187,7 @@ def avg_pool2d(
              [5., 6.]]]])
     """
     parameters = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-    again = Again((input, out), "avg_pool2d", *parameters, algorithm)
-    if again.result is not None:
-        return again.result
-    operands, spec = prepare_avg_pool2d(input, *parameters, out)
-    backend = operands.backend
-    y = operands.result(spec.out_shape, spec.dtype)
-    launched = backend.pool2d(spec, operands.batch, y.view, None, algorithm)
-    again.keep(launched, operands, y)
-    return y.publish()
+    return make(AVG_POOL2D, (input, out), parameters, algorithm)
 
 
 def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> list[tuple[str, str]]:
@@ -247,38 +215,9 @@ def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> l
     >>> import numpy as np, gpuconv
     >>> verdicts = gpuconv.explain(gpuconv.max_pool2d, np.zeros((1, 3, 8, 8)), 2)
     >>> [name for name, verdict in verdicts]
-    ['pool_separable', 'pool_widened', 'pool_global', 'pool_direct']
+    ['pool_small', 'pool_widened', 'pool_global', 'pool_separable', 'pool_direct']
     >>> dict(verdicts)["pool_global"]
     'unsupported: it takes one window for each plane, not 4 x 4'
     """
-    operands, spec, name = _prepare(function, *arguments, **keywords)
-    backend = operands.backend
-    listed = backend.CONVOLUTIONS if isinstance(spec, ConvSpec) else backend.POOLS
-    return algorithms.explain(listed, spec, name)
-
-
-def spec_of(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Spec:
-    """The problem that a call means, checked; nothing is computed. Raises what the call would raise."""
-    return _prepare(function, *arguments, **keywords)[1]
-
-
-def _prepare(function, *arguments, **keywords) -> tuple[Operands, Spec, str | None]:
-    """The operands and the spec of a call of `function`, and the algorithm that it names."""
-    if not callable(function) or function not in _PREPARATIONS:
-        names = ", ".join(known.__name__ for known in _PREPARATIONS)
-        got = getattr(function, "__name__", f"<{type(function).__name__}>")
-        raise TypeError(f"function must be one of gpuconv's {names}; got {got}")
-    call = inspect.signature(function).bind(*arguments, **keywords)
-    call.apply_defaults()
-    name = call.arguments.pop("algorithm")
-    operands, spec = _PREPARATIONS[function](**call.arguments)
-    if operands.views[-1] is not None:
-        operands.result(spec.out_shape, spec.dtype)
-    return operands, spec, name
-
-
-_PREPARATIONS: dict[Callable[..., Any], Callable[..., tuple[Operands, Spec]]] = {
-    conv2d: prepare_conv2d,
-    max_pool2d: prepare_max_pool2d,
-    avg_pool2d: prepare_avg_pool2d,
-}
+    call = understand(function, *arguments, **keywords)
+    return algorithms.explain(call.algorithms, call.spec, call.layouts, call.device, call.forced)

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from gpuconv.algorithm import select
-from gpuconv.arrays import glance
-from gpuconv.calls import CONV2D, check_conv2d, prepare_conv2d
-from gpuconv.operands import Extents, Operands
-from gpuconv.repeat import Repeat
-from gpuconv.spec import ConvSpec
+from gpuconv import threads, workspace
+from gpuconv.arrays import Signature, see
+from gpuconv.call import recall
+from gpuconv.operators import CONV2D
+from gpuconv.replay import Replay, check_memory
 
 Array = Any
 
@@ -59,37 +58,33 @@ def plan_conv2d(
     (1, 1, 3, 3)
     """
     parameters = stride, padding, dilation, groups, padding_mode, activation
-    operands, spec = prepare_conv2d(input, weight, bias, *parameters, residual, precision, out)
-    return ConvPlan(operands, spec, parameters, precision, algorithm)
+    return ConvPlan((input, weight, bias, out), (*parameters, residual, precision), algorithm)
 
 
 class ConvPlan:
-    """What `plan_conv2d` returns.
+    """What `plan_conv2d` returns: a call pinned.
 
     Attributes
     ----------
     spec : ConvSpec
         The problem.
     algorithm : str
-        The name of the algorithm that computes it.
+        The name of the algorithm that computes it, for arrays that lie in memory as those that it was planned
+        for.
     """
 
-    __slots__ = ("_admitted", "_parameters", "_planned", "_precision", "_repeat", "algorithm", "spec")
+    __slots__ = ("_forced", "_last", "_parameters", "_planned", "algorithm", "spec")
 
-    def __init__(
-        self,
-        operands: Operands,
-        spec: ConvSpec,
-        parameters: tuple[Any, ...],
-        precision: str | None,
-        algorithm: str | None,
-    ) -> None:
-        self.spec = spec
-        self.algorithm = select(operands.backend.CONVOLUTIONS, spec, algorithm).name
-        self._parameters, self._precision = parameters, precision
-        self._planned = operands.signatures
-        self._admitted = operands.signatures, operands.extents  # of the last call
-        self._repeat: tuple[Any, Repeat] = (), Repeat()  # and how its arrays lay, what was queued
+    def __init__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...], algorithm: str | None) -> None:
+        places, signatures, _, _ = see(CONV2D.arrays, arrays)
+        replay = recall(CONV2D, signatures, parameters, algorithm)
+        if arrays[-1] is not None:
+            check_memory(replay.call, places)
+        self.spec: Any = replay.call.spec
+        self.algorithm = replay.algorithm.name
+        self._parameters, self._forced = parameters, algorithm
+        self._planned = signatures
+        self._last: tuple[Any, Replay] = signatures, replay
 
     def __repr__(self) -> str:
         return f"<{self.algorithm} for {self.spec}>"
@@ -109,39 +104,26 @@ class ConvPlan:
         TypeError, ValueError
             Naming the argument and its value, before any memory is touched.
         """
-        arrays = input, weight, bias, out
-        seen = glance(arrays) if residual is None else None
-        layouts, repeat = self._repeat
-        if seen is not None and seen.layouts == layouts:
-            result = repeat.start(seen, out)
-            if result is not None:
-                return result
-        operands = Operands(CONV2D, arrays)
-        signatures, operands.extents = self._admitted
-        if operands.signatures != signatures or residual is not None:
-            operands.extents = self._admit(operands.signatures, residual)
-        backend = operands.backend
-        y = operands.result(self.spec.out_shape, self.spec.dtype)
-        _, w, b, _ = operands.views
-        launched = backend.conv2d(self.spec, operands.batch, w, b, y.view, self.algorithm)
-        if seen is not None:
-            repeat = Repeat()
-            repeat.keep(launched, operands, y)
-            self._repeat = seen.layouts, repeat
-        return y.publish()
+        places, signatures, stream, waits = see(CONV2D.arrays, (input, weight, bias, out))
+        known, replay = self._last
+        settings = threads.count, workspace.limit
+        if signatures != known or residual is not None or replay.settings != settings:
+            replay = self._admit(signatures, residual)
+        return replay.run(out, places, stream, waits)
 
-    def _admit(self, signatures: tuple, residual: Array | None) -> Extents:
-        """How far arrays reach that may lie otherwise in memory than those of the call before, checked."""
+    def _admit(self, signatures: tuple[Any, ...], residual: Array | None) -> Replay:
+        """A call of arrays that may lie otherwise in memory than those of the call before."""
         for name, now, then in zip(("input", "weight"), signatures, self._planned, strict=False):
-            (_, shape, _, dtype, device), (_, planned_shape, _, planned_dtype, planned_device) = now, then
-            if (shape, dtype) != (planned_shape, planned_dtype):
+            given, planned = Signature(*now), Signature(*then)
+            if (given.shape, given.dtype) != (planned.shape, planned.dtype):
                 raise ValueError(
-                    f"{name} must be {planned_dtype} of shape {planned_shape}, as planned; got {dtype} of "
-                    f"shape {shape}"
+                    f"{name} must be {planned.dtype} of shape {planned.shape}, as planned; got {given.dtype} "
+                    f"of shape {given.shape}"
                 )
-            if (device is None) != (planned_device is None):
-                places = ["the CPU" if one is None else "a GPU" for one in (device, planned_device)]
+            if (given.device is None) != (planned.device is None):
+                places = ["the CPU" if each.device is None else "a GPU" for each in (given, planned)]
                 raise ValueError(f"{name} is on {places[0]}, and the plan for {places[1]}")
-        _, extents = check_conv2d(signatures, *self._parameters, residual, self._precision)
-        self._admitted = signatures, extents
-        return extents
+        *parameters, _, precision = self._parameters
+        replay = recall(CONV2D, signatures, (*parameters, residual, precision), self._forced)
+        self._last = signatures, replay
+        return replay

@@ -20,13 +20,15 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from gpuconv.spec.parameters import as_integer
+from gpuconv.spec import as_integer
 
 # Multiply-adds from which another thread is woken: 25 us of the fastest kernels, 200 us of the plainest.
 # Where a wake-up takes 25 us, two threads beat one from 60 us on.
 MIN_WORK = 1_000_000
 
 Compute = Callable[[np.ndarray], None]
+
+_zeros, _INT64 = np.zeros, np.dtype(np.int64)
 
 
 def _default_threads() -> int:
@@ -41,7 +43,7 @@ def _default_threads() -> int:
     return os.cpu_count() or 1
 
 
-_num_threads = _default_threads()
+count = _default_threads()  # of a call; a part of what calls are remembered by
 
 
 def set_num_threads(n: int) -> None:
@@ -66,12 +68,12 @@ def set_num_threads(n: int) -> None:
     1
     >>> set_num_threads(before)
     """
-    global _num_threads, _pool
+    global count, _pool
     n = as_integer(n, "n", least=1)
     with _lock:
-        if n != _num_threads:
+        if n != count:
             _pool.end()
-            _num_threads, _pool = n, _Pool(n - 1)
+            count, _pool = n, _Pool(n - 1)
 
 
 def get_num_threads() -> int:
@@ -81,7 +83,7 @@ def get_num_threads() -> int:
     -------
     int
     """
-    return _num_threads
+    return count
 
 
 def share(compute: Compute, tasks: int, work: int) -> None:
@@ -97,11 +99,11 @@ def share(compute: Compute, tasks: int, work: int) -> None:
     work : int
         Multiply-adds of all tasks together, or what takes as long.
     """
-    counter = np.zeros(1, np.int64)
-    threads = min(_num_threads, tasks, 1 + work // MIN_WORK)
-    if threads <= 1:
+    counter = _zeros(1, _INT64)
+    if count == 1 or work < MIN_WORK or tasks <= 1:
         compute(counter)
         return
+    threads = min(count, tasks, 1 + work // MIN_WORK)
     jobs = [_Job(helper, compute, counter) for helper in _pool.take(threads - 1)]
     with contextlib.ExitStack() as stack:
         for job in jobs:
@@ -199,7 +201,7 @@ class _Pool:
 
 
 _lock = threading.RLock()  # over the pool's number of helpers, and over which pool is in use
-_pool = _Pool(_num_threads - 1)
+_pool = _Pool(count - 1)
 
 
 def _end_at_exit() -> None:
@@ -213,7 +215,7 @@ def _end_at_exit() -> None:
 def _forget_helpers() -> None:
     """A forked child has none of its parent's threads; it starts its own when it first needs them."""
     global _pool, _lock
-    _pool, _lock = _Pool(_num_threads - 1), threading.RLock()
+    _pool, _lock = _Pool(count - 1), threading.RLock()
 
 
 atexit.register(_end_at_exit)

@@ -6,11 +6,11 @@ from call to call it drops when the limit no longer allows it.
 
 from collections.abc import Callable
 
-from gpuconv.spec.parameters import as_integer
+from gpuconv.spec import as_integer
 
 MOST = 2**63 - 1
 
-_limit = 64 << 20
+limit = 64 << 20  # bytes; a part of what calls are remembered by
 _listeners: list[Callable[[], None]] = []
 
 
@@ -34,22 +34,22 @@ def set_workspace_limit(bytes: int) -> None:
     >>> gpuconv.set_workspace_limit(16 << 20)  # 16 MiB
     >>> gpuconv.set_workspace_limit(64 << 20)
     """
-    global _limit
-    _limit = as_integer(bytes, "bytes", least=0, most=MOST)
+    global limit
+    limit = as_integer(bytes, "bytes", least=0, most=MOST)
     for notice in _listeners:
         notice()
 
 
 def workspace_limit() -> int:
     """Bytes of memory that an algorithm may work in (see `set_workspace_limit`)."""
-    return _limit
+    return limit
 
 
 def beyond_limit(needed: int) -> str | None:
     """Why an algorithm that needs so many bytes cannot run, or None where it can."""
-    if needed <= _limit:
+    if needed <= limit:
         return None
-    return f"it needs {needed} bytes to work in, more than the limit of {_limit}"
+    return f"it needs {needed} bytes to work in, more than the limit of {limit}"
 
 
 def when_limit_changes(notice: Callable[[], None]) -> None:

@@ -67,7 +67,7 @@ run_info() {
   limited "$python" -m pip list
 }
 
-run_layouts() { limited "$python" -m profiling.layouts --out "$OUT/layouts.json"; }
+run_layouts() { limited "$python" -m profiling.device.layouts --out "$OUT/layouts.json"; }
 
 run_tests() {
   local status=0
@@ -95,7 +95,7 @@ run_ncu() {
   local metrics
   metrics=$(IFS=,; echo "${METRICS[*]}")
   limited ncu --clock-control none --csv --page raw --metrics "$metrics" --kernel-name-base mangled \
-    --kernel-name regex:gpuconv --force-overwrite --log-file "$OUT/ncu.csv" "$python" -m profiling.ncu
+    --kernel-name regex:gpuconv --force-overwrite --log-file "$OUT/ncu.csv" "$python" -m profiling.bench.ncu
 }
 
 run_latency() { limited "$python" -m profiling.latency --out "$OUT/latency.json"; }

@@ -13,11 +13,14 @@ import ml_dtypes
 import numpy as np
 
 from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.spec.dtypes import FLOATS
+from gpuconv.spec.pool import POOLED
 from tests import reference
 
-DTYPES = ("float32", "float64")
+DTYPES = tuple(map(str, FLOATS))
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)  # NumPy knows it by its name from here on
-POOL_DTYPES = (*DTYPES, "float16", BFLOAT16.name)
+POOL_DTYPES = tuple(map(str, POOLED))
+REDUCTIONS = {"max": "max", "avg": "mean"}  # of max_pool2d and avg_pool2d
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,17 @@ class PoolCase:
         return f"{self.op}, {self.name}"
 
     @property
+    def reduction(self) -> str:
+        return REDUCTIONS[self.op]
+
+    @property
     def parameters(self) -> dict[str, Any]:
         own = ("dilation",) if self.op == "max" else ("count_include_pad", "divisor_override")
         return {name: getattr(self, name) for name in ("kernel_size", "stride", "padding", "ceil_mode", *own)}
 
     def spec(self, dtype: str = "float32", return_indices: bool = False) -> PoolSpec:
         arguments = {**self.parameters, "return_indices": return_indices}
-        return PoolSpec.from_arrays(self.op, zeros(self.x, dtype), **arguments)
+        return PoolSpec.from_arrays(self.reduction, zeros(self.x, dtype), **arguments)
 
     def expected(self, x) -> np.ndarray:
         """The values; the indices of "max" are `reference.max_pool2d(x, **case.parameters)[1]`."""

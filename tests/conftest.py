@@ -1,9 +1,13 @@
 """What all tests share: poisoned results, fresh interpreters, and a visible skip where there is no GPU."""
 
 import functools
+import gc
+import hashlib
+import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import hypothesis
@@ -12,12 +16,48 @@ import pytest
 
 from gpuconv import arrays
 from gpuconv.cpu.engine import workspace
+from tests import sampling
 
 ROOT = Path(__file__).parents[1]
 
 # A first call compiles, which takes seconds.
 hypothesis.settings.register_profile("gpuconv", deadline=None)
 hypothesis.settings.load_profile("gpuconv")
+
+# Where files of tests begin, those that take longest first: the last to end is then a short one.
+LONGEST_FIRST = ("tests/cuda/", "tests/cpu/", "tests/test_", "tests/ptx/", "tests/")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("gpuconv")
+    group.addoption("--minutes", type=float, help="start no test later than this; the others are skipped")
+    group.addoption("--order", help="any text; tests run in an order of their own for each")
+
+
+@pytest.hookimpl(tryfirst=True)  # marks must be there when pytest selects by them
+def pytest_collection_modifyitems(config, items):
+    sampling.mark_wide(items)
+    order = config.getoption("order")
+    if order is None:
+        items.sort(key=_rank)
+    else:
+        items.sort(key=lambda item: hashlib.sha256(f"{order} {item.nodeid}".encode()).digest())
+
+
+def _rank(item):
+    return next((i for i, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start)), -1)
+
+
+def pytest_sessionstart(session):
+    minutes = session.config.getoption("minutes")
+    session.deadline = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
+
+
+def pytest_collection_finish():
+    """Compilers make objects by the million: looking for garbage among all would take a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 @functools.cache
@@ -32,6 +72,8 @@ def missing_gpu() -> str | None:
 
 
 def pytest_runtest_setup(item):
+    if time.monotonic() > item.session.deadline:
+        pytest.skip("not run: the --minutes are over")
     if item.get_closest_marker("gpu") and (reason := missing_gpu()):
         pytest.skip(reason)
 
@@ -84,6 +126,30 @@ def _poisoning(empty):
         return array
 
     return poisoned_empty
+
+
+@pytest.fixture(scope="session")
+def kernels_compiled_once(request, tmp_path_factory):
+    """The CUDA kernels are compiled once, and neither in each process nor in each run of the tests.
+
+    Kernels in which a fault was planted are others, and compiled each time. It is one fixture for all folders
+    of tests: two of them, one within the other, would wait for each other.
+    """
+    from gpuconv.cuda import KERNELS
+    from gpuconv.cuda.runtime.compiled import Kernel
+    from tests.cuda.kept import Kept
+
+    cache = getattr(request.config, "cache", None)  # None with -p no:cacheprovider
+    ours, original = frozenset(KERNELS), Kernel.ptx
+    kept = Kept(cache.mkdir("ptx") if cache else tmp_path_factory.mktemp("ptx"), original)
+
+    def ptx(kernel, arch):
+        return kept.ptx(kernel, arch) if kernel in ours else original(kernel, arch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kernel, "ptx", ptx)
+        yield
+    kept.prune()
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,15 @@ no GPU; what a kernel computes is not their subject.
 """
 
 import ctypes
+from dataclasses import fields
+from functools import partial
 from types import ModuleType, SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
+
+from gpuconv.algorithm import ANY, Algorithm
+from gpuconv.spec import ConvSpec, PoolSpec
 
 CURRENT_STREAM = {0: 70, 1: 71}  # handles, by device
 
@@ -134,32 +140,59 @@ def numba_cuda_module() -> ModuleType:
 
 
 class Engine(ModuleType):
-    """A backend that notes its arguments and fills a result with 42."""
-
-    CONVOLUTIONS = POOLS = ()
+    """An engine for GPUs that notes what is queued and fills the results with 42."""
 
     def __init__(self):
         super().__init__("gpuconv.cuda")
         self.calls = []
+        self.waited = []
         self.refusal = None
+        self.scratch = 0  # elements that its plans ask for
+        listed = tuple(self.algorithm(name) for name in ("chosen", "forced"))
+        self.ALGORITHMS = {"conv": listed, "pool": listed}
 
-    def refuse_forked_child(self):
+    def algorithm(self, name):
+        """One that takes everything."""
+        takes = {field.name: ANY for kind in (ConvSpec, PoolSpec) for field in fields(kind)}
+
+        def plan(spec, layouts, device):
+            return SimpleNamespace(elements=self.scratch, queue=partial(self.queue, name, spec, layouts))
+
+        return Algorithm(name, takes, lambda *problem: None, lambda *problem: True, plan, "tests")
+
+    def device(self, ordinal):
         if self.refusal is not None:
             raise self.refusal
+        return ordinal
 
-    def conv2d(self, spec, x, w, bias, y, algorithm=None):
-        self.calls.append(SimpleNamespace(spec=spec, x=x, w=w, bias=bias, y=y, algorithm=algorithm))
-        _host(y)[...] = 42
+    def wait_for(self, producers, consumer, ordinal):
+        self.waited += [(producer, consumer, ordinal) for producer in producers]
 
-    def pool2d(self, spec, x, y, indices=None, algorithm=None):
-        self.calls.append(SimpleNamespace(spec=spec, x=x, y=y, indices=indices, algorithm=algorithm))
-        for result in (y, indices):
+    def queue(self, name, spec, layouts, ordinal, stream, pointers):
+        arrays = {}
+        for argument, layout, pointer in zip(layouts._fields, layouts, pointers, strict=False):
+            arrays[argument] = layout and Array(pointer, layout.shape, layout.strides, layout.dtype, ordinal)
+        scratch = pointers[len(layouts) :]
+        self.calls.append(
+            SimpleNamespace(spec=spec, algorithm=name, stream=stream, scratch=scratch, **arrays)
+        )
+        for result in (arrays["y"], arrays.get("indices")):
             if result is not None:
                 _host(result)[...] = 42
 
 
+class Array(NamedTuple):
+    """What was queued of an array."""
+
+    pointer: int
+    shape: tuple
+    strides: tuple
+    dtype: np.dtype
+    device: int
+
+
 def _host(view):
-    """The memory behind a DeviceArray."""
+    """The memory behind an array on a GPU, of stand-ins."""
     reach = (
         sum((n - 1) * step for n, step in zip(view.shape, view.strides, strict=True)) + view.dtype.itemsize
     )

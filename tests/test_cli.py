@@ -41,13 +41,13 @@ def fake_engine(monkeypatch, tmp_path):
     engine.ARCHITECTURES = ("sm_80", "sm_90a")
     engine.KERNELS = (Kernel("conv float32"), Kernel("pool float32"))
     engine.compiled, engine.folder, engine.found = [], tmp_path, []
-    compiled, launch = (
+    compiled, describing = (
         types.ModuleType("gpuconv.cuda.runtime.compiled"),
-        types.ModuleType("gpuconv.cuda.runtime.launch"),
+        types.ModuleType("gpuconv.cuda.runtime.gpu"),
     )
     compiled.cache_folder = lambda: engine.folder
-    launch.devices = lambda: engine.found
-    for module in (engine, compiled, launch):
+    describing.gpus = lambda: engine.found
+    for module in (engine, compiled, describing):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return engine
 
@@ -143,7 +143,7 @@ def test_info_tells_what_is_missing_and_how_to_get_it(no_gpu_engine, monkeypatch
 
 
 def test_info_lists_devices_and_the_cache_of_gpu_code(fake_engine, capsys):
-    fake_engine.found = [types.SimpleNamespace(ordinal=0, name="NVIDIA H200", arch="sm_90a")]
+    fake_engine.found = [types.SimpleNamespace(name="NVIDIA H200", arch="sm_90a")]
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     assert "cpu; cuda:0 NVIDIA H200 (sm_90a)" in printed
@@ -231,7 +231,7 @@ def test_compile_needs_the_gpu_engine_only_for_gpus(no_gpu_engine, capsys):
 def test_compile_cpu_compiles_every_kernel_for_both_dtypes(capsys):
     assert main(["compile", "--cpu"]) == 0
     compiled = [tuple(line.split()[:3]) for line in capsys.readouterr().out.splitlines()]
-    for name in ("conv_direct.convolve_rows", "pool_direct.max_rows", "pool_direct.avg_rows"):
+    for name in ("conv_direct.convolve_rows", "pool_direct.max_rows", "pool_direct.mean_rows"):
         assert (name, "float32", "cpu") in compiled and (name, "float64", "cpu") in compiled
 
 

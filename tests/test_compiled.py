@@ -95,15 +95,15 @@ def test_an_edit_of_what_kernels_are_compiled_from_compiles_them_anew(copy, fres
         code = CALLS + 'assert gpuconv.__file__.startswith(sys.path[0]); print(*compiled, *said, sep=", ")'
         return fresh_python(code, **in_place_of_the_package(copy), NUMBA_CACHE_DIR=str(copy / "cache"))
 
-    assert [run(), run()] == ["avg_rows", ""]
+    assert [run(), run()] == ["mean_rows", ""]
     simd = copy / "gpuconv" / "cpu" / "simd" / "vectors.py"
     before = simd.read_text()
     simd.write_text(f"{before}# edited\n")
-    assert [run(), run()] == ["avg_rows", ""]
+    assert [run(), run()] == ["mean_rows", ""]
     simd.write_text(before)
     assert run() == ""  # it is still there
     (copy / "gpuconv" / "cpu" / "another.py").write_text("")
-    assert run() == "avg_rows"
+    assert run() == "mean_rows"
 
 
 def test_a_package_in_an_archive_knows_its_sources(copy, fresh_python):
@@ -192,7 +192,7 @@ def test_nothing_is_compiled_by_an_import(fresh_python, tmp_path):
 
 
 def test_a_kernel_of_one_dtype_is_not_compiled_for_the_others(tmp_path, fresh_python):
-    assert fresh_python(CALLS + "print(compiled)", NUMBA_CACHE_DIR=str(tmp_path)) == "['avg_rows']"
+    assert fresh_python(CALLS + "print(compiled)", NUMBA_CACHE_DIR=str(tmp_path)) == "['mean_rows']"
 
 
 def test_without_a_compiler_a_call_says_so(monkeypatch):

@@ -13,39 +13,35 @@ from gpuconv import threads as sharing
 from tests import reference
 from tests.cases import CONV_CASES, DTYPES, ConvCase, dynamic_range, integers, normal
 from tests.layouts import READABLE, WRITABLE
+from tests.taken import check_refusals, over_taken, reason
 
-ALGORITHMS = [algorithm.name for algorithm in cpu.CONVOLUTIONS]
-BY_NAME = {algorithm.name: algorithm for algorithm in cpu.CONVOLUTIONS}
+ALGORITHMS = [algorithm.name for algorithm in cpu.ALGORITHMS["conv"]]
 NAMED = {case.name: case for case in CONV_CASES}
 
 over_algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS)
-over_dtypes = pytest.mark.parametrize("dtype", DTYPES)
 over_cases = pytest.mark.parametrize("case", CONV_CASES, ids=str)
 
 
 def convolve(case, x, w, bias, algorithm, **keywords):
-    """The forced algorithm's result; where it cannot run the case, the test passes if it says why."""
-    reason = BY_NAME[algorithm].unsupported(case.spec(x.dtype.name))
-    if reason is None:
-        return gpuconv.conv2d(x, w, bias, **case.parameters, algorithm=algorithm, **keywords)
-    with pytest.raises(ValueError, match="cannot run this problem") as caught:
-        gpuconv.conv2d(x, w, bias, **case.parameters, algorithm=algorithm, **keywords)
-    assert reason in str(caught.value)
-    pytest.skip(f"{algorithm}: {reason}")
+    """The forced algorithm's result; a skip where it refuses the case (`test_refusals_say_why`)."""
+    if why := reason(gpuconv.conv2d, algorithm, (x, w, bias), **case.parameters):
+        pytest.skip(f"{algorithm}: {why}")
+    return gpuconv.conv2d(x, w, bias, **case.parameters, algorithm=algorithm, **keywords)
 
 
-@over_dtypes
 @over_algorithms
-@over_cases
+def test_refusals_say_why(algorithm):
+    check_refusals(algorithm, CONV_CASES, DTYPES)
+
+
+@over_taken(CONV_CASES, DTYPES)
 def test_integers_are_exact(case, algorithm, dtype):
     x, w, bias = case.arrays(dtype, integers)
     y = convolve(case, x, w, bias, algorithm)
     np.testing.assert_array_equal(y, case.expected(x, w, bias).astype(dtype), strict=True)
 
 
-@over_dtypes
-@over_algorithms
-@over_cases
+@over_taken(CONV_CASES, DTYPES)
 @pytest.mark.parametrize("make", [normal, dynamic_range])
 def test_rounding_errors_stay_within_the_bound(case, make, algorithm, dtype):
     x, w, bias = case.arrays(dtype, make)
@@ -145,11 +141,14 @@ def geometries(draw):
 readable = st.sampled_from(sorted(READABLE))
 
 
-@given(geometries(), st.sampled_from(ALGORITHMS), st.sampled_from(DTYPES), st.data())
-def test_any_geometry_in_any_layout(case, algorithm, dtype, data):
+@given(geometries(), st.sampled_from(DTYPES), st.data())
+def test_any_geometry_in_any_layout(case, dtype, data):
     x, w, bias = case.arrays(dtype, integers)
     expected = case.expected(x, w, bias)
-    assume(BY_NAME[algorithm].unsupported(case.spec(dtype)) is None)
+    taken = [
+        name for name in ALGORITHMS if reason(gpuconv.conv2d, name, (x, w, bias), **case.parameters) is None
+    ]
+    algorithm = data.draw(st.sampled_from(taken))
     arrays = [None if array is None else READABLE[data.draw(readable)](array) for array in (x, w, bias)]
     out = WRITABLE[data.draw(st.sampled_from(sorted(WRITABLE)))](np.full(expected.shape, np.nan, dtype))
     gpuconv.conv2d(*arrays, **case.parameters, algorithm=algorithm, out=out)
@@ -173,10 +172,9 @@ def test_a_value_that_is_not_finite_reaches_its_windows_alone(name, value, algor
     np.testing.assert_array_equal(convolve(case, x, w, bias, algorithm), expected.astype(np.float32))
 
 
-@over_algorithms
-@pytest.mark.parametrize("case", [case for case in CONV_CASES if not case.large], ids=str)
-def test_values_that_are_not_finite_anywhere(case, algorithm):
-    x, w, bias = case.arrays("float32", integers)
+@over_taken([case for case in CONV_CASES if not case.large], ("float32",))
+def test_values_that_are_not_finite_anywhere(case, dtype, algorithm):
+    x, w, bias = case.arrays(dtype, integers)
     for array, seed in ((x, 4), (w, 5)):
         places = np.random.default_rng(seed)
         array[places.random(array.shape) < 0.02] = np.inf

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gpuconv import cpu
-from gpuconv.api import spec_of
+from gpuconv.call import understand
 from gpuconv.cli import main
 from gpuconv.commands import contact_sheet, demo, pictures
 from gpuconv.commands.environment import Cpu
@@ -48,7 +48,7 @@ def test_demo_writes_the_contact_sheet_and_prints_the_table(folder, capsys):
         assert min(sheet.size) > 500
     for step in ("edges 3x3", "edges 3x3, stride 2", "colour mix 1x1", "max pool 8x8", "global average"):
         assert step in printed
-    assert all(any(each.name in printed for each in listed) for listed in (cpu.CONVOLUTIONS, cpu.POOLS))
+    assert all(any(each.name in printed for each in listed) for listed in cpu.ALGORITHMS.values())
     assert printed.count("GFLOP/s") == printed.count("GB/s") == 3
     assert "(1, 4, 20, 30)" in printed
     assert "contact sheet: gpuconv-demo.png" in printed
@@ -262,10 +262,10 @@ def test_the_edge_kernels_see_what_they_are_named_for():
 def test_rates_are_those_of_the_definition():
     x = np.zeros((2, 3, 16, 16), np.float32)
     steps = demo.steps(Cpu(), x)
-    specs = [spec_of(step.function, x, *step.arguments, **step.parameters) for step in steps]
-    convolution = demo.Measurement(steps[0], specs[0], x, "any", 1e-3)
+    means = [understand(step.function, x, *step.arguments, **step.parameters) for step in steps]
+    convolution = demo.Measurement(steps[0], means[0], x, 1e-3)
     assert convolution.rate == f"{2 * 2 * 4 * 16 * 16 * 3 * 9 / 1e6:.1f} GFLOP/s"
-    pool = demo.Measurement(steps[3], specs[3], x, "any", 1e-6)
+    pool = demo.Measurement(steps[3], means[3], x, 1e-6)
     assert pool.rate == f"{4 * (2 * 3 * 16 * 16 + 2 * 3 * 2 * 2) / 1e3:.1f} GB/s"
 
 

@@ -7,8 +7,8 @@ import gpuconv
 from gpuconv import cpu
 from tests.cases import CONV_NUMBERS, CONV_SHAPES, DTYPES, POOL_DTYPES, POOL_NUMBERS
 
-CONVOLUTIONS = [None, *(algorithm.name for algorithm in cpu.CONVOLUTIONS)]
-POOLS = [None, *(algorithm.name for algorithm in cpu.POOLS)]
+CONVOLUTIONS = [None, *(algorithm.name for algorithm in cpu.ALGORITHMS["conv"])]
+POOLS = [None, *(algorithm.name for algorithm in cpu.ALGORITHMS["pool"])]
 FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
 
 

@@ -11,17 +11,14 @@ from gpuconv import threads as sharing
 from tests import reference
 from tests.cases import POOL_CASES, POOL_DTYPES, PoolCase, dynamic_range, integers, normal
 from tests.layouts import READABLE, WRITABLE
+from tests.taken import FUNCTIONS, check_refusals, over_taken, reason
 
-FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
-ALGORITHMS = [algorithm.name for algorithm in cpu.POOLS]
-BY_NAME = {algorithm.name: algorithm for algorithm in cpu.POOLS}
+ALGORITHMS = [algorithm.name for algorithm in cpu.ALGORITHMS["pool"]]
 NAMED = {str(case): case for case in POOL_CASES}
 MAX_CASES = [case for case in POOL_CASES if case.op == "max"]
 
 over_algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS)
-over_dtypes = pytest.mark.parametrize("dtype", POOL_DTYPES)
 over_cases = pytest.mark.parametrize("case", POOL_CASES, ids=str)
-over_max_cases = pytest.mark.parametrize("case", MAX_CASES, ids=str)
 
 
 def dtype_of(algorithm):
@@ -30,29 +27,28 @@ def dtype_of(algorithm):
 
 
 def pool(case, x, algorithm, **keywords):
-    """The forced algorithm's result; where it cannot run the case, the test passes if it says why."""
+    """The forced algorithm's result; a skip where it refuses the case (`test_refusals_say_why`)."""
     function = FUNCTIONS[case.op]
-    reason = BY_NAME[algorithm].unsupported(case.spec(x.dtype.name, keywords.get("return_indices", False)))
-    if reason is None:
-        return function(x, **case.parameters, algorithm=algorithm, **keywords)
-    with pytest.raises(ValueError, match="cannot run this problem") as caught:
-        function(x, **case.parameters, algorithm=algorithm, **keywords)
-    assert reason in str(caught.value)
-    pytest.skip(f"{algorithm}: {reason}")
+    if why := reason(function, algorithm, (x,), **case.parameters, **keywords):
+        pytest.skip(f"{algorithm}: {why}")
+    return function(x, **case.parameters, algorithm=algorithm, **keywords)
 
 
-@over_dtypes
 @over_algorithms
-@over_cases
+@pytest.mark.parametrize("return_indices", [False, True])
+def test_refusals_say_why(algorithm, return_indices):
+    cases, more = (MAX_CASES, {"return_indices": True}) if return_indices else (POOL_CASES, {})
+    check_refusals(algorithm, cases, POOL_DTYPES, **more)
+
+
+@over_taken(POOL_CASES, POOL_DTYPES)
 def test_integers_are_exact(case, algorithm, dtype):
     x = integers(case.x, dtype)
     y = pool(case, x, algorithm)
     np.testing.assert_array_equal(y, case.expected(x).astype(dtype), strict=True)
 
 
-@over_dtypes
-@over_algorithms
-@over_max_cases
+@over_taken(MAX_CASES, POOL_DTYPES, return_indices=True)
 def test_indices_of_the_first_among_equals(case, algorithm, dtype):
     x = integers(case.x, dtype)  # nine values, so that most windows have several greatest ones
     y, indices = pool(case, x, algorithm, return_indices=True)
@@ -61,9 +57,7 @@ def test_indices_of_the_first_among_equals(case, algorithm, dtype):
     np.testing.assert_array_equal(indices, places, strict=True)
 
 
-@over_dtypes
-@over_algorithms
-@over_cases
+@over_taken(POOL_CASES, POOL_DTYPES)
 @pytest.mark.parametrize("make", [normal, dynamic_range])
 def test_rounding_errors_stay_within_the_bound(case, make, algorithm, dtype):
     x = make(case.x, dtype)
@@ -143,12 +137,17 @@ def geometries(draw):
     return case
 
 
-@given(geometries(), st.sampled_from(ALGORITHMS), st.sampled_from(POOL_DTYPES), st.data())
-def test_any_geometry_in_any_layout(case, algorithm, dtype, data):
+@given(geometries(), st.sampled_from(POOL_DTYPES), st.data())
+def test_any_geometry_in_any_layout(case, dtype, data):
     values = integers(case.x, dtype)
     x = READABLE[data.draw(st.sampled_from(sorted(READABLE)))](values)
     indices = {"return_indices": True} if case.op == "max" and data.draw(st.booleans()) else {}
-    assume(BY_NAME[algorithm].unsupported(case.spec(dtype, bool(indices))) is None)
+    taken = [
+        name
+        for name in ALGORITHMS
+        if reason(FUNCTIONS[case.op], name, (x,), **case.parameters, **indices) is None
+    ]
+    algorithm = data.draw(st.sampled_from(taken))
     expected = case.expected(values).astype(dtype)
     out = WRITABLE[data.draw(st.sampled_from(sorted(WRITABLE)))](np.full(expected.shape, np.nan, dtype))
     result = FUNCTIONS[case.op](x, **case.parameters, algorithm=algorithm, out=out, **indices)
@@ -258,10 +257,7 @@ def test_indices_beyond_2_to_the_31(algorithm):
     """An image of 70000 x 70000 that is one column, repeated, so that it takes no memory."""
     x = np.broadcast_to(np.zeros((1, 1, 70000, 1), dtype_of(algorithm)), (1, 1, 70000, 70000))
     case = PoolCase("far", "max", x.shape, 2, stride=69998)
-    spec = gpuconv.spec.PoolSpec("max", *x.shape, 2, 2, stride=(69998, 69998), return_indices=True)
-    if reason := BY_NAME[algorithm].unsupported(spec):
-        pytest.skip(reason)
-    _, indices = gpuconv.max_pool2d(x, 2, stride=69998, return_indices=True, algorithm=algorithm)
+    _, indices = pool(case, x, algorithm, return_indices=True)
     corner = 69998 * 70000
     assert indices.tolist() == [[[[0, 69998], [corner, corner + 69998]]]]
     assert case.x == x.shape

@@ -58,7 +58,7 @@ for worker in workers: worker.start()
 for worker in workers: worker.join()
 print(results == [[[[[1, 1], [1, 1]]]]] * 8, compiled)
 """
-    assert fresh_python(code) == "True ['avg_rows']"
+    assert fresh_python(code) == "True ['mean_rows']"
 
 
 def test_the_number_of_threads_may_change_while_calls_are_in_flight(fresh_python):

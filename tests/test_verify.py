@@ -1,15 +1,18 @@
 """`gpuconv verify`: its reference against another, and that it finds what is wrong."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
 
 import gpuconv.cpu
+from gpuconv import call as calls
 from gpuconv.cli import main
 from gpuconv.commands import reference, verify
 from gpuconv.cpu.conv import direct as conv_direct
 from gpuconv.cpu.pool import direct as pool_direct
+from gpuconv.spec.dtypes import FLOAT64
 from tests import reference as other
 
 PROBLEMS = (*verify.CONVOLUTIONS, *verify.POOLS)
@@ -21,10 +24,10 @@ def test_cpu_passes(capsys):
     found = {tuple(line.split()[1:3]): line.split()[3] for line in lines[:-1]}
     floats, halves = ("float32", "float64"), ("float16", "bfloat16")
     assert found == {
-        **{(algorithm.name, dtype): "ok" for algorithm in gpuconv.cpu.CONVOLUTIONS for dtype in floats},
+        **{(algorithm.name, dtype): "ok" for algorithm in gpuconv.cpu.ALGORITHMS["conv"] for dtype in floats},
         **{
             (algorithm.name, dtype): "ok" if (algorithm.name == "pool_widened") == (dtype in halves) else "-"
-            for algorithm in gpuconv.cpu.POOLS
+            for algorithm in gpuconv.cpu.ALGORITHMS["pool"]
             for dtype in floats + halves
         },
     }
@@ -45,22 +48,27 @@ def test_cuda_passes(capsys):
     assert main(["verify", "--device", "cuda"]) == 0
 
 
-def planted(module, monkeypatch, run, unsupported=None):
-    """The CPU engine with this algorithm in the place of its own."""
-    faulty = dataclasses.replace(
-        module.ALGORITHM, run=run, unsupported=unsupported or module.ALGORITHM.unsupported
-    )
-    name = "CONVOLUTIONS" if module is conv_direct else "POOLS"
-    monkeypatch.setattr(gpuconv.cpu, name, (faulty,))
+def planted(module, monkeypatch, fault=None, unsupported=None):
+    """The CPU engine with this algorithm alone, for which `fault(spec, compute, *arrays)` computes."""
+    honest = module.ALGORITHM
+
+    def plan(spec, layouts, device):
+        compute = honest.plan(spec, layouts, device)
+        return compute if fault is None else partial(fault, spec, compute)
+
+    faulty = dataclasses.replace(honest, plan=plan, unsupported=unsupported or honest.unsupported)
+    room = "conv" if module is conv_direct else "pool"
+    monkeypatch.setitem(gpuconv.cpu.ALGORITHMS, room, (faulty,))
+    monkeypatch.setattr(calls, "_known", {})
 
 
 def test_a_wrong_border_is_found(monkeypatch, capsys):
-    def run(spec, x, w, bias, y):
-        conv_direct.run(spec, x, w, bias, y)
+    def fault(spec, compute, x, w, bias, y):
+        compute(x, w, bias, y)
         if spec.pads != ((0, 0), (0, 0)) and y.size:
             y[0, 0, 0, 0] += 1
 
-    planted(conv_direct, monkeypatch, run)
+    planted(conv_direct, monkeypatch, fault)
     assert main(["verify", "--device", "cpu"]) == 1
     printed = capsys.readouterr().out
     failed = [line for line in printed.splitlines() if " FAILED " in line]
@@ -71,12 +79,12 @@ def test_a_wrong_border_is_found(monkeypatch, capsys):
 
 
 def test_a_nan_that_is_lost_and_a_wrong_index_are_found(monkeypatch, capsys):
-    def run(spec, x, y, indices):
-        pool_direct.run(spec, np.nan_to_num(x, nan=-5.0, posinf=np.inf, neginf=-np.inf), y, indices)
-        if indices is not None:
-            indices[..., -1, -1] += 1
+    def fault(spec, compute, x, y, *indices):
+        compute(np.nan_to_num(x, nan=-5.0, posinf=np.inf, neginf=-np.inf), y, *indices)
+        for places in indices:
+            places[..., -1, -1] += 1
 
-    planted(pool_direct, monkeypatch, run)
+    planted(pool_direct, monkeypatch, fault)
     assert main(["verify", "--device", "cpu"]) == 1
     failed = [line for line in capsys.readouterr().out.splitlines() if " FAILED " in line]
     assert any("with nan" in line for line in failed)
@@ -84,12 +92,12 @@ def test_a_nan_that_is_lost_and_a_wrong_index_are_found(monkeypatch, capsys):
 
 
 def test_an_exception_is_a_failure_and_the_rest_still_runs(monkeypatch, capsys):
-    def run(spec, x, w, bias, y):
+    def fault(spec, compute, *arrays):
         if spec.groups > 1:
             raise MemoryError("no room")
-        conv_direct.run(spec, x, w, bias, y)
+        compute(*arrays)
 
-    planted(conv_direct, monkeypatch, run)
+    planted(conv_direct, monkeypatch, fault)
     assert main(["verify", "--device", "cpu"]) == 1
     printed = capsys.readouterr().out
     assert "groups=5 padding=1 stride=2: MemoryError: no room" in printed
@@ -97,8 +105,8 @@ def test_an_exception_is_a_failure_and_the_rest_still_runs(monkeypatch, capsys):
 
 
 def test_declined_problems_are_counted(monkeypatch, capsys):
-    planted(conv_direct, monkeypatch, conv_direct.run, lambda spec: "grouped" if spec.groups > 1 else None)
-    planted(pool_direct, monkeypatch, pool_direct.run, lambda spec: "never")
+    planted(conv_direct, monkeypatch, None, lambda spec, *rest: "grouped" if spec.groups > 1 else None)
+    planted(pool_direct, monkeypatch, None, lambda spec, *rest: "never")
     assert main(["verify", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
     assert f"ok      {len(verify.CONVOLUTIONS) - 2} problems, 2 declined" in printed
@@ -117,7 +125,7 @@ def test_the_problems_cover_every_parameter():
 
 @pytest.mark.parametrize("problem", [p for p in PROBLEMS if 0 not in p.shape], ids=str)
 def test_the_two_references_agree(problem):
-    input, rest = verify.arrays(problem, "float64")
+    input, rest = verify.arrays(problem, FLOAT64)
     batch = input if input.ndim == 4 else input[None]
     parameters = dict(problem.parameters)
     if problem.function == "conv2d":

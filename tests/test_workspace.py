@@ -210,11 +210,32 @@ def test_a_wrong_limit_changes_nothing(bytes, error, message, limit):
 
 def test_a_call_inside_of_a_call_has_memory_of_its_own():
     """As from a signal handler, which runs between any two lines of a call."""
-    with workspace.call:
-        (outer,) = workspace.reserve("nested", "float32", 16)
-        outer[:] = 1
-        with workspace.call:
-            (inner,) = workspace.reserve("nested", "float32", 16)
-            inner[:] = 2
-        assert (outer == 1).all() and not np.shares_memory(outer, inner)
-        assert workspace.reserve("nested", "float32", 16)[0] is not inner
+    memory = []
+
+    def reserve(inner=None):
+        (mine,) = workspace.reserve("nested", "float32", 16)
+        memory.append(mine)
+        mine[:] = 1
+        if inner is not None:
+            inner()
+            assert (mine == 1).all()
+            assert workspace.reserve("nested", "float32", 16)[0] is mine
+        mine[:] = 2
+
+    call = workspace.enclosed(reserve)
+    call(call)
+    assert len(memory) == 2 and not np.shares_memory(*memory)
+    call()
+    assert memory[2] is memory[0]  # the outer one has ended
+
+
+def test_a_limit_set_within_a_call_does_not_end_it(limit):
+    def outer():
+        limit(MEGABYTE)
+        (mine,) = workspace.reserve("nested", "float32", 16)
+        workspace.enclosed(lambda: workspace.reserve("nested", "float32", 16)[0].fill(2))()
+        mine[:] = 1
+        assert (mine == 1).all() and workspace._kept.calls == 1
+
+    workspace.enclosed(outer)()
+    assert workspace._kept.calls == 0

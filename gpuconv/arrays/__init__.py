@@ -3,13 +3,14 @@
 The only room that knows array libraries. Each has one class that says how its arrays are viewed and how a
 result is made (`libraries.py`, `frameworks.py`); a library that is not already imported is never imported
 (CuPy alone, as part of the GPU engine, for objects that have no library of their own, and ml_dtypes, for
-tensors of bfloat16). Below this room an array is a `numpy.ndarray` on the CPU, or a `DeviceArray` on a GPU
-(`views.py`); bfloat16 is ml_dtypes' dtype.
+tensors of bfloat16). Below this room an array is a `numpy.ndarray` on the CPU and an address on a GPU, beside
+a `Signature` that says all else (`views.py`); bfloat16 is ml_dtypes' dtype.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from sys import modules
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +22,17 @@ from gpuconv.arrays.libraries import (
     Library,
     NumbaLibrary,
 )
-from gpuconv.arrays.views import DeviceArray, View, dtype_of
+from gpuconv.arrays.memory import Extent, extent, overlap
+from gpuconv.arrays.views import DeviceArray, Signature, View, dtype_of
+from gpuconv.spec.layouts import ALIGNED
 
 __all__ = [
-    "ALIGNED", "GPU_ENGINE_HINT", "NUMPY", "DeviceArray", "Glance", "Library", "View", "dtype_of", "glance",
-    "library_of",
+    "ALIGNED", "GPU_ENGINE_HINT", "NUMPY", "DeviceArray", "Extent", "Library", "Signature", "View",
+    "dtype_of", "extent", "library_of", "overlap", "see",
 ]  # fmt: skip
 
-ALIGNED = 16  # bytes: where arrays begin within so many is all that a kernel may depend on
+UNREADABLE = TypeError, KeyError, AttributeError, BufferError, RuntimeError  # that a foreign array may raise
+_NUMPY_KINDS = frozenset({np.ndarray, type(None)})
 NUMPY, _CUPY, _INTERFACE, _DLPACK = Library(), CuPyLibrary(), InterfaceLibrary(), DLPackLibrary()
 _BY_MODULE: dict[str, Library] = {
     "cupy": _CUPY,
@@ -76,36 +80,87 @@ def _offers(array: Any, attribute: str) -> bool:
         return True
 
 
-class Glance(NamedTuple):
-    """CuPy's arrays of a call: where they begin, and all else that matters; 0 and None for one left out.
+Places = list[Any]  # of the arrays of a call: each an ndarray, or None; or an address on a GPU, or 0
+Signatures = tuple[Any, ...]
 
-    `layouts` hold shape, strides, dtype, device and the pointer's place within ALIGNED bytes; `device` is
-    that of the first, `stream` the current one there.
+
+def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> tuple[Places, Signatures, int, tuple[int, ...]]:
+    """The arrays of one call, understood: (places, signatures, stream, streams that it has to wait for).
+
+    A signature is a tuple of the values of a `Signature`, or None where an optional array is left out. The
+    stream is that of the last array, or where that is None the current one; on the CPU it is 0.
+
+    Raises
+    ------
+    TypeError
+        If one of them is no array, or cannot be read.
     """
-
-    pointers: list[int]
-    layouts: tuple[Any, ...]
-    device: int
-    stream: int
-
-
-def glance(arrays: tuple[Any, ...]) -> Glance | None:
-    """`arrays` at a glance, None unless they are of one type, which is CuPy's."""
     kind: Any = type(arrays[0])
-    if _named(kind) is not _CUPY:
-        return None
-    device = arrays[0].data.device_id
-    pointers: list[int] = []
-    layouts: list[Any] = []
+    if kind is np.ndarray and _NUMPY_KINDS.issuperset(map(type, arrays)):
+        whole: Any = arrays
+        signatures = [
+            None if each is None else (NUMPY, each.shape, each.strides, each.dtype) for each in whole
+        ]
+        return list(arrays), tuple(signatures), 0, ()
+    if _named(kind) is _CUPY and (found := _see_cupy(kind, arrays)) is not None:
+        return found
+    seen: list[Any] = [
+        array if array is None else _see(array, name) for name, array in zip(names, arrays, strict=True)
+    ]
+    others = tuple([each and each[1] for each in seen])
+    first: Any = others[0]
+    if first is None or first[4] is None:
+        return [each and each[0] for each in seen], others, 0, ()
+    places = [0 if each is None else each[0] for each in seen]
+    return places, others, *_order(first, others[-1], [each and each[2] for each in seen])
+
+
+def _see_cupy(kind: Any, arrays: Any) -> tuple[Places, Signatures, int, tuple[int, ...]] | None:
+    """The same of arrays of one type, CuPy's, which are all ordered on the current stream of their device.
+
+    None if there is one of another type among them.
+    """
+    places: Places = []
+    signatures: list[Any] = []
     for array in arrays:
         if array is None:
-            pointers.append(0)
-            layouts.append(None)
+            places.append(0)
+            signatures.append(None)
             continue
         if type(array) is not kind:
             return None
         memory = array.data
         pointer = memory.ptr
-        pointers.append(pointer)
-        layouts.append((array.shape, array.strides, array.dtype, memory.device_id, pointer % ALIGNED))
-    return Glance(pointers, tuple(layouts), device, modules["cupy"].cuda.get_current_stream(device).ptr)
+        places.append(pointer)
+        lies = _CUPY, array.shape, array.strides, array.dtype, memory.device_id, pointer % ALIGNED
+        signatures.append(lies)
+    device = arrays[0].data.device_id
+    return places, tuple(signatures), modules["cupy"].cuda.get_current_stream(device).ptr, ()
+
+
+def _see(array: Any, name: str) -> tuple[Any, tuple, int | None]:
+    """The place of an array, the values of its signature, and the stream that it is ordered on.
+
+    That is None on the CPU, and where it is the current one of a library.
+    """
+    kind: Any = type(array)
+    library = _named(kind)
+    if library is None:
+        library = library_of(array, name)
+    try:
+        view = library.view(array)
+    except UNREADABLE as error:
+        raise TypeError(f"{name} cannot be read: {error}") from error
+    if isinstance(view, np.ndarray):
+        return view, (library, view.shape, view.strides, view.dtype, None), None
+    pointer, shape, strides, dtype, device, stream, writeable, _ = view
+    return pointer, (library, shape, strides, dtype, device, pointer % ALIGNED, writeable), stream
+
+
+def _order(first: tuple, last: tuple | None, streams: Sequence[int | None]) -> tuple[int, tuple[int, ...]]:
+    """(the stream that a call is queued on, the others that its arrays are ordered on)."""
+    library, device = first[0], first[4]
+    stream = streams[-1] if last is not None else None
+    if stream is None:
+        stream = (library if last is None else last[0]).current_stream(device)
+    return stream, tuple({other for other in streams if other is not None and other != stream})

@@ -1,12 +1,15 @@
 """Arrays of frameworks: tensors of torch, arrays of JAX, and whoever speaks DLPack."""
 
+from functools import lru_cache
 from importlib import import_module
+from sys import modules
 from typing import Any
 
 import numpy as np
 
 from gpuconv.arrays.libraries import CuPyLibrary, Library, cupy_of_the_engine
 from gpuconv.arrays.views import DeviceArray, View, dtype_of
+from gpuconv.spec.dtypes import BFLOAT16
 
 DLPACK_CPU = (1, 3)  # kDLCPU, and kDLCUDAHost: page-locked memory of the CPU
 DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
@@ -15,7 +18,16 @@ DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 class TorchLibrary(Library):
     name = "torch"
 
-    def view(self, array: Any, beside: Any = None) -> View:
+    def view(self, array: Any) -> View:
+        if array.is_cpu:
+            try:
+                return array.numpy()
+            except (TypeError, RuntimeError):  # it requires grad, is sparse, of bfloat16, ..
+                pass
+        return self._view(array)
+
+    def _view(self, array: Any) -> View:
+        """Of what torch does not hand over to NumPy as it is."""
         torch = import_module("torch")
         if array.requires_grad and torch.is_grad_enabled():
             raise TypeError("it requires grad, which gpuconv does not record: pass tensor.detach()")
@@ -24,7 +36,7 @@ class TorchLibrary(Library):
         array = array.detach().resolve_conj().resolve_neg()
         if array.device.type == "cpu":
             if array.dtype == torch.bfloat16:
-                return array.view(torch.int16).numpy().view(dtype_of("bfloat16"))
+                return array.view(torch.int16).numpy().view(dtype_of(BFLOAT16))
             return array.numpy()
         if array.device.type != "cuda":
             raise TypeError(f"its device is {array.device}; gpuconv computes on cpu and cuda")
@@ -39,10 +51,25 @@ class TorchLibrary(Library):
             owner=array,
         )
 
-    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
-        torch = import_module("torch")
-        device = f"cuda:{like.device}" if isinstance(like, DeviceArray) else "cpu"
-        return torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
+        torch = modules["torch"]
+        if device is None:
+            return torch.empty(shape, dtype=_torch_dtype(dtype))
+        return torch.empty(shape, dtype=_torch_dtype(dtype), device=f"cuda:{device}")
+
+    def address(self, array: Any) -> int:
+        return array.data_ptr()
+
+    def current_stream(self, device: int) -> int:
+        return import_module("torch").cuda.current_stream(device).cuda_stream
+
+    def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
+        return Library.scratch(self, elements, device, stream)
+
+
+@lru_cache(maxsize=16)
+def _torch_dtype(dtype: np.dtype) -> Any:
+    return getattr(modules["torch"], dtype.name)
 
 
 class DLPackLibrary(CuPyLibrary):
@@ -53,7 +80,7 @@ class DLPackLibrary(CuPyLibrary):
     def kind(self, device: int | None) -> str:
         return Library.name if device is None else CuPyLibrary.name
 
-    def view(self, array: Any, beside: Any = None) -> View:
+    def view(self, array: Any) -> View:
         device = int(array.__dlpack_device__()[0])
         if device in DLPACK_CPU:
             return np.from_dlpack(array)
@@ -61,10 +88,10 @@ class DLPackLibrary(CuPyLibrary):
             return super().view(cupy_of_the_engine().from_dlpack(array))
         raise TypeError(f"its DLPack device type is {device}; gpuconv computes on the CPU (1) and CUDA (2)")
 
-    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
-        if isinstance(like, DeviceArray):
-            return super().empty(shape, dtype, like)
-        return np.empty(shape, dtype_of(dtype))
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
+        if device is not None:
+            return super().empty(shape, dtype, device)
+        return np.empty(shape, dtype)
 
 
 class JaxLibrary(DLPackLibrary):

@@ -3,16 +3,16 @@
 Each class says how its library's arrays are viewed and how a result is made.
 """
 
-from collections.abc import Sequence
 from importlib import import_module
 from operator import index
-from sys import modules
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from gpuconv.arrays.views import DeviceArray, View, dtype_of
+from gpuconv.arrays.views import DeviceArray, View
+from gpuconv.spec.dtypes import FLOAT32
+from gpuconv.spec.layouts import contiguous_strides
 
 GPU_ENGINE_HINT = "pip install 'gpuconv[cuda13]' (or [cuda12], after the CUDA version of your driver)"
 
@@ -20,10 +20,10 @@ GPU_ENGINE_HINT = "pip install 'gpuconv[cuda13]' (or [cuda12], after the CUDA ve
 class Library:
     """NumPy, and the pattern for every other library.
 
-    `view` is the array as kernels see it, `beside` the view of another array of this library in the same
-    call; `kind` the library whose arrays may stand beside one on `device`, `empty` a fresh array on the same
-    device as `like`, and `publish` turns a filled array from `empty` into what the user gets, for libraries
-    whose arrays are immutable.
+    `view` is the array as kernels see it, and `kind` the library whose arrays may stand beside one on
+    `device`. `empty` is a fresh array on a device, `current_stream` the stream that it is ordered on,
+    `scratch` the address of float32 numbers to work in, and what keeps them. `publish` turns a filled array
+    from `empty` into what the user gets, for libraries whose arrays are immutable.
     """
 
     name = "NumPy"
@@ -31,15 +31,24 @@ class Library:
     def kind(self, device: int | None) -> str:
         return self.name
 
-    def view(self, array: Any, beside: Any = None) -> View:
+    def view(self, array: Any) -> View:
         return np.asarray(array)
 
-    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
-        return np.empty(shape, dtype_of(dtype))
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
+        return np.empty(shape, dtype)
 
-    def scratch(self, elements: int, like: Any) -> Any:
-        """Memory for float32 numbers that may be used on the stream of `like`, until it is let go of."""
-        return self.view(self.empty((elements,), "float32", like))
+    def current_stream(self, device: int) -> int:
+        raise TypeError(f"arrays of {self.name} lie on no GPU")
+
+    def address(self, array: Any) -> int:
+        """Where an array from `empty` begins on a GPU."""
+        view: Any = self.view(array)
+        return view.pointer
+
+    def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
+        """Memory that may be used on the stream until it is let go of."""
+        memory = self.empty((elements,), np.dtype(FLOAT32), device)
+        return self.address(memory), memory
 
     def publish(self, array: Any) -> Any:
         return array
@@ -48,27 +57,32 @@ class Library:
 class CuPyLibrary(Library):
     name = "CuPy"
 
-    def view(self, array: Any, beside: Any = None) -> View:
+    def view(self, array: Any) -> View:
         memory = array.data
         device = memory.device_id  # without making a Device
-        if beside is not None and beside.device == device:
-            stream = beside.stream
-        else:
-            stream = modules["cupy"].cuda.get_current_stream(device).ptr
+        stream = self.current_stream(device)
         return DeviceArray(memory.ptr, array.shape, array.strides, array.dtype, device, stream, True, array)
 
-    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: Any) -> Any:
         cupy = import_module("cupy")
-        with cupy.cuda.Device(like.device):
-            return cupy.empty(shape, dtype_of(dtype))
+        with cupy.cuda.Device(device):
+            return cupy.empty(shape, dtype)
 
-    def scratch(self, elements: int, like: Any) -> Any:
+    def address(self, array: Any) -> int:
+        return array.data.ptr
+
+    def current_stream(self, device: int) -> int:
+        return cupy_of_the_engine().cuda.get_current_stream(device).ptr
+
+    def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
         cuda = import_module("cupy").cuda
-        if cuda.get_current_stream(like.device).ptr == like.stream:
-            return CuPyLibrary.view(self, CuPyLibrary.empty(self, (elements,), "float32", like))
-        # CuPy hands memory that is let go of to the next taker on the stream it was taken on.
-        with cuda.Device(like.device), cuda.ExternalStream(like.stream, like.device):
-            return CuPyLibrary.view(self, CuPyLibrary.empty(self, (elements,), "float32", like))
+        dtype = np.dtype(FLOAT32)
+        if cuda.get_current_stream(device).ptr == stream:
+            memory = CuPyLibrary.empty(self, (elements,), dtype, device)
+        else:  # CuPy hands memory that is let go of to the next taker on the stream it was taken on
+            with cuda.Device(device), cuda.ExternalStream(stream, device):
+                memory = CuPyLibrary.empty(self, (elements,), dtype, device)
+        return memory.data.ptr, memory
 
 
 class InterfaceLibrary(CuPyLibrary):
@@ -79,7 +93,7 @@ class InterfaceLibrary(CuPyLibrary):
     def kind(self, device: int | None) -> str:
         return CuPyLibrary.name
 
-    def view(self, array: Any, beside: Any = None) -> View:
+    def view(self, array: Any) -> View:
         interface = array.__cuda_array_interface__
         if not isinstance(interface, dict):
             raise TypeError("its __cuda_array_interface__ is not a dictionary")
@@ -93,12 +107,9 @@ class InterfaceLibrary(CuPyLibrary):
         device = cuda.runtime.pointerGetAttributes(pointer).device if pointer else cuda.Device().id
         stream = interface.get("stream")
         if stream is None:
-            stream = self.stream_without_producer(device)
-        strides = interface.get("strides") or _contiguous_strides(shape, dtype.itemsize)
+            stream = self.current_stream(device)
+        strides = interface.get("strides") or contiguous_strides(shape, dtype.itemsize)
         return DeviceArray(pointer, shape, tuple(strides), dtype, device, stream, not readonly, array)
-
-    def stream_without_producer(self, device: int) -> int:
-        return import_module("cupy").cuda.get_current_stream(device).ptr
 
 
 class NumbaLibrary(InterfaceLibrary):
@@ -109,16 +120,19 @@ class NumbaLibrary(InterfaceLibrary):
     def kind(self, device: int | None) -> str:
         return self.name
 
-    def stream_without_producer(self, device: int) -> int:
+    def address(self, array: Any) -> int:
+        return Library.address(self, array)
+
+    def current_stream(self, device: int) -> int:
         return 0
 
-    def empty(self, shape: tuple[int, ...], dtype: str, like: Any) -> Any:
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: Any) -> Any:
         cuda = import_module("numba.cuda")
-        with cuda.gpus[like.device]:
-            return cuda.device_array(shape, dtype_of(dtype))
+        with cuda.gpus[device]:
+            return cuda.device_array(shape, dtype)
 
-    def scratch(self, elements: int, like: Any) -> Any:
-        return Library.scratch(self, elements, like)
+    def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
+        return Library.scratch(self, elements, device, stream)
 
 
 def cupy_of_the_engine() -> ModuleType:
@@ -126,10 +140,3 @@ def cupy_of_the_engine() -> ModuleType:
         return import_module("cupy")
     except ImportError as error:
         raise ImportError(f"an array on a GPU, and no CuPy: {GPU_ENGINE_HINT}") from error
-
-
-def _contiguous_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    strides = [itemsize]
-    for extent in reversed(shape[1:]):
-        strides.append(strides[-1] * extent)
-    return tuple(reversed(strides))

@@ -1,9 +1,13 @@
-"""What an array is below `gpuconv.arrays`: a `numpy.ndarray` on the CPU, or a `DeviceArray` on a GPU."""
+"""What a foreign array is: a `numpy.ndarray` on the CPU, or a `DeviceArray` on a GPU; and its signature."""
 
-from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from gpuconv.spec.dtypes import BFLOAT16
+
+if TYPE_CHECKING:
+    from gpuconv.arrays.libraries import Library
 
 
 class DeviceArray(NamedTuple):
@@ -26,11 +30,26 @@ class DeviceArray(NamedTuple):
 View = np.ndarray | DeviceArray
 
 
+class Signature(NamedTuple):
+    """All that is known of an array but where it lies: equal for the arrays of two calls of one kind.
+
+    `strides` are in bytes, `device` is CUDA's ordinal, None for the CPU; `offset` is the address on a GPU
+    modulo `ALIGNED`. Whether an array on the CPU is writeable is asked when it is written to.
+    """
+
+    library: "Library"
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+    device: int | None = None
+    offset: int = 0
+    writeable: bool = True
+
+    @property
+    def place(self) -> str:
+        return "the CPU" if self.device is None else f"GPU {self.device}"
+
+
 def dtype_of(name: str) -> np.dtype:
     """NumPy's dtype of that name; bfloat16 is known where ml_dtypes is imported."""
-    if name == "bfloat16":
-        try:
-            return np.dtype(import_module("ml_dtypes").bfloat16)
-        except ImportError as error:
-            raise TypeError("arrays of bfloat16 need ml_dtypes: pip install ml_dtypes") from error
-    return np.dtype(name)
+    return BFLOAT16.numpy if name == BFLOAT16 else np.dtype(name)

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from gpuconv.commands.environment import CommandError, cuda_engine
-from gpuconv.spec import FLOAT_DTYPES
+from gpuconv.spec.dtypes import FLOATS
 
 
 def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False, kernel: str = "") -> int:
@@ -32,7 +32,7 @@ def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False,
         _compile_for_gpus(architectures, kernel)
     if cpu:
         for each in import_module("gpuconv.cpu").KERNELS:
-            for dtype in FLOAT_DTYPES:
+            for dtype in FLOATS:
                 _timed(f"{each.name} {dtype}", "cpu", partial(each.__getitem__, dtype))
     return 0
 

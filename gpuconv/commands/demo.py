@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 import gpuconv
-from gpuconv.api import spec_of
+from gpuconv.call import Call, understand
 from gpuconv.commands.environment import DEMO_HINT, DEMO_PACKAGES, DEVICES, CommandError, Cpu, require
-from gpuconv.spec import ConvSpec, Spec
+from gpuconv.spec import ConvSpec
 
 TABLE_WIDTH = 96  # an operator, a shape and an algorithm side by side
 REPEATS = 7  # timed calls after the first
@@ -56,20 +56,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A step's result as a NumPy array, its algorithm, and the median time of a call in seconds."""
+    """What a step means, its result as a NumPy array, and the median time of a call in seconds."""
 
     step: Step
-    spec: Spec
+    call: Call
     result: np.ndarray
-    algorithm: str
     seconds: float
 
     @property
     def rate(self) -> str:
         """GFLOP/s of a convolution, GB/s of a pool: input and output once each."""
-        if isinstance(self.spec, ConvSpec):
-            return f"{self.spec.flops / self.seconds / 1e9:.1f} GFLOP/s"
-        return f"{self.spec.min_bytes / self.seconds / 1e9:.1f} GB/s"
+        spec = self.call.spec
+        if isinstance(spec, ConvSpec):
+            return f"{spec.flops / self.seconds / 1e9:.1f} GFLOP/s"
+        return f"{spec.min_bytes / self.seconds / 1e9:.1f} GB/s"
 
 
 def demo(images: Sequence[str] = (), out: str = "gpuconv-demo.png", device: str = "cpu") -> int:
@@ -148,11 +148,8 @@ def _measure_all(operators: Sequence[Step], device: Cpu, x: Any) -> list[Measure
             for _, elapsed in calls:
                 seconds.append(elapsed)
                 bar.advance(task)
-            spec = spec_of(step.function, x, *step.arguments, **step.parameters)
-            algorithm = gpuconv.explain(step.function, x, *step.arguments, **step.parameters)[0][0]
-            measurements.append(
-                Measurement(step, spec, device.get(result), algorithm, statistics.median(seconds))
-            )
+            call = understand(step.function, x, *step.arguments, **step.parameters)
+            measurements.append(Measurement(step, call, device.get(result), statistics.median(seconds)))
     return measurements
 
 
@@ -178,8 +175,8 @@ def _print_table(
     for done in measurements:
         row = (
             done.step.title,
-            str(done.spec.out_shape),
-            done.algorithm,
+            str(done.call.spec.out_shape),
+            done.call.algorithm.name,
             f"{done.seconds * 1e3:.2f}",
             done.rate,
         )

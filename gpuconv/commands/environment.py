@@ -75,7 +75,7 @@ class Cuda(Cpu):
     def __init__(self) -> None:
         require(GPU_PACKAGES, GPU_ENGINE_HINT)
         self.engine = cuda_engine()
-        if not import_module("gpuconv.cuda.runtime.launch").devices():
+        if not import_module("gpuconv.cuda.runtime.gpu").gpus():
             raise CommandError("no CUDA device: this machine has no NVIDIA GPU, or its driver is not loaded")
         self.cupy = import_module("cupy")
 

@@ -93,8 +93,8 @@ def _gpu() -> Iterator[tuple[str, str]]:
     except CommandError:
         yield "devices", "cpu; the GPU engine is not installed"
         return
-    devices = import_module("gpuconv.cuda.runtime.launch").devices()
-    names = [f"cuda:{device.ordinal} {device.name} ({device.arch})" for device in devices]
+    gpus = import_module("gpuconv.cuda.runtime.gpu").gpus()
+    names = [f"cuda:{ordinal} {gpu.name} ({gpu.arch})" for ordinal, gpu in enumerate(gpus)]
     yield "devices", "; ".join(["cpu", *names] if names else ["cpu", "no CUDA device or driver"])
     yield "GPU code", "for " + ", ".join(engine.ARCHITECTURES)
     folder = import_module("gpuconv.cuda.runtime.compiled").cache_folder()

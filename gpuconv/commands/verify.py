@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 import gpuconv
-from gpuconv.algorithm import Algorithm
-from gpuconv.api import spec_of
-from gpuconv.arrays import dtype_of
+from gpuconv.algorithm import Algorithm, refusal
+from gpuconv.call import understand
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.reference import avg_pool, convolve, max_pool
-from gpuconv.spec import FLOAT_DTYPES, POOL_DTYPES
+from gpuconv.spec import Dtype
+from gpuconv.spec.dtypes import BFLOAT16, FLOATS
+from gpuconv.spec.pool import POOLED
 
 NAN, INF = float("nan"), float("inf")
 
@@ -121,26 +122,26 @@ def verify(device: str = "all") -> int:
 
 def _check_engine(device: Cpu) -> Iterator[tuple[str, bool]]:
     """(line, failed) of each algorithm and dtype, and of each problem that fails."""
-    known = [name for name in POOL_DTYPES if name != "bfloat16" or find_spec("ml_dtypes")]
-    convolutions = device.engine.CONVOLUTIONS, FLOAT_DTYPES, CONVOLUTIONS
-    for algorithms, dtypes, problems in (convolutions, (device.engine.POOLS, known, POOLS)):
-        for algorithm in algorithms:
+    known = [dtype for dtype in POOLED if dtype != BFLOAT16 or find_spec("ml_dtypes")]
+    for room, dtypes, problems in (("conv", FLOATS, CONVOLUTIONS), ("pool", known, POOLS)):
+        for algorithm in device.engine.ALGORITHMS[room]:
             for dtype in dtypes:
                 yield from _check_algorithm(device, algorithm, dtype, problems)
 
 
 def _check_algorithm(
-    device: Cpu, algorithm: Algorithm, dtype: str, problems: Sequence[Problem]
+    device: Cpu, algorithm: Algorithm, dtype: Dtype, problems: Sequence[Problem]
 ) -> Iterator[tuple[str, bool]]:
     label = f"{device.name:<5} {algorithm.name:<16} {dtype:<8}"
     passed, declined = 0, 0
     for problem in problems:
         input, rest = arrays(problem, dtype)
-        function = getattr(gpuconv, problem.function)
-        if algorithm.unsupported(spec_of(function, input, *rest, **problem.parameters)) is not None:
+        on_device = _put(device, problem, input, rest)
+        call = understand(getattr(gpuconv, problem.function), *on_device, **problem.parameters)
+        if refusal(algorithm, call.spec, call.layouts, call.device) is not None:
             declined += 1
             continue
-        error = _difference(device, algorithm, problem, input, rest)
+        error = _difference(device, algorithm, problem, on_device, (input, *rest))
         if error is None:
             passed += 1
         else:
@@ -151,12 +152,12 @@ def _check_algorithm(
         yield f"{label} -       declines every problem", False
 
 
-def arrays(problem: Problem, dtype: str) -> tuple[np.ndarray, list[np.ndarray | None]]:
+def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray | None]]:
     """The input, and the weight and bias of a convolution: integers from -4 to 4, the same in each run."""
     random = np.random.default_rng(20)
 
     def integers(shape: tuple[int, ...]) -> np.ndarray:
-        return random.integers(-4, 5, shape).astype(dtype_of(dtype))
+        return random.integers(-4, 5, shape).astype(dtype.numpy)
 
     input = integers(problem.shape)
     for number, value in enumerate(problem.special):
@@ -166,17 +167,24 @@ def arrays(problem: Problem, dtype: str) -> tuple[np.ndarray, list[np.ndarray | 
     return input, [integers(problem.weight), integers(problem.weight[:1]) if problem.bias else None]
 
 
-def _difference(
-    device: Cpu, algorithm: Algorithm, problem: Problem, input: np.ndarray, rest: Sequence[np.ndarray | None]
-) -> str | None:
-    """What is wrong with the algorithm's result, or None."""
+def _put(device: Cpu, problem: Problem, *hosts: Any) -> list[Any]:
+    """The arrays of a problem on a device."""
+    input, rest = hosts
     x = device.put(input)
     others = [None if array is None else device.put(array) for array in rest]
+    return [x[..., ::-1, ::-1] if problem.reversed else x, *others]
+
+
+def _difference(
+    device: Cpu, algorithm: Algorithm, problem: Problem, on_device: Sequence[Any], hosts: Sequence[Any]
+) -> str | None:
+    """What is wrong with the algorithm's result, or None."""
     function = getattr(gpuconv, problem.function)
+    input, *rest = hosts
     if problem.reversed:
-        input, x = input[..., ::-1, ::-1], x[..., ::-1, ::-1]
+        input = input[..., ::-1, ::-1]
     try:
-        got = function(x, *others, **problem.parameters, algorithm=algorithm.name)
+        got = function(*on_device, **problem.parameters, algorithm=algorithm.name)
         results = [device.get(array) for array in (got if isinstance(got, tuple) else (got,))]
     except (
         Exception

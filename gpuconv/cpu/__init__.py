@@ -1,98 +1,79 @@
 """The CPU engine: NumPy arrays in, NumPy arrays out, compiled by `numba.njit`.
 
-The algorithms stand here in order of preference; `gpuconv.algorithm.select` takes the first that is supported
-and worthwhile.
+Each operator is a room, whose `__init__` lists its algorithms in order of preference;
+`gpuconv.algorithm.select` takes the first that is supported and worthwhile.
 """
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, select
-from gpuconv.cpu.conv import batch as conv_batch
-from gpuconv.cpu.conv import depthwise as conv_depthwise
-from gpuconv.cpu.conv import depthwise_channels as conv_depthwise_channels
-from gpuconv.cpu.conv import direct as conv_direct
-from gpuconv.cpu.conv import implicit_gemm as conv_implicit_gemm
-from gpuconv.cpu.conv import small as conv_small
-from gpuconv.cpu.conv import winograd as conv_winograd
+from gpuconv import threads
+from gpuconv.algorithm import Algorithm
+from gpuconv.cpu import conv, pool
 from gpuconv.cpu.engine.compiled import Kernel
-from gpuconv.cpu.engine.workspace import call
-from gpuconv.cpu.pool import direct as pool_direct
-from gpuconv.cpu.pool import global_ as pool_global
-from gpuconv.cpu.pool import separable as pool_separable
-from gpuconv.cpu.pool import small as pool_small
-from gpuconv.cpu.pool import widened as pool_widened
-from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.cpu.engine.processor import Processor
+from gpuconv.cpu.engine.workspace import enclosed
+from gpuconv.spec import ConvLayouts, Layout
+from gpuconv.spec.layouts import contiguous_strides
 
-CONVOLUTIONS: tuple[Algorithm, ...] = (
-    conv_depthwise_channels.ALGORITHM,
-    conv_depthwise.ALGORITHM,
-    conv_batch.ALGORITHM,
-    conv_small.ALGORITHM,
-    conv_winograd.ALGORITHM,
-    conv_implicit_gemm.ALGORITHM,
-    conv_direct.ALGORITHM,
-)
-_FLOAT_POOLS = (pool_global.ALGORITHM, pool_separable.ALGORITHM, pool_direct.ALGORITHM)
-POOLS: tuple[Algorithm, ...] = (pool_widened.over(_FLOAT_POOLS), *_FLOAT_POOLS)
-KERNELS: tuple[Kernel, ...] = (
-    conv_depthwise.slide_over_images,
-    conv_depthwise.slide_over_bands,
-    conv_depthwise_channels.slide_over_channels,
-    conv_batch.multiply_items,
-    conv_small.multiply_bands,
-    *conv_winograd.KERNELS,
-    conv_implicit_gemm.multiply_panels,
-    conv_direct.convolve_rows,
-    pool_global.max_planes,
-    pool_global.avg_planes,
-    pool_separable.max_windows,
-    pool_separable.avg_windows,
-    pool_small.max_rows,
-    pool_small.avg_rows,
-    pool_direct.max_rows,
-    pool_direct.avg_rows,
-)
+if TYPE_CHECKING:
+    from gpuconv.call import Call
+
+ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {"conv": conv.ALGORITHMS, "pool": pool.ALGORITHMS}
+KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *pool.KERNELS)
+
+Compute = Callable[..., None]
 
 
-def conv2d(
-    spec: ConvSpec,
-    x: np.ndarray,
-    w: np.ndarray,
-    bias: np.ndarray | None,
-    y: np.ndarray,
-    algorithm: str | None = None,
-) -> None:
-    """Convolve x (N, C, H, W) with w (K, C / groups, R, S) into y (N, K, P, Q)."""
-    chosen = select(CONVOLUTIONS, spec, algorithm)
-    bias = None if bias is None else _native(bias)
-    target = _target(y)
-    with call:
-        chosen.run(spec, _native(x), _native(w), bias, target)
-    if target is not y:
-        y[...] = target
+def device(ordinal: None = None) -> Processor:
+    """The processor, as algorithms see it."""
+    return Processor(threads.count)
 
 
-def pool2d(
-    spec: PoolSpec,
-    x: np.ndarray,
-    y: np.ndarray,
-    indices: np.ndarray | None = None,
-    algorithm: str | None = None,
-) -> None:
-    """Pool x (N, C, H, W) into y (N, C, P, Q), and the places of the maxima into indices (int64)."""
-    chosen = select(POOLS, spec, algorithm)
-    target = _target(y)
-    with call:
-        chosen.run(spec, _native(x), target, indices)
-    if target is not y:
-        y[...] = target
+def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int, np.ndarray], ...]]:
+    """(a function of the arrays of a call, (place, array) of each array that stands in for one left out).
+
+    Kernels take arrays in this machine's byte order, and for a convolution weights and a bias without gaps;
+    what lies otherwise is copied.
+    """
+    spec: Any = call.spec
+    layouts: Any = call.layouts
+    stand_ins: tuple[tuple[int, np.ndarray], ...] = ()
+    if isinstance(layouts, ConvLayouts) and layouts.bias is None:
+        zeros = np.zeros(spec.K, spec.dtype.numpy)
+        zeros.flags.writeable = False
+        stand_ins = ((layouts._fields.index("bias"), zeros),)
+    plain: Any = type(layouts)(*map(_plain, layouts._fields, layouts))
+    compute = algorithm.plan(spec, plain, call.device)
+    changed = [place for place, (one, other) in enumerate(zip(layouts, plain, strict=True)) if one != other]
+    if changed:
+        compute = _converting(compute, changed, layouts._fields.index("y"))
+    return enclosed(compute), stand_ins
 
 
-def _native(array: np.ndarray) -> np.ndarray:
-    """The array in this machine's byte order: itself, unless it is byte-swapped."""
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+def _plain(name: str, layout: Layout | None) -> Layout | None:
+    """How an array lies when a kernel gets it."""
+    if layout is None or (layout.dtype.isnative and (layout.is_packed or name not in ("w", "bias"))):
+        return layout
+    strides = contiguous_strides(layout.shape, layout.dtype.itemsize)
+    return layout._replace(strides=strides, dtype=layout.dtype.newbyteorder("="))
 
 
-def _target(y: np.ndarray) -> np.ndarray:
-    """Where the engine writes y: y itself, unless it is byte-swapped."""
-    return y if y.dtype.isnative else np.empty(y.shape, y.dtype.newbyteorder("="))
+def _converting(compute: Compute, changed: list[int], y: int) -> Compute:
+    """`compute` on copies, in this machine's byte order and without gaps, of the arrays at some places."""
+
+    def converted(*arrays: np.ndarray) -> None:
+        given = list(arrays)
+        for place in changed:
+            array = given[place]
+            native = array.dtype.newbyteorder("=")
+            given[place] = (
+                np.empty(array.shape, native) if place == y else np.ascontiguousarray(array, native)
+            )
+        compute(*given)
+        if y in changed:
+            arrays[y][...] = given[y]
+
+    return converted

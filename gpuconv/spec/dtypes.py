@@ -5,6 +5,9 @@ file in which such a string stands is a test.
 """
 
 from enum import StrEnum
+from importlib import import_module
+
+import numpy as np
 
 
 class Dtype(StrEnum):
@@ -31,7 +34,7 @@ class Dtype(StrEnum):
     stored: str
     computed: str
 
-    def __new__(cls, name: str, itemsize: int, stored: str, computed: str) -> "Dtype":
+    def __new__(cls, name: str, itemsize: int = 0, stored: str = "", computed: str = "") -> "Dtype":
         self = str.__new__(cls, name)
         self._value_ = name
         self.itemsize, self.stored, self.computed = itemsize, stored, computed
@@ -42,6 +45,16 @@ class Dtype(StrEnum):
     FLOAT16 = "float16", 2, "uint16", "float32"
     BFLOAT16 = "bfloat16", 2, "uint16", "float32"
     INT64 = "int64", 8, "int64", "int64"  # of indices
+
+    @property
+    def numpy(self) -> np.dtype:
+        """NumPy's dtype, in this machine's byte order; that of bfloat16 is ml_dtypes'."""
+        if self != BFLOAT16:
+            return np.dtype(str(self))
+        try:
+            return np.dtype(import_module("ml_dtypes").bfloat16)
+        except ImportError as error:
+            raise TypeError("arrays of bfloat16 need ml_dtypes: pip install ml_dtypes") from error
 
     @property
     def arithmetic(self) -> "Dtype":

@@ -1,10 +1,24 @@
-"""How the arrays of a call lie in memory: all that a selection and a plan may know of them, beside the spec."""
+"""How the arrays of a call lie in memory: all that a selection and a plan know of them, beside the spec."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 ALIGNED = 16  # bytes: where arrays begin within so many is all that a kernel may depend on
+
+
+def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The strides, in bytes, of an array without gaps, the last axis fastest.
+
+    Examples
+    --------
+    >>> contiguous_strides((2, 3, 4), 8)
+    (96, 32, 8)
+    """
+    strides = [itemsize]
+    for extent in reversed(shape[1:]):
+        strides.append(strides[-1] * extent)
+    return tuple(reversed(strides))
 
 
 class Layout(NamedTuple):
@@ -18,6 +32,15 @@ class Layout(NamedTuple):
     strides: tuple[int, ...]
     dtype: np.dtype
     offset: int = 0
+
+    @property
+    def is_packed(self) -> bool:
+        """The elements lie side by side, the last axis fastest."""
+        packed = contiguous_strides(self.shape, self.dtype.itemsize)
+        return 0 in self.shape or all(
+            step == wanted or extent == 1
+            for step, wanted, extent in zip(self.strides, packed, self.shape, strict=True)
+        )
 
     @property
     def elements(self) -> tuple[int, ...]:

@@ -1,27 +1,29 @@
 """What the user may write for a parameter, brought into one normal form.
 
-`spec` calls these for every operator: an integer, a pair, four-sided or named padding and a flag come out as
-plain Python values; anything else raises a ValueError or TypeError that names the argument and its value.
+The specs call these for every operator: an integer, a pair, four-sided or named padding and a flag come out
+as plain Python values; anything else raises a ValueError or TypeError that names the argument and its value.
 """
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-LIMIT = 2**31  # every parameter lies below; array extents and offsets may exceed it
+from gpuconv.spec.axis import NAMED_PADDING, Axis, Pair
+
+BOUND = 2**31  # every parameter lies below; array extents and offsets may exceed it
 
 _PADDING_FORMS = "an integer, (height, width), ((top, bottom), (left, right)), 'valid', 'same' or 'full'"
 
-Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 
 _BOOLEANS = (bool, np.bool_)
 _NO_SEQUENCES = (int, str, bytes)
+_NONE: Pads = ((0, 0), (0, 0))
 
 
-def as_integer(value: Any, name: str, least: int, most: int = LIMIT - 1) -> int:
+def as_integer(value: Any, name: str, least: int, most: int = BOUND - 1) -> int:
     """An integer from `least` to `most`; NumPy's integers are taken, booleans are not."""
     if isinstance(value, _BOOLEANS):
         raise TypeError(f"{name} must be an integer, got {value!r}")
@@ -59,13 +61,13 @@ def as_pair(value: Any, name: str, least: int) -> Pair:
     return as_integer(value[0], name, least), as_integer(value[-1], name, least)
 
 
-def as_pads(padding: Any, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Pads:
+def as_pads(padding: Any, size: Pair, window: Pair, stride: Pair, dilation: Pair) -> Pads:
     """((top, bottom), (left, right)) from any form of `padding` that the public functions take."""
     if isinstance(padding, str):
-        rule = _NAMED_PADDING.get(padding)
+        rule = NAMED_PADDING.get(padding)
         if rule is None:
             raise ValueError(f"padding must be {_PADDING_FORMS}; got {padding!r}")
-        rows, columns = map(rule, size, kernel, stride, dilation)
+        rows, columns = map(rule, map(Axis, size, window, _NONE, stride, dilation))
         return rows, columns
     try:
         return _sides(padding)
@@ -80,17 +82,3 @@ def _sides(padding: Any) -> Pads:
     if len(padding) != 2 or not all(_is_sequence(side) and len(side) == 2 for side in padding):
         raise ValueError(f"padding must be {_PADDING_FORMS}; got {padding!r}")
     return as_pair(padding[0], "padding", least=0), as_pair(padding[1], "padding", least=0)
-
-
-def _same(size: int, kernel: int, stride: int, dilation: int) -> Pair:
-    """TensorFlow's and JAX's "SAME": ceil(size / stride) outputs, the odd element of padding at the end."""
-    reach = (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1
-    total = max(reach - size, 0)
-    return total // 2, total - total // 2
-
-
-_NAMED_PADDING: dict[str, Callable[[int, int, int, int], Pair]] = {
-    "valid": lambda size, kernel, stride, dilation: (0, 0),
-    "same": _same,
-    "full": lambda size, kernel, stride, dilation: (dilation * (kernel - 1), dilation * (kernel - 1)),
-}

@@ -15,21 +15,22 @@ import numpy as np
 from gpuconv import cpu
 from gpuconv.cpu import simd
 from tests.cases import CONV_CASES, POOL_CASES, integers
+from tests.cpu.problems import refused, run
 for case in CONV_CASES:
     x, w, bias = case.arrays(DTYPE, integers)
     expected, spec = case.expected(x, w, bias).astype(DTYPE), case.spec(DTYPE)
-    for algorithm in cpu.CONVOLUTIONS:
-        if algorithm.unsupported(spec) is None:
+    for algorithm in cpu.ALGORITHMS["conv"]:
+        if refused(algorithm, spec) is None:
             y = np.full(spec.out_shape, np.nan, DTYPE)
-            algorithm.run(spec, x, w, bias, y)
+            run(algorithm, spec, x, w, np.zeros(spec.K, DTYPE) if bias is None else bias, y)
             assert np.array_equal(y, expected), (algorithm.name, case)
 for case in POOL_CASES:
     spec, x = case.spec(DTYPE), integers(case.x, DTYPE)
     expected = case.expected(x).astype(DTYPE)
-    for algorithm in cpu.POOLS:
-        if algorithm.unsupported(spec) is None:
+    for algorithm in cpu.ALGORITHMS["pool"]:
+        if refused(algorithm, spec) is None:
             y = np.full(spec.out_shape, np.nan, DTYPE)
-            algorithm.run(spec, x, y, None)
+            run(algorithm, spec, x, y, None)
             assert np.allclose(y, expected, rtol=1e-6, atol=0), (algorithm.name, case)
 print(simd.TILE)
 """

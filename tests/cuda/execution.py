@@ -1,15 +1,22 @@
 """Launches of the CUDA engine, carried out by the PTX executor on NumPy arrays.
 
-`installed(monkeypatch, arch)` replaces the one place where the engine meets the driver, `Launch.start`;
-plans, kernels and their compiled PTX stay what they are on a GPU.
+`planned` is the one place where the tests of kernels ask an algorithm for its plan, and `compute` carries it
+out; plans, kernels and their compiled PTX stay what they are on a GPU.
 """
 
 import functools
+import math
 
 import numpy as np
 
-from gpuconv.arrays import NUMPY, DeviceArray
-from gpuconv.cuda.runtime.launch import Launch
+from gpuconv import algorithm as algorithms
+from gpuconv.arrays import DeviceArray
+from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.gpu import H200
+from gpuconv.cuda.runtime.passes import Passes
+from gpuconv.spec import ConvSpec
+from gpuconv.spec.dtypes import INT64
+from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts, contiguous_strides
 from tests import ptx
 from tests.ptx.region import Region
 
@@ -21,8 +28,8 @@ def executable(kernel, arch):
 
 def on_device(array, output=False):
     """The array as the engine sees it; an input cannot be written to, an output holds nothing yet."""
-    if array is None:
-        return None
+    if array is None or isinstance(array, DeviceArray):
+        return array
     if not output:
         array = array.view()
         array.flags.writeable = False
@@ -30,33 +37,84 @@ def on_device(array, output=False):
     return DeviceArray(pointer, array.shape, array.strides, array.dtype, 0, 0, output, array)
 
 
+def layouts_of(spec, *views):
+    """How views of (x, w, bias, y) or (x, y, indices) lie in memory."""
+    found = [view and _layout_of(view) for view in views]
+    return (ConvLayouts if isinstance(spec, ConvSpec) else PoolLayouts)(*found)
+
+
+def _layout_of(view):
+    """An empty array lies as if without gaps, as in a call."""
+    strides = view.strides
+    if 0 in view.shape:
+        strides = contiguous_strides(view.shape, view.dtype.itemsize)
+    return Layout(view.shape, strides, view.dtype, view.pointer % 16)
+
+
+def contiguous(spec):
+    """How arrays lie that are contiguous and begin on 16 bytes; there is no bias."""
+
+    def layout(*shape, dtype=spec.dtype):
+        kind = np.dtype(dtype)
+        steps = (kind.itemsize * math.prod(shape[axis + 1 :]) for axis in range(4))
+        return Layout(shape, tuple(steps), kind)
+
+    x, y = layout(spec.N, spec.C, spec.H, spec.W), layout(*spec.out_shape)
+    if isinstance(spec, ConvSpec):
+        return ConvLayouts(x, layout(spec.K, spec.C_group, spec.R, spec.S), None, y)
+    return PoolLayouts(x, y, layout(*spec.out_shape, dtype=INT64) if spec.return_indices else None)
+
+
+def refusal(algorithm, spec, gpu=H200):
+    """Why an algorithm cannot compute a problem of contiguous arrays, or None."""
+    return algorithms.refusal(algorithm, spec, contiguous(spec), gpu)
+
+
+def kernel_of(function, kinds, threads):
+    """A kernel for a test: a function, and the types of its parameters in their order."""
+    named = {}
+    for kind, name in zip(kinds, function.__code__.co_varnames[: len(kinds)], strict=True):
+        named[kind] = f"{named.get(kind, '')} {name}"
+    return Kernel(function.__name__, lambda: function, named, threads, 1)
+
+
+def worthwhile(algorithm, spec, gpu=H200):
+    return algorithm.worth(spec, contiguous(spec), gpu)
+
+
+def planned(algorithm, spec, *views, gpu=H200):
+    """The launch of an algorithm, or its passes; it must support them, whether they are worthwhile or not."""
+    layouts = layouts_of(spec, *views)
+    reason = algorithms.refusal(algorithm, spec, layouts, gpu)
+    assert reason is None, reason
+    return algorithm.plan(spec, layouts, gpu)
+
+
+def compute(algorithm, spec, inputs, outputs, arch="sm_90a", gpu=H200, **options):
+    """Compute from (x, w, bias) into (y,), or from (x,) into (y, indices): the executor's reports."""
+    views = [*map(on_device, inputs), *[on_device(output, True) for output in outputs]]
+    plan = planned(algorithm, spec, *views, gpu=gpu)
+    if isinstance(plan, Passes):
+        views.append(scratch(plan.elements))
+        launches = [(launch, [views[place] for place in places]) for launch, places in plan.launches]
+    else:
+        launches = [(plan, views)]
+    return [execute(launch, *taken, arch=arch, **options) for launch, taken in launches if launch.blocks]
+
+
 def execute(launch, *arrays, arch="sm_90a", **options):
     """Run a launch with views from `on_device` as its pointers; returns the executor's report."""
-    pointers = [argument(array) for array in arrays]
-    threads, kernel = launch.kernel.threads, executable(launch.kernel, arch)
-    scalars = launch.scalars
-    return kernel.launch(
-        launch.blocks, threads, *pointers, *scalars, shared_bytes=launch.shared_bytes, **options
-    )
+    pointers = [argument(array) for array in arrays[: len(launch.kernel.pointers)]]
+    return executable(launch.kernel, arch).launch(
+        launch.blocks, launch.kernel.threads, *pointers, *launch.values,
+        shared_bytes=launch.shared_bytes, **options,
+    )  # fmt: skip
 
 
 def argument(view):
     if view is None or view.owner.size == 0:
         return 0
     return ptx.out(view.owner) if view.writeable else ptx.pointer(view.owner)
-
-
-def installed(monkeypatch, arch, **options):
-    """Let every launch run in the executor; returns the list that the reports go to."""
-    reports = []
-
-    def start(self, output, *arrays):
-        if self.blocks:
-            reports.append(execute(self, *arrays, arch=arch, **options))
-
-    monkeypatch.setattr(Launch, "start", start)
-    monkeypatch.setattr(NUMPY, "scratch", scratch)
-    return reports
 
 
 def with_far_images(monkeypatch, far, x, y):
@@ -75,7 +133,7 @@ def with_far_images(monkeypatch, far, x, y):
     return tuple(view._replace(strides=(far, *view.strides[1:])) for view in views)
 
 
-def scratch(elements, like):
+def scratch(elements):
     """Memory between two kernels of a call: the second reads what the first has written, or a NaN."""
     array = poisoned((elements,), "float32")
     pointer = array.__array_interface__["data"][0]

@@ -4,14 +4,11 @@ import ctypes
 import enum
 from types import SimpleNamespace
 
-import gpuconv.cuda as engine
-from gpuconv.cuda.runtime import gpu as chips
+from gpuconv.cuda.runtime import driver as driving
+from gpuconv.cuda.runtime import gpu as describing
 from gpuconv.cuda.runtime import launch as launching
 
-CACHES = (
-    launching.start_driver, launching.device, launching.primary_context, launching.multiprocessors,
-    launching._library, chips.chip, engine.conv_tiled.plan, engine.pool_direct.plan,
-)  # fmt: skip
+CACHES = driving.start_driver, driving.primary_context, describing.gpu, launching._library
 
 
 class Status(enum.IntEnum):
@@ -27,9 +24,11 @@ class NotingDriver:
     CUdevice_attribute = SimpleNamespace(
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR="major",
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor",
-        CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
         CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT="multiprocessors",
-        CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR="shared of each",
+        CU_DEVICE_ATTRIBUTE_CLOCK_RATE="clock",
+        CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE="memory clock",
+        CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH="bus",
+        CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE="cache",
     )
     CUfunction_attribute = SimpleNamespace(
         CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES="static",
@@ -62,8 +61,8 @@ class NotingDriver:
     def cuDeviceGetAttribute(self, attribute, handle):
         major, minor = self.capability
         values = {
-            "major": major, "minor": minor, "shared": 227 * 1024, "multiprocessors": 108,
-            "shared of each": 164 * 1024,
+            "major": major, "minor": minor, "multiprocessors": 108, "clock": 1_410_000,
+            "memory clock": 1_593_000, "bus": 5120, "cache": 40 << 20,
         }  # fmt: skip
         return (Status.CUDA_SUCCESS, values[attribute])
 

@@ -12,6 +12,8 @@ from tests.cases import CONV_CASES, DTYPES, POOL_CASES, POOL_DTYPES, integers, n
 
 pytest.importorskip("numba.cuda", reason="numba-cuda is not installed")
 engine = pytest.importorskip("gpuconv.cuda", reason="the GPU engine is not installed")
+execution = pytest.importorskip("tests.cuda.execution")
+describing = pytest.importorskip("gpuconv.cuda.runtime.gpu")
 pytestmark = pytest.mark.gpu
 
 
@@ -26,12 +28,16 @@ def to_device(cupy, *arrays):
     return [None if array is None else cupy.asarray(array) for array in arrays]
 
 
+def skip_what_is_refused(algorithm, spec):
+    if reason := execution.refusal(algorithm, spec, describing.gpu(0)):
+        pytest.skip(reason)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
-@pytest.mark.parametrize("algorithm", engine.CONVOLUTIONS, ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("algorithm", engine.ALGORITHMS["conv"], ids=lambda algorithm: algorithm.name)
 def test_convolutions_are_exact_on_integers(cupy, algorithm, case, dtype):
-    if algorithm.unsupported(case.spec(dtype)):
-        pytest.skip(algorithm.unsupported(case.spec(dtype)))
+    skip_what_is_refused(algorithm, case.spec(dtype))
     host = case.arrays(dtype, integers)
     got = gpuconv.conv2d(*to_device(cupy, *host), **case.parameters, algorithm=algorithm.name)
     assert isinstance(got, cupy.ndarray) and got.dtype == dtype
@@ -39,10 +45,9 @@ def test_convolutions_are_exact_on_integers(cupy, algorithm, case, dtype):
 
 
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
-@pytest.mark.parametrize("algorithm", engine.CONVOLUTIONS, ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("algorithm", engine.ALGORITHMS["conv"], ids=lambda algorithm: algorithm.name)
 def test_convolutions_stay_within_the_error_bound(cupy, algorithm, case):
-    if algorithm.unsupported(case.spec()):
-        pytest.skip(algorithm.unsupported(case.spec()))
+    skip_what_is_refused(algorithm, case.spec())
     host = case.arrays("float32", normal)
     got = gpuconv.conv2d(*to_device(cupy, *host), **case.parameters, algorithm=algorithm.name).get()
     if algorithm.name == "conv_winograd":  # an output sees the greatest input of its tile
@@ -54,10 +59,9 @@ def test_convolutions_stay_within_the_error_bound(cupy, algorithm, case):
 
 @pytest.mark.parametrize("dtype", POOL_DTYPES)
 @pytest.mark.parametrize("case", POOL_CASES, ids=str)
-@pytest.mark.parametrize("algorithm", engine.POOLS, ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("algorithm", engine.ALGORITHMS["pool"], ids=lambda algorithm: algorithm.name)
 def test_pools_are_exact_on_integers(cupy, algorithm, case, dtype):
-    if algorithm.unsupported(case.spec(dtype)):
-        pytest.skip(algorithm.unsupported(case.spec(dtype)))
+    skip_what_is_refused(algorithm, case.spec(dtype))
     x = integers(case.x, dtype)
     device_x = cupy.asarray(x)
     if case.op == "avg":
@@ -65,7 +69,7 @@ def test_pools_are_exact_on_integers(cupy, algorithm, case, dtype):
         np.testing.assert_array_equal(got.get(), case.expected(x).astype(dtype))
         return
     values, indices = reference.max_pool2d(x, **case.parameters)
-    if algorithm.unsupported(case.spec(dtype, True)) is None:
+    if execution.refusal(algorithm, case.spec(dtype, True), describing.gpu(0)) is None:
         got = gpuconv.max_pool2d(device_x, **case.parameters, return_indices=True, algorithm=algorithm.name)
         np.testing.assert_array_equal(got[0].get(), values.astype(dtype))
         np.testing.assert_array_equal(got[1].get(), indices)

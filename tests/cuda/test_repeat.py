@@ -1,4 +1,4 @@
-"""A call made again patches pointers into what was queued; whatever is not the same goes the long way.
+"""A call made again patches pointers into what was queued; whatever is not the same is learned anew.
 
 CuPy is played by stand-ins, the driver only takes notes, and so what is counted here is the host's work.
 """
@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 import gpuconv
-from gpuconv import operands, repeat
+from gpuconv import call as calls
 from gpuconv.cuda.conv import tiled as conv_tiled
-from gpuconv.cuda.runtime import launch as launching
-from profiling import idle
+from gpuconv.cuda.runtime import driver as driving
 from tests import fakes
 from tests.cases import integers
 
@@ -32,9 +31,8 @@ BYTES_AGAIN = 1000  # of Python objects that it may hold at once
 def cupy(monkeypatch):
     module = fakes.cupy_module()
     monkeypatch.setitem(sys.modules, "cupy", module)
-    repeat._repeats.forget()
-    yield module
-    repeat._repeats.forget()
+    monkeypatch.setattr(calls, "_known", {})
+    return module
 
 
 class Call:
@@ -44,7 +42,7 @@ class Call:
         self.driver = driver
         driver.slots = len(conv_tiled.KERNELS[0].arguments)
         driver.context = 70
-        self.long_ways = 0
+        self.learned = 0
 
     def __call__(self, x=None, w=None, bias=None, out=None, **parameters):
         x, w = x or array(X), w or array(W)
@@ -69,15 +67,13 @@ def out_of(shape=(2, 4, 6, 7), device=0):
 def call(driver, cupy, monkeypatch):
     made = Call(driver)
 
-    class Noted(operands.Operands):
-        __slots__ = ()
+    understand = calls.understand_signatures
 
-        def __init__(self, *arguments):
-            made.long_ways += 1
-            super().__init__(*arguments)
+    def noting(*arguments):
+        made.learned += 1
+        return understand(*arguments)
 
-    for module in ("calls", "plan"):
-        monkeypatch.setattr(f"gpuconv.{module}.Operands", Noted)
+    monkeypatch.setattr(calls, "understand_signatures", noting)
     return made
 
 
@@ -91,7 +87,7 @@ def test_a_call_made_again_is_queued_with_its_own_pointers(call):
         out = out_of()
         assert call(bias=bias, out=out) is out
         assert call.pointers == addresses(*call.last, out)
-    assert call.long_ways == 1
+    assert call.learned == 1
     first, *others = call.driver.launches
     assert all(launch.values[4:] == first.values[4:] for launch in others)
     assert {launch.stream for launch in call.driver.launches} == {70}
@@ -99,7 +95,7 @@ def test_a_call_made_again_is_queued_with_its_own_pointers(call):
 
 def test_a_result_is_made_for_each_call(call):
     results = [call(), call(), call()]
-    assert call.long_ways == 1 and len({id(result) for result in results}) == 3
+    assert call.learned == 1 and len({id(result) for result in results}) == 3
     assert call.pointers == addresses(*call.last, results[-1])
     assert all(result.shape == (2, 4, 6, 7) and result.dtype == np.float32 for result in results)
 
@@ -111,7 +107,7 @@ def test_the_stream_is_the_one_that_is_current(call, monkeypatch):
     call()
     call()
     assert [launch.stream for launch in call.driver.launches] == [70, 99, 99, 99]
-    assert call.long_ways == 2
+    assert call.learned == 2
 
 
 def test_each_device_has_its_own(call):
@@ -119,7 +115,7 @@ def test_each_device_has_its_own(call):
         x, w, out = array(X, device), array(W, device), out_of(device=device)
         call(x, w, out=out)
         assert call.driver.launches[-1].stream == fakes.CURRENT_STREAM[device]
-    assert call.long_ways == 2
+    assert call.learned == 2
 
 
 DIFFERENT = {
@@ -148,7 +144,7 @@ def shifted(host):
 
 
 @pytest.mark.parametrize("what", DIFFERENT)
-def test_a_call_that_differs_goes_the_long_way(call, what):
+def test_a_call_that_differs_is_learned_anew(call, what):
     call(x=array(X), out=out_of())
     given = {name: value() if callable(value) else value for name, value in DIFFERENT[what].items()}
     if "out" not in given:
@@ -157,9 +153,9 @@ def test_a_call_that_differs_goes_the_long_way(call, what):
         call(**given)
     except TypeError as error:
         assert "stride" in str(error)
-    assert call.long_ways == 2
+    assert call.learned == 2
     call(out=out_of())
-    assert call.long_ways == 2
+    assert call.learned == 2
 
 
 def test_memory_that_is_shared_is_found_each_time(call):
@@ -189,27 +185,27 @@ def test_another_limit_of_the_workspace_is_heard_of(call):
     gpuconv.set_workspace_limit(1 << 20)
     try:
         call(out=out_of())
-        assert call.long_ways == 2
+        assert call.learned == 2
     finally:
         gpuconv.set_workspace_limit(64 << 20)
 
 
-def test_pools_are_repeated_but_not_with_indices(driver, call):
+def test_pools_are_repeated_with_their_indices(driver, call):
     driver.slots = 3  # x, y, indices
     for _ in range(3):
         out = out_of((2, 3, 4, 4))
         x = array(X)
         assert gpuconv.max_pool2d(x, 2, algorithm="pool_direct", out=out) is out
         assert driver.launches[-1].values[:3] == [*addresses(x, out), 0]
-    assert call.long_ways == 1
+    assert call.learned == 1
     for _ in range(2):
         y, indices = gpuconv.max_pool2d(array(X), 2, return_indices=True, algorithm="pool_direct")
         assert driver.launches[-1].values[1:3] == addresses(y, indices)
-    assert call.long_ways == 3
+    assert call.learned == 2
     driver.slots = 2
     for _ in range(2):
         gpuconv.avg_pool2d(array(X), 2, algorithm="pool_direct")
-    assert call.long_ways == 4
+    assert call.learned == 3
 
 
 def test_kernels_with_memory_between_them_are_repeated(driver, call):
@@ -222,19 +218,19 @@ def test_kernels_with_memory_between_them_are_repeated(driver, call):
         assert parts.values[:2] == addresses(*arrays[:2])
         assert total.values[1:] == addresses(None, arrays[2])
         assert total.values[0] not in (0, *addresses(*arrays))
-    assert call.long_ways == 1 and len(driver.launches) == 4
+    assert call.learned == 1 and len(driver.launches) == 4
 
 
 def test_a_plan_is_repeated(driver, call):
     bias = array(np.ones(4, np.float32))
     plan = gpuconv.plan_conv2d(array(X), array(W), bias, algorithm="conv_tiled")
-    before = call.long_ways
+    before = call.learned
     for out in (out_of(), out_of(), None, None, out_of()):
         x, w = array(X), array(W)
         y = plan(x, w, bias, out=out)
         assert y is out or out is None
         assert call.pointers == addresses(x, w, bias, y)
-    assert call.long_ways == before + 3  # it remembers the last way that arrays lay in
+    assert call.learned == before + 1  # with out; it was planned without
     with pytest.raises(ValueError, match="residual"):
         plan(x, w, bias, residual=x, out=out_of())
     with pytest.raises(ValueError, match="as planned"):
@@ -252,7 +248,7 @@ def test_nothing_that_was_computed_on_is_kept_alive(call):
 
 def test_a_forked_child_is_refused_again(call, monkeypatch):
     call(out=out_of())
-    monkeypatch.setattr(launching.os, "getpid", lambda: -1)
+    monkeypatch.setattr(driving.os, "getpid", lambda: -1)
     with pytest.raises(RuntimeError, match="forked"):
         call(out=out_of())
 
@@ -274,7 +270,7 @@ def test_threads_do_not_mix_their_arrays(call):
 def test_what_a_repeated_call_costs_the_host(driver, cupy, way):
     driver.cuLaunchKernel = lambda *arguments: (0,)
     driver.context = 70
-    x, w, bias, out = (idle.Array(shape, np.float32) for shape in (X.shape, W.shape, (4,), (2, 4, 6, 7)))
+    x, w, bias, out = (array(np.zeros(shape, np.float32)) for shape in (X.shape, W.shape, (4,), (2, 4, 6, 7)))
     stream = SimpleNamespace(ptr=70)
     cupy.cuda.get_current_stream = lambda device: stream
     if way == "conv2d":

@@ -7,8 +7,8 @@ from numba import cuda, float32, types, uint16, uint32
 
 from gpuconv.cuda.device.elements import ELEMENTS, INDEX, make_loader, make_storer
 from gpuconv.cuda.ptx import sixteen_bits
-from gpuconv.cuda.runtime.compiled import Kernel
 from tests import ptx
+from tests.cuda.execution import kernel_of
 
 THREADS = 256
 HALVES = ("float16", "bfloat16")
@@ -21,7 +21,7 @@ over_archs = pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90a"])
 
 def run(function, elements, *arrays, arch="sm_90a", blocks=1, threads=THREADS):
     """Execute a kernel whose arguments are pointers; returns its PTX."""
-    text = Kernel("halves", function, [types.CPointer(each) for each in elements], threads, 1).ptx(arch)
+    text = kernel_of(function, [types.CPointer(each) for each in elements], threads).ptx(arch)
     ptx.Kernel(text).launch(blocks, threads, *map(ptx.pointer, arrays))
     return text
 

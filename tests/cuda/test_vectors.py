@@ -7,16 +7,16 @@ from numba import cuda, float32, float64, int32, int64, types, uint16, uint32
 from gpuconv.cuda.ptx.async_copy import commit_group, copy_async, element_pointer, shared_address, wait_group
 from gpuconv.cuda.ptx.slab_product import make_slab_product
 from gpuconv.cuda.ptx.vectors import load2, load4, store2, store4
-from gpuconv.cuda.runtime.compiled import Kernel
 from tests import ptx
 from tests.cases import integers
+from tests.cuda.execution import kernel_of
 
 THREADS = 32
 
 
 def run(function, element, *arrays, arch="sm_90a", shared_bytes=4096):
     """Execute a kernel of 32 threads whose arguments are pointers; the last array is its output."""
-    kernel = Kernel("vectors", function, [types.CPointer(element)] * len(arrays), THREADS, 1)
+    kernel = kernel_of(function, [types.CPointer(element)] * len(arrays), THREADS)
     text = kernel.ptx(arch)
     *inputs, output = arrays
     pointers = *map(ptx.pointer, inputs), ptx.out(output)

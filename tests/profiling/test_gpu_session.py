@@ -97,20 +97,20 @@ def test_each_step_calls_what_it_is_for(session, tmp_path):
     calls = session(OUT=str(tmp_path / "out")).calls
     out = tmp_path / "out"
     assert "nvidia-smi " in calls
-    assert f"python -m profiling.layouts --out {out}/layouts.json" in calls
+    assert f"python -m profiling.device.layouts --out {out}/layouts.json" in calls
     assert "python -m pytest -q -m gpu --continue-on-collection-errors tests" in calls
     assert "python -m gpuconv verify --device cuda" in calls
     tools = [re.search(r"--tool (\w+) --error-exitcode 1", call) for call in calls if "sanitizer" in call]
     assert [tool[1] for tool in tools] == ["memcheck", "racecheck", "initcheck", "synccheck"]
     assert f"python -m profiling.bench --device cuda --no-plot --out {out}" in calls
     (ncu,) = (call for call in calls if call.startswith("ncu "))
-    assert "--clock-control none --csv" in ncu and ncu.endswith("python -m profiling.ncu")
+    assert "--clock-control none --csv" in ncu and ncu.endswith("python -m profiling.bench.ncu")
     assert "gpu__time_duration.sum," in ncu and f"--log-file {out}/ncu.csv" in ncu
     assert f"python -m profiling.latency --out {out}/latency.json" in calls
 
 
 def test_a_failure_does_not_stop_the_next_step(session):
-    finished = session(FAIL="profiling.layouts|--tool racecheck|-m pytest")
+    finished = session(FAIL="profiling.device.layouts|--tool racecheck|-m pytest")
     assert finished.returncode == 1
     outcomes = summary(finished)
     assert outcomes == dict.fromkeys(STEPS, "ok") | {

@@ -1,9 +1,9 @@
 """Small kernels in PTX whose result on a GPU must be the executor's: the means to refute a shared misreading.
 
-`python -m profiling.layouts` runs each sample on a CUDA device and in the executor, on the same arguments,
-and compares every array that it was given. To have an instruction checked, append a `Sample` to `SAMPLES`:
-PTX text with its own ``.version`` and ``.target`` lines (the target says on which devices it can run) and a
-function that makes its arguments.
+`python -m profiling.device.layouts` runs each sample on a CUDA device and in the executor, on the same
+arguments, and compares every array that it was given. To have an instruction checked, append a `Sample` to
+`SAMPLES`: PTX text with its own ``.version`` and ``.target`` lines (the target says on which devices it can
+run) and a function that makes its arguments.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuconv.spec.parameters import LIMIT, as_flag, as_integer, as_pads, as_pair
+from gpuconv.spec.parameters import BOUND, as_flag, as_integer, as_pads, as_pair
 from tests import reference
 
 SIZE, KERNEL, STRIDE, DILATION = (7, 8), (3, 4), (2, 3), (2, 1)
@@ -31,7 +31,7 @@ def test_what_is_no_integer(value):
     assert str(caught.value) == f"groups must be an integer, got {value!r}"
 
 
-@pytest.mark.parametrize("value", [0, -1, LIMIT, 2**80, np.int64(-5)])
+@pytest.mark.parametrize("value", [0, -1, BOUND, 2**80, np.int64(-5)])
 def test_integers_out_of_range(value):
     with pytest.raises(ValueError, match="groups must be from 1 to 2147483647, got") as caught:
         as_integer(value, "groups", least=1)
@@ -84,9 +84,9 @@ def test_pairs_of_the_wrong_type(value, wrong):
     assert str(caught.value) == f"stride must be an integer, got {wrong}"
 
 
-@pytest.mark.parametrize(("value", "wrong"), [((1, 0), "0"), ((-2, 1), "-2"), (LIMIT, str(LIMIT))])
+@pytest.mark.parametrize(("value", "wrong"), [((1, 0), "0"), ((-2, 1), "-2"), (BOUND, str(BOUND))])
 def test_pairs_out_of_range(value, wrong):
-    with pytest.raises(ValueError, match=f"stride must be from 1 to {LIMIT - 1}, got {wrong}$"):
+    with pytest.raises(ValueError, match=f"stride must be from 1 to {BOUND - 1}, got {wrong}$"):
         as_pair(value, "stride", least=1)
 
 
@@ -144,10 +144,10 @@ def test_four_numbers_in_a_row_are_no_padding():
 
 
 @pytest.mark.parametrize(
-    ("value", "wrong"), [(-1, "-1"), ((0, -2), "-2"), (((0, 1), (-3, 0)), "-3"), (LIMIT, str(LIMIT))]
+    ("value", "wrong"), [(-1, "-1"), ((0, -2), "-2"), (((0, 1), (-3, 0)), "-3"), (BOUND, str(BOUND))]
 )
 def test_padding_out_of_range(value, wrong):
-    with pytest.raises(ValueError, match=f"padding must be from 0 to {LIMIT - 1}, got {wrong}$"):
+    with pytest.raises(ValueError, match=f"padding must be from 0 to {BOUND - 1}, got {wrong}$"):
         pads(value)
 
 

@@ -1,8 +1,8 @@
 """Bands: the piece of the padded input that a block of outputs sees, copied so that taps are constant
 offsets.
 
-For stride (u, v) the rows of a band are dealt out to u phases and its columns to v, as in a band for
-(u, v) = (1, 2):
+The rows of a band are dealt out to as many phases as the stride has rows, and its columns likewise, as in a
+band for a stride of (1, 2):
 
     x, rows and columns around the image being zero        phase 0         phase 1
     0 0 0 0 0 ..                                            0 0 0 ..        0 0 ..
@@ -75,8 +75,8 @@ class Bands:
 def cut(spec: ConvSpec, rows: int, columns: int) -> Bands:
     """The bands for tiles of so many rows and columns of outputs."""
     reach_h, reach_w = (
-        (taps - 1) * spread // step
-        for taps, spread, step in zip((spec.R, spec.S), spec.dilation, spec.stride, strict=True)
+        (taps - 1) * dilation // stride
+        for taps, dilation, stride in zip((spec.R, spec.S), spec.dilation, spec.stride, strict=True)
     )
     phases = spec.stride[0] * spec.stride[1] * spec.C_group
     L = LANES[spec.dtype]

@@ -45,14 +45,17 @@ from gpuconv.cpu.conv.lines import (
     store_lines,
     store_plane,
 )
+from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.compiled import TASKS, kernel, merged, source, target, workspace
-from gpuconv.cpu.engine.layout import contiguous, in_planes
-from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.engine.epilogue import starts
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.layout import in_planes
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import LANES, ROWS, VECTORS, claim, lanes, pointer
 from gpuconv.cpu.simd.gather import gathered_product
 from gpuconv.cpu.simd.lines import LINE
 from gpuconv.spec import ConvSpec
-from gpuconv.threads import get_num_threads, share
+from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit, workspace_limit
 
 DEPTH = 160  # products that are summed before the sum is added to the tile
@@ -66,14 +69,14 @@ def _signature(scalar):
     arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
     return (
         *arrays, numbers, numbers, numbers, numbers, pair, table, table, table, numbers, flag, flag,
-        workspace(scalar), workspace(scalar), table, table, *TASKS,
+        flag, workspace(scalar), workspace(scalar), table, table, *TASKS,
     )  # fmt: skip
 
 
 @kernel(_signature)
 def multiply_items(
     x, w, bias, y, groups, rows, stride, top, seen, places, offsets, outputs, channel, x_in_planes,
-    y_in_planes, vectors, tile, x_lines, y_lines, counter, tasks,
+    y_in_planes, clear, vectors, tile, x_lines, y_lines, counter, tasks,
 ):  # fmt: skip
     C_group, R, S = w.shape[1:]
     N, K, P, Q = y.shape
@@ -82,6 +85,8 @@ def multiply_items(
     p_blocks = -(-P // rows)
     items = N * p_blocks
     x_channel, y_channel = x.strides[1] // x.itemsize, y.strides[1] // y.itemsize
+    if clear:
+        vectors[:] = 0
 
     while True:
         task = claim(counter)  # = g * item_groups + item_group
@@ -109,7 +114,7 @@ def multiply_items(
                     gathered_product(
                         some, min(DEPTH, depth - d), pointer(w, k * depth + d), depth, pointer(vectors, 0),
                         pointer(outputs, 3 * i), pointer(offsets, d), pointer(tile, 0), (pixels + L) * L,
-                        pointer(bias, k), d == 0,
+                        starts(bias, k), d == 0,
                     )  # fmt: skip
             for i in range(some):
                 begin = i * (pixels + L) * L
@@ -161,16 +166,12 @@ def rows_of(spec: ConvSpec, threads: int, limit: int) -> int:
     return min((rows for rows in choices if _bytes(spec, rows) <= limit), key=cost, default=1)
 
 
-@lru_cache(maxsize=256)
-def plan_of(spec: ConvSpec, threads: int, limit: int) -> tuple[Spread, np.ndarray, int, int]:
-    """How the items lie in vectors, (begin, column, count) of each output, elements of a tile, and tasks."""
-    rows, lanes = rows_of(spec, threads, limit), LANES[spec.dtype]
-    items = spread(spec, rows)
-    t, q = np.divmod(np.arange(rows * spec.Q), spec.Q)
+def outputs_of(spec: ConvSpec, items: Spread) -> np.ndarray:
+    """(begin, column, count) of each output of an item, and of those that fill the last tile."""
+    t, q = np.divmod(np.arange(items.bands.P * spec.Q), spec.Q)
     outputs = np.zeros((t.size + VECTORS, 3), np.int64)
     outputs[: t.size] = np.stack([t * items.bands.pitch + q, t * spec.Q + q, np.ones_like(t)], axis=1)
-    tasks = spec.groups * -(-spec.N * -(-spec.P // rows) // lanes)
-    return items, outputs.ravel() * lanes, _tile_size(spec, rows), tasks
+    return outputs.ravel() * LANES[spec.dtype]
 
 
 def _tile_size(spec: ConvSpec, rows: int) -> int:
@@ -184,12 +185,11 @@ def _bytes(spec: ConvSpec, rows: int) -> int:
     return (items + _tile_size(spec, rows)) * spec.itemsize
 
 
-def unsupported(spec: ConvSpec) -> str | None:
-    needed = _bytes(spec, 1)
-    return beyond_limit(needed)
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
+    return beyond_limit(_bytes(spec, 1))
 
 
-def worth(spec: ConvSpec) -> bool:
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     # The time of the best other algorithm / this one's, one core of an AMD EPYC (Zen 5), 22 November 2026,
     # float32, N 64: 6->16 5x5 @14 1.5, 16->32 3x3 @7 1.8, 8->16 3x3/2 @14 3.1, 32->64 5x5 @14 1.3; N 8 of
     # such layers 1.1 to 2; N 1 0.9. Winograd wins for 3x3 with more channels on more than 8 columns: 16->64
@@ -212,28 +212,26 @@ def used(spec: ConvSpec) -> float:
     return spec.N * spec.P / (-(-items // lanes) * lanes * rows)
 
 
-def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    w, bias = contiguous(w, bias)
-    lanes = LANES[spec.dtype]
-    items, outputs, tile_size, tasks = plan_of(spec, get_num_threads(), workspace_limit())
-    compiled = multiply_items[spec.dtype]
-
-    def compute(counter: np.ndarray) -> None:
-        vectors, tile = reserve("conv_batch", spec.dtype, items.size, tile_size)
-        lines = reserve("conv_batch lines", "int64", LINE * lanes, LINE * lanes)
-        if items.zeros:
-            vectors.fill(0)
-        compiled(
-            x, w, bias, y, spec.groups, items.bands.P, spec.stride[0], spec.pads[0][0], items.seen,
-            items.places, items.offsets, outputs, items.channel, in_planes(x), in_planes(y), vectors, tile,
-            *lines, counter, tasks,
-        )  # fmt: skip
-
-    share(compute, tasks, spec.flops // 2)
+def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    rows, lanes = rows_of(spec, device.threads, workspace_limit()), LANES[spec.dtype]
+    items = spread(spec, rows)
+    return bind(
+        multiply_items, spec.dtype,
+        tasks=spec.groups * -(-spec.N * -(-spec.P // rows) // lanes),
+        work=spec.flops // 2,
+        constants={
+            "groups": spec.groups, "rows": rows, "stride": spec.stride[0], "top": spec.pads[0][0],
+            "seen": items.seen, "places": items.places, "offsets": items.offsets,
+            "outputs": outputs_of(spec, items), "channel": items.channel,
+            "x_in_planes": in_planes(layouts.x), "y_in_planes": in_planes(layouts.y), "clear": items.zeros,
+        },
+        workspaces={"vectors": items.size, "tile": _tile_size(spec, rows)},
+        tables={"x_lines": LINE * lanes, "y_lines": LINE * lanes},
+    )  # fmt: skip
 
 
 ALGORITHM = Algorithm(
-    "conv_batch", unsupported, worth, run,
+    "conv_batch", TAKEN, unsupported, worth, plan,
     fast_for="batches of small images with few channels: 0.8 to 3 times as fast as PyTorch 2.13 on one "
     "core (AMD Zen 5, November 2026)",
 )  # fmt: skip

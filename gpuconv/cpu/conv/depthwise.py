@@ -16,7 +16,7 @@ Borders are read under masks, so x needs no padded copy. Where two images fit in
 for they share their weights. The rows that come a few kilobytes later are fetched ahead, without which
 memory's latency would double the time.
 
-Every other window, stride, dilation and memory layout goes over bands (`slide_over_bands`, see `window`): a
+Every other window, stride, dilation and memory layout goes over bands (`slide_over_bands`, see `bands`): a
 block of one channel is copied with zeros around it, in such a way that no stride is left, and summed in
 tiles of several rows (see `simd.window`). There, products are added up PRODUCTS at a time, which keeps the
 error of large windows small.
@@ -33,14 +33,17 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.bands import COLUMNS, Bands, block_of, cut, even_share, load_band
+from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target, workspace
-from gpuconv.cpu.engine.layout import contiguous, in_rows
-from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.engine.epilogue import start, starts
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.layout import in_rows
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import LANES, TILE, claim, lanes, pointer, pointer_after
 from gpuconv.cpu.simd.stream import STREAM_VECTORS, STREAMED, stream_windows
 from gpuconv.cpu.simd.window import WINDOW_ROWS, WINDOW_TAPS, WINDOW_VECTORS, window_product
 from gpuconv.spec import ConvSpec
-from gpuconv.threads import get_num_threads, share
+from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
 
 PRODUCTS = 128  # that are summed before the sum is added to y
@@ -54,12 +57,12 @@ _numbers, _pair, _table = numba.int64, numba.types.UniTuple(numba.int64, 2), wor
 
 def _signature_of_images(scalar):
     arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
-    return (*arrays, _numbers, *[_pair] * 5, workspace(scalar), _numbers, *TASKS)
+    return (*arrays, _numbers, *[_pair] * 5, _numbers, workspace(scalar), *TASKS)
 
 
 @kernel(_signature_of_images)
 def slide_over_images(
-    x, w, bias, y, kind, corner, stride, dilation, block, ahead, zeros, c_blocks, counter, tasks
+    x, w, bias, y, kind, corner, stride, dilation, block, ahead, c_blocks, zeros, counter, tasks
 ):
     """One task is block[0] channels of an image, and block[1] rows of their outputs."""
     C, H, W = x.shape[1:]
@@ -72,6 +75,7 @@ def slide_over_images(
     spread = dilation[0]
     beside = 2 if lanes(zeros) // 2 >= Q else 1
     p_blocks = -(-P // block[1])
+    zeros[:] = 0
 
     while True:
         task = claim(counter)  # = (n * c_blocks + c_block) * p_blocks + p_block
@@ -91,7 +95,7 @@ def slide_over_images(
             )  # fmt: skip
             stream_windows(
                 pointer(x[n, c], h * x_row - corner[1]), pointer(zeros, 0), pointer(w, k * R * S),
-                pointer(y[n, k], (p + t) * y_row), pointer(bias, k), kind, sizes,
+                pointer(y[n, k], (p + t) * y_row), starts(bias, k), kind, sizes,
             )  # fmt: skip
 
 
@@ -131,7 +135,7 @@ def slide_over_bands(
                 window_product(
                     (rows - t + spread - 1) // spread, columns, pointer(band, t * pitch), spread * pitch,
                     pointer(w, k * R * S), w_rows * S, pointer_after(to, t * to_row), spread * to_row,
-                    bias[k], pointer(groups, 0), pointer(ends, 0), ends.size, pointer(offsets, 0),
+                    start(bias, k), pointer(groups, 0), pointer(ends, 0), ends.size, pointer(offsets, 0),
                 )  # fmt: skip
             if not direct:
                 for t in range(rows):
@@ -145,21 +149,19 @@ def bands_of(spec: ConvSpec) -> Bands:
     return cut(spec, WINDOW_ROWS, WINDOW_VECTORS * LANES[spec.dtype])
 
 
-@lru_cache(maxsize=256)
 def steps_of(spec: ConvSpec) -> tuple[int, int]:
     """Rows of outputs from one row of a tile to the next, and rows of the window likewise."""
     common = gcd(spec.stride[0], spec.dilation[0])
     return spec.dilation[0] // common, spec.stride[0] // common
 
 
-@lru_cache(maxsize=256)
 def tables_of(spec: ConvSpec) -> tuple[np.ndarray, ...]:
     """(groups, ends, offsets) of the taps in a band, for `window_product`."""
-    bands, apart = bands_of(spec), steps_of(spec)[1]
+    bands, (_, row_step) = bands_of(spec), steps_of(spec)
     groups: list[tuple[int, ...]] = []
     ends, products = [0], 0
-    for phase in range(min(apart, spec.R)):
-        for r in _chunks(range(phase, spec.R, apart), WINDOW_TAPS):
+    for phase in range(min(row_step, spec.R)):
+        for r in _chunks(range(phase, spec.R, row_step), WINDOW_TAPS):
             for s in _chunks(range(spec.S), PRODUCTS // len(r)):
                 if products + len(r) * len(s) > PRODUCTS:
                     ends.append(0)
@@ -178,7 +180,7 @@ def _chunks(numbers: range, most: int) -> list[range]:
     return [numbers[begin:end] for begin, end in pairwise(bounds)]
 
 
-def unsupported(spec: ConvSpec) -> str | None:
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
     if spec.C_group != 1:
         return f"it takes one input channel per group, not {spec.C_group}"
     bands = bands_of(spec)
@@ -186,21 +188,13 @@ def unsupported(spec: ConvSpec) -> str | None:
     return beyond_limit(needed)
 
 
-def worth(spec: ConvSpec) -> bool:
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     # Other algorithms fill their tiles with channels, of which there is one here. PyTorch 2.13's time / this
     # one's, on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, N 8: 3x3 1.4 (256@20) to 5.0
     # (144@56); 5x5 1.4 (672@14) to 3.1 (144@56/2); 7x7 1.5 (96@56); those that conv_depthwise_channels takes
     # before it 0.5 to 1.2. Also with many output channels: 1->4 3x3 @28 N 64 4.0 (conv_small 2.8), 1->64 3x3
     # @512 1.6 (2.0).
     return True
-
-
-def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    w, bias = contiguous(w, bias)
-    if slides_over_images(spec) and in_rows(x) and in_rows(y):
-        _run_on_images(spec, STREAMED.index((spec.R, spec.S, spec.stride[0])), x, w, bias, y)
-    else:
-        _run_on_bands(spec, x, w, bias, y)
 
 
 def slides_over_images(spec: ConvSpec) -> bool:
@@ -210,61 +204,65 @@ def slides_over_images(spec: ConvSpec) -> bool:
     return alike and (spec.R, spec.S, spec.stride[0]) in STREAMED and not wide and TILE.bits > 128
 
 
-def _run_on_images(
-    spec: ConvSpec, kind: int, x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray
-) -> None:
-    work = spec.flops // 2
-    wanted = min(8 * get_num_threads(), -(-work // TASK_WORK)) if get_num_threads() > 1 else 1
+def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    if slides_over_images(spec) and in_rows(layouts.x) and in_rows(layouts.y):
+        return plan_on_images(spec, layouts, device)
+    return plan_on_bands(spec, layouts)
+
+
+def plan_on_images(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    """Down the images themselves: for windows of STREAMED."""
+    threads, lanes = device.threads, LANES[spec.dtype]
+    wanted = min(8 * threads, -(-spec.flops // 2 // TASK_WORK)) if threads > 1 else 1
     row_bytes = spec.itemsize * max(1, spec.W * spec.stride[0])
     planes = max(1, min(spec.C, BLOCK_BYTES // (row_bytes * spec.P), spec.N * spec.C // max(1, wanted)))
     c_blocks = -(-spec.C // planes)
     most = spec.P if row_bytes * spec.P < LARGE_BYTES else LARGE_BYTES // row_bytes
     rows = even_share(spec.P, max(1, min(most, spec.P * spec.N * c_blocks // max(1, wanted))), WINDOW_ROWS)
-    x_plane, x_row, y_plane, y_row = (
-        step // spec.itemsize for array in (x, y) for step in array.strides[1:3]
-    )
+    images = -(-spec.N // 2) if lanes >= 2 * spec.Q else spec.N
+    (top, _), (left, _) = spec.pads
+    return bind(
+        slide_over_images, spec.dtype,
+        tasks=images * c_blocks * -(-spec.P // rows),
+        work=spec.flops // 2,
+        constants={
+            "kind": STREAMED.index((spec.R, spec.S, spec.stride[0])), "corner": (top, left),
+            "stride": spec.stride, "dilation": spec.dilation, "block": (planes, rows),
+            "ahead": ahead_of(spec, layouts, rows), "c_blocks": c_blocks,
+        },
+        workspaces={"zeros": (spec.S - 1) * spec.dilation[1] + spec.stride[1] * STREAM_VECTORS * lanes},
+    )  # fmt: skip
+
+
+def ahead_of(spec: ConvSpec, layouts: ConvLayouts, rows: int) -> tuple[int, int]:
+    """How many elements of x and of y ahead is to be fetched, where a task has so many rows of outputs."""
+    (_, x_plane, x_row, _), (_, y_plane, y_row, _) = layouts.x.elements, layouts.y.elements
     if rows < spec.P:
-        ahead = rows * spec.stride[0] * x_row, rows * y_row
-    else:
-        distance = -(-AHEAD_BYTES // (row_bytes * spec.P))
-        ahead = distance * x_plane, distance * y_plane
-    images = -(-spec.N // 2) if LANES[spec.dtype] >= 2 * spec.Q else spec.N
-    tasks = images * c_blocks * -(-spec.P // rows)
-    compiled = slide_over_images[spec.dtype]
-    lanes = STREAM_VECTORS * LANES[spec.dtype]
-    (top, _), (left, _) = spec.pads
-
-    def compute(counter: np.ndarray) -> None:
-        (zeros,) = reserve(
-            "conv_depthwise", spec.dtype, (spec.S - 1) * spec.dilation[1] + spec.stride[1] * lanes
-        )
-        zeros.fill(0)
-        compiled(
-            x, w, bias, y, kind, (top, left), spec.stride, spec.dilation, (planes, rows), ahead, zeros,
-            c_blocks, counter, tasks,
-        )  # fmt: skip
-
-    share(compute, tasks, work)
+        return rows * spec.stride[0] * x_row, rows * y_row
+    row_bytes = spec.itemsize * max(1, spec.W * spec.stride[0])
+    distance = -(-AHEAD_BYTES // (row_bytes * spec.P))
+    return distance * x_plane, distance * y_plane
 
 
-def _run_on_bands(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
-    bands, steps = bands_of(spec), steps_of(spec)
+def plan_on_bands(spec: ConvSpec, layouts: ConvLayouts) -> Run:
+    """Over bands, which are copies: for every window and layout."""
+    bands = bands_of(spec)
     groups, ends, offsets = tables_of(spec)
-    compiled, tasks, direct = slide_over_bands[spec.dtype], bands.tasks(spec), in_rows(y)
     (top, _), (left, _) = spec.pads
-
-    def compute(counter: np.ndarray) -> None:
-        band, tile = reserve("conv_depthwise", spec.dtype, bands.size, bands.P * bands.pitch)
-        compiled(
-            x, w, bias, y, (top, left), spec.stride, spec.dilation, steps, (bands.P, bands.Q), groups, ends,
-            offsets, bands.width, (bands.pitch, bands.plane), direct, band, tile, counter, tasks,
-        )  # fmt: skip
-
-    share(compute, tasks, spec.flops // 2)
+    return bind(
+        slide_over_bands, spec.dtype, bands.tasks(spec), spec.flops // 2,
+        constants={
+            "corner": (top, left), "stride": spec.stride, "dilation": spec.dilation,
+            "steps": steps_of(spec), "block": (bands.P, bands.Q), "groups": groups, "ends": ends,
+            "offsets": offsets, "width": bands.width, "pitches": (bands.pitch, bands.plane),
+            "direct": in_rows(layouts.y),
+        },
+        workspaces={"band": bands.size, "tile": bands.P * bands.pitch},
+    )  # fmt: skip
 
 
 ALGORITHM = Algorithm(
-    "conv_depthwise", unsupported, worth, run,
+    "conv_depthwise", TAKEN, unsupported, worth, plan,
     fast_for="one input channel a group: 1 to 5 times as fast as PyTorch 2.13 on one core (AMD Zen 5, "
     "November 2026)",
 )  # fmt: skip

@@ -27,15 +27,12 @@ lanes; arrays whose planes are not contiguous, which are turned element by eleme
     5x5     672 @ 14, 2         0.192            0.251   0.276
 """
 
-from functools import lru_cache
-
 import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.depthwise import slides_over_images
 from gpuconv.cpu.conv.lines import (
-    Spread,
     common,
     load_lines,
     load_plane,
@@ -45,15 +42,18 @@ from gpuconv.cpu.conv.lines import (
     store_lines,
     store_plane,
 )
+from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, kernel, merged, source, target, workspace
-from gpuconv.cpu.engine.layout import contiguous, in_planes
-from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.engine.epilogue import start
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.layout import in_planes
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import LANES, claim, has_nan, lanes, load, pointer, splat
 from gpuconv.cpu.simd.channels import CHANNEL_COLUMNS, CHANNEL_ROWS, channel_product
 from gpuconv.cpu.simd.lines import LINE
 from gpuconv.spec import ConvSpec
-from gpuconv.threads import get_num_threads, share
+from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
 
 PRODUCTS = 128  # that are summed before the sum is added to y
@@ -65,15 +65,16 @@ def _signature(scalar):
     arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
     buffers = [workspace(scalar)] * 4
     return (
-        *arrays, *[numbers] * 4, pair, *[table] * 3, *[numbers] * 3, flag, flag, *buffers, *[table] * 3,
+        *arrays, *[numbers] * 4, pair, *[table] * 3, *[numbers] * 3, *[flag] * 3, *buffers, *[table] * 3,
         *TASKS,
     )  # fmt: skip
 
 
 @kernel(_signature)
 def slide_over_channels(
-    x, w, bias, y, images, top, stride, dilation, seen, places, w_places, offsets, pitch, rows, apart,
-    x_in_planes, y_in_planes, vectors, tile, weights, starts, x_lines, w_lines, y_lines, counter, tasks,
+    x, w, bias, y, images, top, stride, dilation, seen, places, w_places, offsets, pitch, rows, lag,
+    x_in_planes, y_in_planes, clear, vectors, tile, weights, starts, x_lines, w_lines, y_lines, counter,
+    tasks,
 ):  # fmt: skip
     N, C = x.shape[:2]
     K, _, R, S = w.shape
@@ -83,6 +84,8 @@ def slide_over_channels(
     x_image, y_image = x.strides[0] // x.itemsize, y.strides[0] // y.itemsize
     y_channel = y.strides[1] // y.itemsize
     columns = -(-Q // -(-Q // CHANNEL_COLUMNS))
+    if clear:
+        vectors[:] = 0
 
     while True:
         task = claim(counter)  # = image_block * c_groups + c_group
@@ -96,7 +99,7 @@ def slide_over_channels(
             place, to = pointer(w, m * taps), pointer(weights, m * taps * L)
             load_lines(place, w_lines, (0, taps), 0, taps, to, pointer(w_places, 0))
             for lane in range(L):
-                starts[m * L + lane] = bias[min(c + lane, C - 1) * K_group + m]
+                starts[m * L + lane] = start(bias, min(c + lane, C - 1) * K_group + m)
         finite = R > 3 and all_finite(weights, K_group * taps)
 
         for n in range(n_begin, min(n_begin + images, N)):
@@ -108,7 +111,7 @@ def slide_over_channels(
                     load_plane(x, n, c + lane, -top, seen[0], seen[1], vectors, lane, places)
             for m in range(K_group):
                 for p in range(0, P, rows):
-                    begin, end = 0, taps + apart * (min(rows, P - p) - 1)
+                    begin, end = 0, taps + lag * (min(rows, P - p) - 1)
                     if finite:
                         h = p * stride - top
                         first, last = taps_between(h, end // S, dilation, 0, x.shape[2])
@@ -116,7 +119,7 @@ def slide_over_channels(
                     for q in range(0, Q, columns):
                         for d in range(begin, max(end, begin + 1), PRODUCTS):
                             channel_product(
-                                min(rows, P - p), min(columns, Q - q), d, min(d + PRODUCTS, end), taps, apart,
+                                min(rows, P - p), min(columns, Q - q), d, min(d + PRODUCTS, end), taps, lag,
                                 pointer(vectors, (p * pitch + q) * L), pointer(weights, m * taps * L),
                                 pointer(offsets, 0), pointer(starts, m * L), pointer(tile, (p * Q + q) * L),
                                 Q * L, d == begin,
@@ -156,19 +159,8 @@ def locate(x, w, y, c, top, x_lines, w_lines, y_lines):
 
 def rows_of(spec: ConvSpec) -> tuple[int, int]:
     """Rows of outputs that are summed together, and taps between those by which two rows see the same."""
-    apart, rest = divmod(spec.stride[0], spec.dilation[0])
-    return (1, 0) if rest or apart > spec.R else (CHANNEL_ROWS, apart * spec.S)
-
-
-@lru_cache(maxsize=256)
-def plan_of(spec: ConvSpec, threads: int) -> tuple[Spread, np.ndarray, tuple[int, int, int], int, int]:
-    """How planes and weights lie in vectors, elements of the buffers, images of a task, and tasks."""
-    (rows, apart), lanes = rows_of(spec), LANES[spec.dtype]
-    planes = spread(spec, spec.P, (rows - 1) * apart // spec.S)
-    c_groups = -(-spec.C // lanes)
-    images = max(1, min(spec.N, spec.N * c_groups // (8 * threads)))
-    w_places = np.arange(spec.R * spec.S + lanes) * lanes
-    return planes, w_places, _sizes(spec), images, c_groups * -(-spec.N // images)
+    lag, rest = divmod(spec.stride[0], spec.dilation[0])
+    return (1, 0) if rest or lag > spec.R else (CHANNEL_ROWS, lag * spec.S)
 
 
 def _sizes(spec: ConvSpec) -> tuple[int, int, int]:
@@ -181,7 +173,7 @@ def _sizes(spec: ConvSpec) -> tuple[int, int, int]:
     return vectors[0] * lanes, vectors[1] * lanes, vectors[2] * lanes
 
 
-def unsupported(spec: ConvSpec) -> str | None:
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
     if spec.C_group != 1:
         return f"it takes one input channel per group, not {spec.C_group}"
     planes = spread_bands(spec, spec.P).size * LANES[spec.dtype]
@@ -189,7 +181,7 @@ def unsupported(spec: ConvSpec) -> str | None:
     return beyond_limit(needed)
 
 
-def worth(spec: ConvSpec) -> bool:
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     # conv_depthwise's time / this one's on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, N 8:
     # 3x3 @7 1.1, @8 1.3, @9 1.1; 5x5 @7 1.5, @14 0.96; 5x5/2 @14 1.2, @28 1.0; 3x3/2 @14 0.9; 7x7 @7 2.3, @14
     # 1.6, @28 1.1, @40 1.5, @56 0.87; 31x31 @14 2.9. Windows that do not slide over images: 4x4 @14 1.9,
@@ -201,28 +193,30 @@ def worth(spec: ConvSpec) -> bool:
     return spec.dilation == (1, 1) and (spec.W <= 9 or (spec.R * spec.S >= 25 and spec.Q <= 9))
 
 
-def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    w, bias = contiguous(w, bias)
-    planes, w_places, sizes, images, tasks = plan_of(spec, get_num_threads())
-    rows, apart = rows_of(spec)
-    compiled = slide_over_channels[spec.dtype]
-
-    def compute(counter: np.ndarray) -> None:
-        vectors, *others = reserve("conv_depthwise_channels", spec.dtype, planes.size, *sizes)
-        lines = reserve("conv_depthwise_channels lines", "int64", *[LINE * LANES[spec.dtype]] * 3)
-        if planes.zeros:
-            vectors.fill(0)
-        compiled(
-            x, w, bias, y, images, spec.pads[0][0], spec.stride[0], spec.dilation[0], planes.seen,
-            planes.places, w_places, planes.offsets, planes.bands.pitch, rows, apart, in_planes(x),
-            in_planes(y), vectors, *others, *lines, counter, tasks,
-        )  # fmt: skip
-
-    share(compute, tasks, spec.flops // 2)
+def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    (rows, lag), lanes = rows_of(spec), LANES[spec.dtype]
+    planes = spread(spec, spec.P, (rows - 1) * lag // spec.S)
+    c_groups = -(-spec.C // lanes)
+    images = max(1, min(spec.N, spec.N * c_groups // (8 * device.threads)))
+    tile, weights, starts = _sizes(spec)
+    return bind(
+        slide_over_channels, spec.dtype,
+        tasks=c_groups * -(-spec.N // images),
+        work=spec.flops // 2,
+        constants={
+            "images": images, "top": spec.pads[0][0], "stride": spec.stride[0],
+            "dilation": spec.dilation[0], "seen": planes.seen, "places": planes.places,
+            "w_places": np.arange(spec.R * spec.S + lanes) * lanes, "offsets": planes.offsets,
+            "pitch": planes.bands.pitch, "rows": rows, "lag": lag,
+            "x_in_planes": in_planes(layouts.x), "y_in_planes": in_planes(layouts.y), "clear": planes.zeros,
+        },
+        workspaces={"vectors": planes.size, "tile": tile, "weights": weights, "starts": starts},
+        tables={"x_lines": LINE * lanes, "w_lines": LINE * lanes, "y_lines": LINE * lanes},
+    )  # fmt: skip
 
 
 ALGORITHM = Algorithm(
-    "conv_depthwise_channels", unsupported, worth, run,
+    "conv_depthwise_channels", TAKEN, unsupported, worth, plan,
     fast_for="one input channel a group, small images or large windows: 1.2 to 1.9 times as fast as PyTorch "
     "2.13 on one core (AMD Zen 5, November 2026)",
 )  # fmt: skip

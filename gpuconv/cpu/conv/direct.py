@@ -18,15 +18,17 @@ multiplied like any value, so a NaN or infinite weight shows at the borders too.
 """
 
 import numba
-import numpy as np
 
 from gpuconv.algorithm import Algorithm
+from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, workspace
-from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.engine.epilogue import start
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import claim
 from gpuconv.spec import ConvSpec
-from gpuconv.threads import share
+from gpuconv.spec.layouts import ConvLayouts
 
 BLOCK_K = 16  # output channels that share one copied row
 BLOCK_Q = 512
@@ -62,7 +64,7 @@ def convolve_rows(
         k_begin = g * K_group + block * BLOCK_K
         k_end = min(k_begin + BLOCK_K, (g + 1) * K_group)
         for k in range(k_begin, k_end):
-            y[n, k, p, :] = bias[k]
+            y[n, k, p, :] = start(bias, k)
 
         for q_begin in range(0, Q, BLOCK_Q):
             q_end = min(q_begin + BLOCK_Q, Q)
@@ -107,30 +109,30 @@ def add_product(acc, weight, row):
         acc[q] += weight * row[q]
 
 
-def unsupported(spec: ConvSpec) -> str | None:
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
     return None
 
 
-def worth(spec: ConvSpec) -> bool:
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     return True
 
 
-def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    if bias is None:
-        bias = np.zeros(spec.K, spec.dtype)
+def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     (top, _), (left, _) = spec.pads
-    compiled = convolve_rows[spec.dtype]
-    tasks = spec.N * spec.groups * -(-spec.K_group // BLOCK_K) * spec.P
-
-    def compute(counter: np.ndarray) -> None:
-        row, acc = reserve("conv_direct", spec.dtype, 2 * BLOCK_Q, BLOCK_K * BLOCK_Q)
-        geometry = spec.groups, top, left, *spec.stride, *spec.dilation
-        compiled(x, w, bias, y, *geometry, row, acc, counter, tasks)
-
-    share(compute, tasks, spec.flops // 2)
+    return bind(
+        convolve_rows, spec.dtype,
+        tasks=spec.N * spec.groups * -(-spec.K_group // BLOCK_K) * spec.P,
+        work=spec.flops // 2,
+        constants={
+            "groups": spec.groups, "top": top, "left": left,
+            "stride_h": spec.stride[0], "stride_w": spec.stride[1],
+            "dilation_h": spec.dilation[0], "dilation_w": spec.dilation[1],
+        },
+        workspaces={"row": 2 * BLOCK_Q, "acc": BLOCK_K * BLOCK_Q},
+    )  # fmt: skip
 
 
 ALGORITHM = Algorithm(
-    "conv_direct", unsupported, worth, run,
+    "conv_direct", TAKEN, unsupported, worth, plan,
     fast_for="reading, and where no memory may be used",
 )  # fmt: skip

@@ -32,10 +32,13 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
+from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, workspace
-from gpuconv.cpu.engine.layout import contiguous, in_planes, in_rows
-from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.engine.epilogue import starts
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.layout import in_planes, in_rows, is_contiguous, reshaped
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import (
     LANES,
     ROWS,
@@ -52,7 +55,7 @@ from gpuconv.cpu.simd import (
     tile_product,
 )
 from gpuconv.spec import ConvSpec
-from gpuconv.threads import get_num_threads, share
+from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
 
 PANELS = 4  # for which a block of weights is read once
@@ -63,9 +66,8 @@ LEAST_CHUNK, MOST_CHUNK = 32, 512  # output channels of a task, which are worth 
 
 def _signature(scalar):
     pair = numba.types.UniTuple(numba.int64, 2)
-    weights = numba.types.Array(scalar, 2, "C", readonly=True, aligned=False)
     return (
-        source(scalar, 4), weights, source(scalar, 1), target(scalar, 4), *[pair] * 4, numba.int64,
+        source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4), *[pair] * 4, numba.int64,
         *[numba.boolean] * 3, numba.int64, numba.int64, workspace(scalar), workspace(scalar),
         workspace(numba.int64), *TASKS,
     )  # fmt: skip
@@ -81,6 +83,7 @@ def multiply_panels(
     x_image, x_channel = x.strides[0] // x.itemsize, x.strides[1] // x.itemsize
     y_image, y_channel = y.strides[0] // y.itemsize, y.strides[1] // y.itemsize
     taps = window[0] * window[1]
+    w_row = C_group * taps
     columns = VECTORS * lanes(pointer(panels, 0))
     outputs = N * P * Q
     all_panels = -(-outputs // columns)
@@ -125,8 +128,8 @@ def multiply_panels(
                     for d in range(0, depth, part):
                         tile_product(
                             min(ROWS, k_end - k), min(columns, outputs - j), min(part, depth - d),
-                            pointer(w, k * w.shape[1] + c_begin * taps + d), w.shape[1],
-                            pointer_after(b, d * b_row), b_row, tile, tile_row, pointer(bias, k),
+                            pointer(w, k * w_row + c_begin * taps + d), w_row,
+                            pointer_after(b, d * b_row), b_row, tile, tile_row, starts(bias, k),
                             c_begin + d == 0,
                         )  # fmt: skip
 
@@ -195,9 +198,9 @@ def copy_piece(x, n, c_begin, c_end, h, v, stride, begin, end, panels, at, step,
     width = lanes(pointer(panels, 0))
     place = pointer(panels, at)
     if begin == end:
-        nothing = splat(panels.dtype.type(0))
+        zeros = splat(panels.dtype.type(0))
         for c in range(c_end - c_begin):
-            store_part(place, c * step, nothing, room)
+            store_part(place, c * step, zeros, room)
     elif not in_rows or stride > 2:
         for c in range(c_begin, c_end):
             for lane in range(room):
@@ -257,38 +260,45 @@ def blocking(spec: ConvSpec, threads: int) -> tuple[int, int, int, tuple[int, in
     return panels, chunk, tasks, (panels * depth * columns, panels * chunk * columns + LANES[spec.dtype])
 
 
-def unsupported(spec: ConvSpec) -> str | None:
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
     if spec.C_group == 0:
         return "there are no input channels"
     return beyond_limit(sum(blocking(spec, 1)[3]) * spec.itemsize)
 
 
-def worth(spec: ConvSpec) -> bool:
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     return True  # 8 to 14 times as fast as conv_direct, which follows
 
 
-def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    w, bias = contiguous(w, bias)
-    w = w.reshape(spec.K, spec.C_group * spec.R * spec.S)
-    pads = spec.pads[0][0], spec.pads[1][0]
+def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    x, y = layouts.x, layouts.y
     is_plain = spec.is_pointwise and spec.stride == (1, 1) and spec.pads == ((0, 0), (0, 0))
-    if is_plain and x.flags.c_contiguous and y.flags.c_contiguous:  # a plane as one long row: fewer pieces
-        x, y = (array.reshape(*array.shape[:2], 1, spec.P * spec.Q) for array in (x, y))
-    panels, chunk, tasks, sizes = blocking(spec, get_num_threads())
-    compiled = multiply_panels[spec.dtype]
+    long_rows = is_plain and is_contiguous(x) and is_contiguous(y)
+    if long_rows:  # a plane as one long row: fewer pieces
+        x, y = (reshaped(each, *each.shape[:2], 1, spec.P * spec.Q) for each in (x, y))
+    group_panels, chunk, tasks, (panels, tiles) = blocking(spec, device.threads)
+    (top, _), (left, _) = spec.pads
+    multiply = bind(
+        multiply_panels, spec.dtype, tasks, spec.flops // 2,
+        constants={
+            "window": (spec.R, spec.S), "pads": (top, left), "stride": spec.stride,
+            "dilation": spec.dilation, "groups": spec.groups, "x_in_rows": in_rows(x),
+            "x_is_b": is_plain and in_planes(x), "y_in_planes": in_planes(y), "group_panels": group_panels,
+            "chunk": chunk,
+        },
+        workspaces={"panels": panels, "tiles": tiles},
+        tables={"pieces": 5 * VECTORS * LANES[spec.dtype]},
+    )  # fmt: skip
+    if not long_rows:
+        return multiply
 
-    def compute(counter: np.ndarray) -> None:
-        workspaces = reserve("conv_implicit_gemm", spec.dtype, *sizes)
-        pieces = reserve("conv_implicit_gemm pieces", "int64", 5 * VECTORS * LANES[spec.dtype])
-        compiled(
-            x, w, bias, y, (spec.R, spec.S), pads, spec.stride, spec.dilation, spec.groups, in_rows(x),
-            is_plain and in_planes(x), in_planes(y), panels, chunk, *workspaces, *pieces, counter, tasks,
-        )  # fmt: skip
+    def run(x_array: np.ndarray, w: np.ndarray, bias: np.ndarray, y_array: np.ndarray) -> None:
+        multiply(x_array.reshape(x.shape), w, bias, y_array.reshape(y.shape))
 
-    share(compute, tasks, spec.flops // 2)
+    return run
 
 
 ALGORITHM = Algorithm(
-    "conv_implicit_gemm", unsupported, worth, run,
+    "conv_implicit_gemm", TAKEN, unsupported, worth, plan,
     fast_for="all that the others leave: 1 to 2.5 times as fast as PyTorch (AMD Zen 5, November 2026)",
 )  # fmt: skip

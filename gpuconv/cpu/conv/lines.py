@@ -8,7 +8,7 @@
 
 A plane whose rows follow each other is one line of H * W elements, whatever its width. So all lanes are at
 work however small the planes are, no output is computed in vain at the end of a row, and no border needs a
-test. With a stride, rows and columns are dealt out to phases as in `window`; its `Bands` count vectors here.
+test. With a stride, rows and columns are dealt out to phases as in `bands`, whose `Bands` count vectors here.
 """
 
 from typing import NamedTuple
@@ -79,8 +79,8 @@ def spread(spec: ConvSpec, rows: int, more: int = 0) -> Spread:
 def spread_bands(spec: ConvSpec, rows: int) -> Bands:
     """The bands of such blocks, in vectors."""
     reach_h, reach_w = (
-        (taps - 1) * apart // step
-        for taps, apart, step in zip((spec.R, spec.S), spec.dilation, spec.stride, strict=True)
+        (taps - 1) * dilation // stride
+        for taps, dilation, stride in zip((spec.R, spec.S), spec.dilation, spec.stride, strict=True)
     )
     pitch = spec.Q + reach_w
     plane = (rows + reach_h) * pitch

@@ -3,13 +3,13 @@
     y[n, k, p, q] = bias[k] + sum over d = (c, r, s) of w[k, d] * x[n, g C/G + c, p stride + r dilation -
     top, ..]
 
-A task is one band (see `window`): what a block of output rows of one image and group sees, of all input
+A task is one band (see `bands`): what a block of output rows of one image and group sees, of all input
 channels, with the zeros around it, in the first-level cache. There each tap d of a vector of outputs is a
 vector at a constant offset, so that nothing is copied for each tap as in `conv_implicit_gemm`:
 
-    band + offsets[0]     . . [  v  ] . .       w[k, 0]      for up to ROWS output channels k and VECTORS
-    vectors v, band + offsets[1]     . . . [  v  ] .       w[k, 1]      which may be pieces of different rows
-    of outputs, ..                                                       summed in registers
+    band + offsets[0]     . . [vector] . .     * w[k, 0]     for up to ROWS output channels k, and VECTORS
+    band + offsets[1]     . . . [vector] .     * w[k, 1]     vectors of outputs, which may be pieces of
+    ..                                                       different rows, summed in registers
 
 Sums of more than DEPTH products are added up piece by piece, which keeps their rounding error small. The band
 of many channels does not fit into a cache: then other algorithms are better.
@@ -22,13 +22,16 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.bands import Bands, block_of, cut, load_band
+from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target, workspace
-from gpuconv.cpu.engine.layout import contiguous, in_rows
-from gpuconv.cpu.engine.workspace import reserve
+from gpuconv.cpu.engine.epilogue import starts
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.layout import in_rows
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import LANES, ROWS, VECTORS, claim, lanes, pointer
 from gpuconv.cpu.simd.gather import gathered_product
 from gpuconv.spec import ConvSpec
-from gpuconv.threads import share
+from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
 
 DEPTH = 160  # products that are summed before the sum is added to y
@@ -85,7 +88,7 @@ def multiply_bands(
                 for d in range(0, max(1, depth), DEPTH):
                     gathered_product(
                         some, min(DEPTH, depth - d), pointer(w, k * depth + d), depth, pointer(band, 0),
-                        pointer(places, 3 * i), pointer(offsets, d), to, to_plane, pointer(bias, k), d == 0,
+                        pointer(places, 3 * i), pointer(offsets, d), to, to_plane, starts(bias, k), d == 0,
                     )  # fmt: skip
             if not direct:
                 for i in range(some):
@@ -100,7 +103,6 @@ def bands_of(spec: ConvSpec) -> Bands:
     return cut(spec, 1, VECTORS * LANES[spec.dtype])
 
 
-@lru_cache(maxsize=256)
 def offsets_of(spec: ConvSpec) -> np.ndarray:
     """Where each tap (c, r, s) finds its first element in a band."""
     bands = bands_of(spec)
@@ -121,13 +123,13 @@ def _sizes(spec: ConvSpec) -> tuple[int, int, int]:
     return bands.size, ROWS * bands.P * bands.pitch, 3 * (vectors + VECTORS)
 
 
-def unsupported(spec: ConvSpec) -> str | None:
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
     band, tile, table = _sizes(spec)
     needed = (band + tile) * spec.itemsize + 8 * (table + spec.C_group * spec.R * spec.S)
     return beyond_limit(needed)
 
 
-def worth(spec: ConvSpec) -> bool:
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     # ms on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, of PyTorch 2.13 / this /
     # conv_implicit_gemm: 3->64 7x7/2 @224 N 8 11.2 / 9.8 / 14.5; 3->32 3x3/2 @224 N 8 1.93 / 1.39 / 3.18;
     # 3->64 3x3 @224 1.80 / 0.84 / 1.36; 3->1 5x5 @512 3.4 / 0.6 / 7.2; 3->96 11x11/4 @224 1.03 / 1.33 / 2.7;
@@ -138,26 +140,24 @@ def worth(spec: ConvSpec) -> bool:
     return few and spec.R * spec.S > 1 and LANES[spec.dtype] < 2 * spec.Q
 
 
-def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    w, bias = contiguous(w, bias)
-    bands, offsets = bands_of(spec), offsets_of(spec)
-    compiled, tasks, direct = multiply_bands[spec.dtype], bands.tasks(spec), in_rows(y)
+def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    bands = bands_of(spec)
     (top, _), (left, _) = spec.pads
-    band_size, tile_size, table_size = _sizes(spec)
-
-    def compute(counter: np.ndarray) -> None:
-        band, tile = reserve("conv_small", spec.dtype, band_size, tile_size)
-        (places,) = reserve("conv_small places", "int64", table_size)
-        compiled(
-            x, w, bias, y, (top, left), spec.stride, spec.dilation, (bands.P, bands.Q), offsets, bands.width,
-            (bands.pitch, bands.plane), spec.groups, direct, band, tile, places, counter, tasks,
-        )  # fmt: skip
-
-    share(compute, tasks, spec.flops // 2)
+    band, tile, places = _sizes(spec)
+    return bind(
+        multiply_bands, spec.dtype, bands.tasks(spec), spec.flops // 2,
+        constants={
+            "corner": (top, left), "stride": spec.stride, "dilation": spec.dilation,
+            "block": (bands.P, bands.Q), "offsets": offsets_of(spec), "width": bands.width,
+            "pitches": (bands.pitch, bands.plane), "groups": spec.groups, "direct": in_rows(layouts.y),
+        },
+        workspaces={"band": band, "tile": tile},
+        tables={"places": places},
+    )  # fmt: skip
 
 
 ALGORITHM = Algorithm(
-    "conv_small", unsupported, worth, run,
+    "conv_small", TAKEN, unsupported, worth, plan,
     fast_for="few input channels: 0.8 to 5 times as fast as PyTorch 2.13 on one core (AMD Zen 5, November "
     "2026)",
 )  # fmt: skip

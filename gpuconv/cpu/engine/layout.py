@@ -1,26 +1,38 @@
 """How the elements of an array lie in memory, where a kernel takes whole vectors of them."""
 
-import numpy as np
+import math
+
+from gpuconv.spec.layouts import Layout
 
 
-def in_rows(array: np.ndarray) -> bool:
+def in_rows(layout: Layout) -> bool:
     """The elements of a row lie side by side, and all strides are multiples of an element."""
-    n, c, h, w = array.strides
-    size = array.itemsize
+    n, c, h, w = layout.strides
+    size = layout.dtype.itemsize
     return w == size and h % size == 0 and c % size == 0 and n % size == 0
 
 
-def in_planes(array: np.ndarray) -> bool:
+def in_planes(layout: Layout) -> bool:
     """The rows of a plane do so, too."""
-    return in_rows(array) and array.strides[2] == array.shape[3] * array.itemsize
+    return in_rows(layout) and layout.strides[2] == layout.shape[3] * layout.dtype.itemsize
 
 
-def contiguous(w: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (K, C / groups, R, S) and biases (K,), zero if there are none, without gaps."""
-    w = np.ascontiguousarray(w)
-    return w, np.zeros(w.shape[0], w.dtype) if bias is None else np.ascontiguousarray(bias)
+def is_contiguous(layout: Layout) -> bool:
+    """All elements follow each other in C order, as NumPy says: strides of axes of one element are free."""
+    if 0 in layout.shape:
+        return True
+    axes = zip(layout.shape, layout.strides, plain_strides(layout), strict=True)
+    return all(extent == 1 or stride == plain for extent, stride, plain in axes)
 
 
-def with_plain_strides(array: np.ndarray) -> np.ndarray:
-    """A C-contiguous array, of which also axes of one element have the strides that the shape implies."""
-    return array.reshape(-1).reshape(array.shape)
+def plain_strides(layout: Layout) -> tuple[int, ...]:
+    """The strides in bytes that the shape implies in C order."""
+    return tuple(
+        layout.dtype.itemsize * math.prod(layout.shape[axis + 1 :]) for axis in range(len(layout.shape))
+    )
+
+
+def reshaped(layout: Layout, *shape: int) -> Layout:
+    """The layout of `array.reshape(shape)` for a contiguous array."""
+    made = layout._replace(shape=shape)
+    return made._replace(strides=plain_strides(made))

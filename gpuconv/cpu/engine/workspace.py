@@ -6,14 +6,18 @@ another thread has buffers of its own, and a forked child has a copy.
 """
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
-from gpuconv.workspace import when_limit_changes, workspace_limit
+from gpuconv import workspace as allowed
+from gpuconv.workspace import when_limit_changes
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 Arrays = tuple[np.ndarray, ...]
+Wanted = tuple[tuple[str, int], ...]
+Compute = Callable[..., None]
 
 
 class _Kept(threading.local):
@@ -21,14 +25,14 @@ class _Kept(threading.local):
 
     def __init__(self) -> None:
         self.buffers: dict[str, np.ndarray] = {}
+        self.calls = 0  # of the engine that this thread is in
         self.trim()
 
     def trim(self) -> None:
         """Drop what the limit of today does not allow."""
-        self.limit = workspace_limit()
+        self.limit = allowed.limit
         self.buffers = {slot: buffer for slot, buffer in self.buffers.items() if buffer.size <= self.limit}
         self.last: dict[str, tuple[tuple, Arrays]] = {}
-        self.calls = 0  # of the engine that this thread is in
 
     def buffer(self, slot: str, size: int) -> np.ndarray:
         """The buffer of the slot, made anew if it has fewer bytes, and kept if the limit allows it."""
@@ -42,19 +46,21 @@ class _Kept(threading.local):
         return buffer
 
 
-class _Call:
-    """A call of the engine. One inside of another, as from a signal handler, gets other memory."""
-
-    def __enter__(self) -> None:
-        _kept.calls += 1
-
-    def __exit__(self, *error: object) -> None:
-        _kept.calls -= 1
-
-
-call = _Call()
 _kept = _Kept()
 when_limit_changes(_kept.trim)
+
+
+def enclosed(compute: Compute) -> Compute:
+    """`compute` as a call of the engine: one within another, as from a signal handler, gets other memory."""
+
+    def call(*arrays: np.ndarray) -> None:
+        _kept.calls += 1
+        try:
+            compute(*arrays)
+        finally:
+            _kept.calls -= 1
+
+    return call
 
 
 def reserve(slot: str, dtype: str, *sizes: int) -> Arrays:
@@ -78,28 +84,34 @@ def reserve(slot: str, dtype: str, *sizes: int) -> Arrays:
     >>> panels.shape, tile.shape, tile.ctypes.data % ALIGNMENT
     ((100,), (48,), 0)
     """
-    if _kept.limit != workspace_limit():  # another thread has changed it
-        _kept.trim()
-    if _kept.calls > 1:
-        slot = f"{slot}, call {_kept.calls}"
-    request = dtype, sizes
-    known, arrays = _kept.last.get(slot, (None, ()))
-    if known != request:
-        arrays = _cut(slot, dtype, sizes)
-    return _hand_out(arrays)
+    return reserve_each(slot, tuple((dtype, size) for size in sizes))
 
 
-def _cut(slot: str, dtype: str, sizes: tuple[int, ...]) -> Arrays:
-    """Arrays of `sizes` elements from the slot's buffer, each from a multiple of ALIGNMENT on."""
-    itemsize = np.dtype(dtype).itemsize
+def reserve_each(slot: str, wanted: Wanted) -> Arrays:
+    """The same for arrays of dtypes of their own: (dtype, elements) of each."""
+    kept = _kept
+    if kept.limit != allowed.limit:  # another thread has changed it
+        kept.trim()
+    if kept.calls > 1:
+        slot = f"{slot}, call {kept.calls}"
+    known = kept.last.get(slot)
+    if known is not None and known[0] == wanted:
+        return _hand_out(known[1])
+    return _hand_out(_cut(slot, wanted))
+
+
+def _cut(slot: str, wanted: Wanted) -> Arrays:
+    """Arrays from the slot's buffer, each from a multiple of ALIGNMENT on."""
     starts, end = [], 0
-    for size in sizes:
+    for dtype, size in wanted:
         starts.append(end)
-        end += -(-size * itemsize // ALIGNMENT) * ALIGNMENT
+        end += -(-size * np.dtype(dtype).itemsize // ALIGNMENT) * ALIGNMENT
     buffer = _kept.buffer(slot, end)
-    arrays = tuple(np.ndarray(size, dtype, buffer, start) for size, start in zip(sizes, starts, strict=True))
+    arrays = tuple(
+        np.ndarray(size, dtype, buffer, start) for (dtype, size), start in zip(wanted, starts, strict=True)
+    )
     if slot in _kept.buffers:
-        _kept.last[slot] = (dtype, sizes), arrays
+        _kept.last[slot] = wanted, arrays
     return arrays
 
 

@@ -2,9 +2,9 @@
 
 A task is one output row. Of a window only the taps inside the image are visited:
 
-    max   the greatest of them, a NaN counting as the greatest, and the flat index h W + w of the first such;
+    max   the greatest of them, a NaN counting as the greatest, and the flat index h W + v of the first such;
           -inf and -1 where there is none
-    avg   their sum over a divisor: the taps of the window inside the padded image (count_include_pad), or
+    mean  their sum over a divisor: the taps of the window inside the padded image (count_include_pad), or
           those inside the image, or divisor_override; 0 where there is none
 """
 
@@ -13,9 +13,12 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.processor import Processor
+from gpuconv.cpu.pool.taken import TAKEN
 from gpuconv.cpu.simd import claim
-from gpuconv.spec import FLOAT_DTYPES, PoolSpec
-from gpuconv.threads import share
+from gpuconv.spec import PoolSpec
+from gpuconv.spec.layouts import PoolLayouts
 
 
 def _max_signature(scalar):
@@ -54,13 +57,13 @@ def max_rows(
                 indices[n, c, p, q] = index
 
 
-def _avg_signature(scalar):
+def _mean_signature(scalar):
     divisor = numba.boolean, numba.int64
     return (source(scalar, 4), target(scalar, 4), *[numba.int64] * 10, *divisor, *TASKS)
 
 
-@kernel(_avg_signature)
-def avg_rows(
+@kernel(_mean_signature)
+def mean_rows(
     x, y, R, S, top, bottom, left, right, stride_h, stride_w, dilation_h, dilation_w, count_pads,
     divisor_override, counter, tasks,
 ):  # fmt: skip
@@ -92,36 +95,34 @@ def avg_rows(
             y[n, c, p, q] = total / x.dtype.type(divisor) if inside > 0 else 0
 
 
-def unsupported(spec: PoolSpec) -> str | None:
-    if spec.dtype not in FLOAT_DTYPES:
-        return f"it takes {' and '.join(FLOAT_DTYPES)}"
+def unsupported(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> str | None:
     return None
 
 
-def worth(spec: PoolSpec) -> bool:
+def worth(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> bool:
     return True
 
 
-def run(spec: PoolSpec, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
+def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
     (top, bottom), (left, right) = spec.pads
-    geometry = *spec.stride, *spec.dilation
     tasks = spec.N * spec.C * spec.P
-
-    def compute_max(counter: np.ndarray) -> None:
-        places = np.empty((0, 0, 0, 0), np.int64) if indices is None else indices
-        max_rows[spec.dtype](x, y, places, spec.R, spec.S, top, left, *geometry, counter, tasks)
-
-    def compute_avg(counter: np.ndarray) -> None:
-        avg_rows[spec.dtype](
-            x, y, spec.R, spec.S, top, bottom, left, right, *geometry,
-            spec.count_include_pad, spec.divisor_override or 0, counter, tasks,
-        )  # fmt: skip
-
-    compute = compute_max if spec.op == "max" else compute_avg
-    share(compute, tasks, spec.flops)
+    geometry = {
+        "R": spec.R, "S": spec.S, "top": top, "left": left,
+        "stride_h": spec.stride[0], "stride_w": spec.stride[1],
+        "dilation_h": spec.dilation[0], "dilation_w": spec.dilation[1],
+    }  # fmt: skip
+    if spec.reduction == "mean":
+        divisor = {"count_pads": spec.count_include_pad, "divisor_override": spec.divisor_override or 0}
+        constants = {**geometry, "bottom": bottom, "right": right, **divisor}
+        return bind(mean_rows, spec.dtype, tasks, spec.flops, constants)
+    maxima = bind(max_rows, spec.dtype, tasks, spec.flops, geometry)
+    if spec.return_indices:
+        return maxima
+    none = np.empty((0, 0, 0, 0), np.int64)
+    return lambda x, y: maxima(x, y, none)
 
 
 ALGORITHM = Algorithm(
-    "pool_direct", unsupported, worth, run,
+    "pool_direct", {**TAKEN, "return_indices": (False, True)}, unsupported, worth, plan,
     fast_for="indices, and reading",
 )  # fmt: skip

@@ -19,25 +19,24 @@ Measured on 2026-11-22 on one core of an AMD EPYC (Zen 5, AVX-512), float32, in 
     8 x 64 x 112 x 112    431     982          3454     422
 """
 
-from functools import lru_cache
-from typing import NamedTuple
-
 import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, inlined, inner, source, target, workspace
-from gpuconv.cpu.engine.layout import in_rows
-from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.cpu.pool.lines import both
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.layout import in_rows, is_contiguous, reshaped
+from gpuconv.cpu.engine.processor import Processor
+from gpuconv.cpu.pool.lines import combine
+from gpuconv.cpu.pool.taken import TAKEN
 from gpuconv.cpu.simd import (
     LANES,
-    apart,
     claim,
     even,
     lanes,
     load,
     load_part,
+    noinline,
     odd,
     pointer,
     pointer_after,
@@ -46,8 +45,8 @@ from gpuconv.cpu.simd import (
     store,
     store_part,
 )  # fmt: skip
-from gpuconv.spec import FLOAT_DTYPES, PoolSpec
-from gpuconv.threads import get_num_threads, share
+from gpuconv.spec import PoolSpec
+from gpuconv.spec.layouts import PoolLayouts
 
 TASK = 32768  # elements of a task, if there are enough of them
 BLOCK = 128  # vectors whose sum is added to the total
@@ -88,14 +87,14 @@ def pool_planes(x, y, divisor, rows, columns, x_in_rows, chunk, sums, counter, t
                     store(place, i * width, reduce_rows(image, rows, pitch, columns, divisor, sums))
             else:
                 for i in range(count):
-                    store(place, i * width, splat(neutral(divisor, sums)))
+                    store(place, i * width, splat(identity_of(divisor, sums)))
                     sums[i * width] = reduce_elements(x[n, begin + i], divisor, sums)
             left = width
             while left > 1:
                 left //= 2
                 for i in range(left):
                     a, b = load(place, 2 * i * width), load(place, (2 * i + 1) * width)
-                    store(place, i * width, both(even(a, b), odd(a, b), divisor))
+                    store(place, i * width, combine(even(a, b), odd(a, b), divisor))
             total = load(place, 0) if divisor is None else load(place, 0) / splat(divisor)
             if y.strides[1] == y.itemsize:
                 store_part(pointer(y[n], begin), 0, total, count)
@@ -106,63 +105,63 @@ def pool_planes(x, y, divisor, rows, columns, x_in_rows, chunk, sums, counter, t
 
 
 max_planes = Kernel(pool_planes, _signature(lambda scalar: numba.none))
-avg_planes = Kernel(pool_planes, _signature(lambda scalar: scalar))
+mean_planes = Kernel(pool_planes, _signature(lambda scalar: scalar))
 
 
 @inlined
-def neutral(divisor, sums):
-    """What changes nothing."""
+def identity_of(divisor, sums):
+    """What changes nothing when it is combined with a value."""
     return sums.dtype.type(-np.inf if divisor is None else 0)
 
 
 @inner
 def reduce_short(planes, plane, count, columns, divisor, sums):
-    """sums[i] = a vector that comes to the same as planes[i plane + v] for v < columns; for i < count."""
-    apart()
-    place, nothing = pointer(sums, 0), splat(neutral(divisor, sums))
+    """sums[i] = a vector that reduces to the same as planes[i plane + v], v < columns; for i < count."""
+    noinline()
+    place, identity = pointer(sums, 0), splat(identity_of(divisor, sums))
     width = lanes(place)
     full = columns - columns % width
     for i in range(count):
         image = pointer_after(planes, i * plane)
-        total = load_part(image, full, columns - full, nothing)
+        total = load_part(image, full, columns - full, identity)
         for v in range(0, full, width):
             prefetch(image, v + PREFETCH)
-            total = both(total, load(image, v), divisor)
+            total = combine(total, load(image, v), divisor)
         store(place, i * width, total)
 
 
 @inlined
 def reduce_rows(place, rows, pitch, columns, divisor, sums):
-    """A vector, whose lanes come to the same as place[h pitch + v] for h < rows and v < columns."""
-    nothing = splat(neutral(divisor, sums))
+    """A vector that reduces to the same as place[h pitch + v] for h < rows and v < columns."""
+    identity = splat(identity_of(divisor, sums))
     width = lanes(place)
     full, fours = columns - columns % width, columns - columns % (4 * width)
-    total = nothing
+    total = identity
     for h in range(rows):
         at = h * pitch
         for begin in range(at, at + fours, BLOCK * width):
-            a, b, c, d = nothing, nothing, nothing, nothing
+            a, b, c, d = identity, identity, identity, identity
             for v in range(begin, min(begin + BLOCK * width, at + fours), 4 * width):
                 for ahead in range(v + PREFETCH, v + PREFETCH + 4 * width, width):
                     prefetch(place, ahead)
-                a, b = both(a, load(place, v), divisor), both(b, load(place, v + width), divisor)
-                c = both(c, load(place, v + 2 * width), divisor)
-                d = both(d, load(place, v + 3 * width), divisor)
-            total = both(total, both(both(a, b, divisor), both(c, d, divisor), divisor), divisor)
+                a, b = combine(a, load(place, v), divisor), combine(b, load(place, v + width), divisor)
+                c = combine(c, load(place, v + 2 * width), divisor)
+                d = combine(d, load(place, v + 3 * width), divisor)
+            total = combine(total, combine(combine(a, b, divisor), combine(c, d, divisor), divisor), divisor)
         for v in range(at + fours, at + full, width):
             prefetch(place, v + PREFETCH)
-            total = both(total, load(place, v), divisor)
+            total = combine(total, load(place, v), divisor)
         if full < columns:
-            total = both(total, load_part(place, at + full, columns - full, nothing), divisor)
+            total = combine(total, load_part(place, at + full, columns - full, identity), divisor)
     return total
 
 
 @inner
 def reduce_elements(image, divisor, sums):
-    """What the elements of a plane come to that lie apart: by rows, which keeps the rounding error small."""
-    total = neutral(divisor, sums)
+    """A plane whose elements are not adjacent, reduced by rows, which keeps the rounding error small."""
+    total = identity_of(divisor, sums)
     for h in range(image.shape[0]):
-        row = neutral(divisor, sums)
+        row = identity_of(divisor, sums)
         for v in range(image.shape[1]):
             value = image[h, v]
             if divisor is not None:
@@ -176,11 +175,7 @@ def reduce_elements(image, divisor, sums):
     return total
 
 
-def unsupported(spec: PoolSpec) -> str | None:
-    if spec.dtype not in FLOAT_DTYPES:
-        return f"it takes {' and '.join(FLOAT_DTYPES)}"
-    if spec.return_indices:
-        return "it gives no indices"
+def unsupported(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> str | None:
     if spec.P * spec.Q > 1:
         return f"it takes one window for each plane, not {spec.P} x {spec.Q}"
     if spec.dilation != (1, 1):
@@ -188,61 +183,62 @@ def unsupported(spec: PoolSpec) -> str | None:
     return None
 
 
-def worth(spec: PoolSpec) -> bool:
+def worth(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> bool:
     # beside pool_separable, us, one core: 8 x 2048 x 7 x 7 53 : 286, 8 x 64 x 112 x 112 380 : 1610; channels
     # last 8 x 64 x 56 x 56 802 : 2548
     return True
 
 
-class Plan(NamedTuple):
-    """How a problem is cut into tasks."""
-
-    H: int  # rows and columns of x that the window covers
-    W: int
-    divisor: np.floating | None
-    flat: bool  # the planes of all images follow each other
-    chunk: int  # planes in a task
-    tasks: int
+def covered(spec: PoolSpec) -> tuple[int, int]:
+    """Rows and columns of x that the window covers."""
+    (top, _), (left, _) = spec.pads
+    return min(max(spec.R - top, 0), spec.H), min(max(spec.S - left, 0), spec.W)
 
 
-@lru_cache(maxsize=256)
-def plan(spec: PoolSpec, contiguous: bool, threads: int) -> Plan:
-    """The plan where x and y are `contiguous`, or where they need not be."""
+def divisor_of(spec: PoolSpec) -> float | None:
+    """What a sum is divided by; None for maxima."""
+    if spec.reduction == "max":
+        return None
+    if spec.divisor_override is not None:
+        return spec.divisor_override
     (top, bottom), (left, right) = spec.pads
-    H, W = min(max(spec.R - top, 0), spec.H), min(max(spec.S - left, 0), spec.W)
-    taps = H * W
+    H, W = covered(spec)
     if spec.count_include_pad:
-        taps = min(spec.R, top + spec.H + bottom) * min(spec.S, left + spec.W + right)
-    divisor = None if spec.op == "max" else np.dtype(spec.dtype).type(spec.divisor_override or max(taps, 1))
-    flat = contiguous and (H, W) == (spec.H, spec.W)
-    N, C = (1, spec.N * spec.C) if flat else (spec.N, spec.C)
-    chunk = max(1, min(TASK // max(H * W, 1), -(-N * C // (4 * threads)), C))
-    return Plan(H, W, divisor, flat, chunk, N * -(-C // chunk))
+        H, W = min(spec.R, top + spec.H + bottom), min(spec.S, left + spec.W + right)
+    return max(H * W, 1)
 
 
-def run(spec: PoolSpec, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
-    contiguous = x.flags.c_contiguous and y.flags.c_contiguous
-    H, W, divisor, flat, chunk, tasks = plan(spec, contiguous, get_num_threads())
+def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
+    H, W = covered(spec)
     if H * W == 0:
-        y[...] = -np.inf if spec.op == "max" else 0
-        return
-    if flat:
-        x, y = x.reshape(1, -1, 1, H * W), y.reshape(1, -1, 1, 1)
+        outside = -np.inf if spec.reduction == "max" else 0
+        return lambda x, y: y.fill(outside)
+    x, y = layouts.x, layouts.y
+    flat = is_contiguous(x) and is_contiguous(y) and (H, W) == (spec.H, spec.W)
+    if flat:  # the planes of all images follow each other, each one row
+        x, y = reshaped(x, 1, spec.N * spec.C, 1, H * W), reshaped(y, 1, spec.N * spec.C, 1, 1)
     else:
-        x = x[:, :, :H, :W]
-    x_in_rows = flat or in_rows(x)
-    rows, columns = (1, H * W) if x.strides[2:] == (W * x.itemsize, x.itemsize) else x.shape[2:]
-    compiled = (max_planes if divisor is None else avg_planes)[spec.dtype]
-
-    def compute(counter: np.ndarray) -> None:
-        (sums,) = reserve("pool_global", spec.dtype, LANES[spec.dtype] ** 2)
-        compiled(x, y, divisor, rows, columns, x_in_rows, chunk, sums, counter, tasks)
-
-    share(compute, tasks, x.size // 2)  # two threads beat one from 2 million elements on
+        x = x._replace(shape=(spec.N, spec.C, H, W))
+    N, C = x.shape[:2]
+    rows, columns = (1, H * W) if x.strides[2:] == (W * x.dtype.itemsize, x.dtype.itemsize) else x.shape[2:]
+    chunk = max(1, min(TASK // (H * W), -(-N * C // (4 * device.threads)), C))
+    reduce = bind(
+        max_planes if spec.reduction == "max" else mean_planes, spec.dtype,
+        tasks=N * -(-C // chunk),
+        work=N * C * H * W // 2,  # two threads beat one from 2 million elements on
+        constants={
+            "divisor": divisor_of(spec), "rows": rows, "columns": columns, "x_in_rows": flat or in_rows(x),
+            "chunk": chunk,
+        },
+        workspaces={"sums": LANES[spec.dtype] ** 2},
+    )  # fmt: skip
+    if flat:
+        return lambda x_array, y_array: reduce(x_array.reshape(x.shape), y_array.reshape(y.shape))
+    return lambda x_array, y_array: reduce(x_array[:, :, :H, :W], y_array)
 
 
 ALGORITHM = Algorithm(
-    "pool_global", unsupported, worth, run,
+    "pool_global", TAKEN, unsupported, worth, plan,
     fast_for="one window: means 4 to 8 times as fast as PyTorch's avg_pool2d, and level with its mean (one "
     "core of an AMD EPYC, Zen 5, 2026-11-22)",
 )  # fmt: skip

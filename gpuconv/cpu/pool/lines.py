@@ -1,12 +1,12 @@
 """Lines: rows of a workspace that become windows, first in height and then in width. See `pool_separable`.
 
-    load_lines     rows of x become lines: each what some rows of x come to
+    load_lines     rows of x become lines: to each, some rows of x are reduced
     widen          windows of one tap, of all lines at once, become windows of many
     join_lines     two windows side by side, and one tap more if it is odd, become one of y
 
-"What they come to" is the maximum where the argument `divisors` is None, else the sum: a kernel is compiled
-for either. Loops over vectors are in functions that stay `apart`, since together they would keep addresses on
-the stack. Rows that are short are taken in columns, one vector of each after the other.
+Windows reduce to their maximum where the argument `divisors` is None, else to their sum: a kernel is compiled
+for either. Loops over vectors are in functions that are not inlined, since together they would keep addresses
+on the stack. Rows that are short are taken in columns, one vector of each after the other.
 """
 
 import numpy as np
@@ -14,12 +14,12 @@ import numpy as np
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import inlined, inner, merged
 from gpuconv.cpu.simd import (
-    apart,
     even,
     greatest,
     lanes,
     load,
     load_between,
+    noinline,
     pointer,
     pointer_after,
     prefetch,
@@ -34,8 +34,8 @@ SHORT = 4  # vectors of a row, below which rows are taken in columns
 
 
 @inlined
-def both(a, b, divisors):
-    """What two vectors come to."""
+def combine(a, b, divisors):
+    """The reduction of two vectors, lane by lane."""
     return greatest(a, b) if divisors is None else a + b
 
 
@@ -55,7 +55,7 @@ def divide(divisors, count, taps, stride, dilation, start, counted, override):
 @inner
 def fill_borders(line, pitch, left, columns, divisors):
     """What lies outside of the image in each line."""
-    apart()
+    noinline()
     for at in range(0, line.size - pitch + 1, pitch):
         for v in range(at, at + left):
             line[v] = -np.inf if divisors is None else 0
@@ -67,7 +67,7 @@ def fill_borders(line, pitch, left, columns, divisors):
 def load_lines(
     line, pitch, at, count, x, plane, planes, h, advance, step, taps, columns, in_rows, divisors
 ):  # fmt: skip
-    """line[at + i pitch + v] = what row h + i advance + r step of x has in column v, for r < taps, comes to.
+    """line[at + i pitch + v] = the reduction of rows h + i advance + r step of x, r < taps, in column v.
 
     For i < count, and further planes behind.
     """
@@ -101,8 +101,8 @@ def load_lines(
 
 @inner
 def reduce_elements(line, at, pitch, image, h, advance, step, count, taps, columns, divisors):
-    """The same for `count` lines of one plane: of rows whose elements lie apart, or of none."""
-    apart()
+    """The same for `count` lines of one plane: of rows whose elements are not adjacent, or of none."""
+    noinline()
     for i in range(count):
         for v in range(columns):
             total = image.dtype.type(-np.inf if divisors is None else 0)
@@ -117,7 +117,7 @@ def reduce_elements(line, at, pitch, image, h, advance, step, count, taps, colum
 
 @merged
 def reduce_rows(to, pitch, place, advance, step, count, taps, columns, divisors):
-    """to[i pitch + v] = what place[i advance + r step + v] for r < taps come to; i < count, v < columns."""
+    """to[i pitch + v] = the reduction of place[i advance + r step + v], r < taps; i < count, v < columns."""
     second, third = pointer_after(place, step), pointer_after(place, 2 * step)
     if taps == 1:
         copy(to, pitch, place, advance, count, columns)
@@ -146,7 +146,7 @@ def order(rows, vectors, width):
 @inner
 def copy(to, pitch, a, a_pitch, rows, columns):
     """to[i pitch + v] = a[i a_pitch + v] for i < rows and v < columns."""
-    apart()
+    noinline()
     width = lanes(to)
     rest, full = columns % width, columns - columns % width
     for i in range(rows):
@@ -160,8 +160,8 @@ def copy(to, pitch, a, a_pitch, rows, columns):
 
 @inner
 def merge_rows(to, pitch, a, a_pitch, b, c, b_pitch, rows, columns, divisors):
-    """to[i pitch + v] = what a[i a_pitch + v], b[i b_pitch + v] and c, if there is one, come to."""
-    apart()
+    """to[i pitch + v] = the reduction of a[i a_pitch + v], b[i b_pitch + v] and c, if there is one."""
+    noinline()
     width = lanes(to)
     rest, full = columns % width, columns - columns % width
     outer, count, i_outer, i_step, v_outer, v_step = order(rows, columns // width, width)
@@ -174,21 +174,21 @@ def merge_rows(to, pitch, a, a_pitch, b, c, b_pitch, rows, columns, divisors):
                 prefetch(a, i * a_pitch + v + PREFETCH)
             else:  # a has been read by the lines before, or written
                 prefetch(c, i * b_pitch + v + PREFETCH)
-                more = both(more, load(c, i * b_pitch + v), divisors)
-            store(to, i * pitch + v, both(load(a, i * a_pitch + v), more, divisors))
+                more = combine(more, load(c, i * b_pitch + v), divisors)
+            store(to, i * pitch + v, combine(load(a, i * a_pitch + v), more, divisors))
     if rest > 0:
         for i in range(rows):
             more = load_between(b, i * b_pitch + full, 0, rest)
             if c is not None:
-                more = both(more, load_between(c, i * b_pitch + full, 0, rest), divisors)
+                more = combine(more, load_between(c, i * b_pitch + full, 0, rest), divisors)
             first = load_between(a, i * a_pitch + full, 0, rest)
-            store_part(to, i * pitch + full, both(first, more, divisors), rest)
+            store_part(to, i * pitch + full, combine(first, more, divisors), rest)
 
 
 @inner
 def widen(line, result, taps, step, count, divisors):
-    """result[i] = what line[i + t step] for t < taps come to, for i < count and taps > 1."""
-    apart()
+    """result[i] = the reduction of line[i + t step], t < taps, for i < count and taps > 1."""
+    noinline()
     one, source, to = pointer(line, 0), pointer(line, 0), pointer(result, 0)
     width, bit = 1, 1  # taps of the windows in source; the bits of `taps` say when there is one tap more
     while 2 * bit <= taps:
@@ -198,9 +198,9 @@ def widen(line, result, taps, step, count, divisors):
         odd = taps & bit != 0
         wider = 2 * width + odd
         for i in range(0, count + (taps - wider) * step, lanes(to)):
-            total = both(load(source, i), load(source, i + width * step), divisors)
+            total = combine(load(source, i), load(source, i + width * step), divisors)
             if odd:
-                total = both(total, load(one, i + 2 * width * step), divisors)
+                total = combine(total, load(one, i + 2 * width * step), divisors)
             store(to, i, total)  # also where source is result: what lies before i is not needed again
         source, width = to, wider
 
@@ -209,11 +209,11 @@ def widen(line, result, taps, step, count, divisors):
 def join_lines(
     widened, whole, at, step, lines, S, shift, stride, place, pitch, count, divisors, row_divisors
 ):  # fmt: skip
-    """place[i pitch + q] = what the S taps from at + i step + q stride on come to; i < lines, q < count.
+    """place[i pitch + q] = the reduction of the S taps from at + i step + q stride on; i < lines, q < count.
 
     They are two windows of S // 2 taps in `widened`, `shift` apart, and if S is odd, one tap of `whole`.
     """
-    apart()
+    noinline()
     a, b, c = pointer(widened, at), pointer(widened, at + shift), pointer(whole, at + 2 * shift)
     width = lanes(place)
     rest, full = count % width, count - count % width
@@ -233,12 +233,12 @@ def join_lines(
 @inlined
 def window(a, b, c, at, S, stride, divisors):
     """A vector of complete windows."""
-    total = both(every(a, at, stride), every(b, at, stride), divisors)
-    return both(total, every(c, at, stride), divisors) if S % 2 == 1 else total
+    total = combine(strided(a, at, stride), strided(b, at, stride), divisors)
+    return combine(total, strided(c, at, stride), divisors) if S % 2 == 1 else total
 
 
 @inlined
-def every(place, at, stride):
+def strided(place, at, stride):
     """The vector of place[at + i stride], for a stride of 1 or 2."""
     first = load(place, at)
     return first if stride == 1 else even(first, load(place, at + lanes(place)))

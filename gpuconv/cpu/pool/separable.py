@@ -17,32 +17,32 @@ those of 2 n, or 2 n + 1, by one shift. Nothing is ever subtracted, so infinitie
 Where windows do not overlap, lines follow each other at the pitch of Q strides and count as one long line;
 planes that divide into such windows, without padding, count as one tall plane. So small images fill vectors.
 
-It gives no indices of the maxima. The steps are in `pool_lines`; `pool_small` does the commonest windows.
+It gives no indices of the maxima. The steps are in `lines`; `pool_small` does the commonest windows.
 
 Measured on 2026-11-22 on one core of an AMD EPYC (Zen 5, AVX-512), float32, in us; a copy is of the input:
 
     planes, window / stride    here    copy    PyTorch 2.13
     max  8 x 64 x 112 x 112   3 / 2    1154     983    38638
          1 x 1 x 2048 x 2048  15 / 1   3048     697   780339
-    avg  8 x 128 x 56 x 56    3 / 2     621     404     5850
+    mean 8 x 128 x 56 x 56    3 / 2     621     404     5850
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numba
-import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, source, target, workspace
-from gpuconv.cpu.engine.layout import in_rows, with_plain_strides
-from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.cpu.pool import small as pool_small
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.layout import in_rows, is_contiguous, reshaped
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.pool.lines import divide, fill_borders, join_lines, load_lines, pick_line, widen
+from gpuconv.cpu.pool.taken import TAKEN
 from gpuconv.cpu.simd import LANES, claim, pointer
-from gpuconv.spec import FLOAT_DTYPES, PoolSpec
+from gpuconv.spec import PoolSpec
+from gpuconv.spec.layouts import PoolLayouts
 from gpuconv.spec.parameters import Pair
-from gpuconv.threads import get_num_threads, share
 from gpuconv.workspace import beyond_limit
 
 BLOCK = 4096  # elements of the lines of a task: they lie in the L1 cache
@@ -56,17 +56,16 @@ def _signature(divisors):
     def signature(scalar):
         number, pair = numba.int64, numba.types.UniTuple(numba.int64, 2)
         return (
-            source(scalar, 4), target(scalar, 4), *[divisors(scalar)] * 2, *[pair] * 4,
-            numba.types.UniTuple(pair, 2), numba.float64, *[numba.boolean] * 5, *[number] * 3,
-            *[workspace(scalar)] * 3, *TASKS,
+            source(scalar, 4), target(scalar, 4), *[pair] * 4, numba.types.UniTuple(pair, 2), numba.float64,
+            *[numba.boolean] * 5, *[number] * 3, *[divisors(scalar)] * 2, *[workspace(scalar)] * 3, *TASKS,
         )  # fmt: skip
 
     return signature
 
 
 def pool_windows(
-    x, y, divisors, row_divisors, kernel_size, pads, stride, dilation, counted, override, x_in_rows,
-    y_in_rows, y_in_planes, by_rows, one_line, pitch, block, group, lines, spare, outputs, counter, tasks,
+    x, y, kernel_size, pads, stride, dilation, counted, override, x_in_rows, y_in_rows, y_in_planes, by_rows,
+    one_line, pitch, block, group, divisors, row_divisors, lines, spare, outputs, counter, tasks,
 ):  # fmt: skip
     """Maxima if `divisors` is None; else means, with room for the divisors of columns and of rows."""
     C, W = x.shape[1], x.shape[3]
@@ -131,27 +130,27 @@ def pool_windows(
 
 
 max_windows = Kernel(pool_windows, _signature(lambda scalar: numba.none))
-avg_windows = Kernel(pool_windows, _signature(workspace))
+mean_windows = Kernel(pool_windows, _signature(workspace))
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Blocks:
     """How a problem is cut into tasks."""
 
     one_plane: bool  # the images count as one
-    by_rows: bool  # a line is what R rows come to; else it is a row, and lines are widened
+    by_rows: bool  # a line is R rows reduced; else it is a row, and lines are widened
     one_line: bool  # the lines of a block count as one
     pitch: int  # elements from line to line
     block: int  # output rows of a task
     group: int  # planes of a task, if they are no larger than a block
     tasks: int
     counted: tuple[Pair, Pair]  # the rows and columns that divisors count, from and to
-    sizes: tuple[int, ...]  # of the workspaces: divisors of columns and rows, lines, spare lines, outputs
+    sizes: dict[str, int]  # elements of each workspace
 
 
 @lru_cache(maxsize=256)
-def plan(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int) -> Plan:
-    """The plan where x and y are `contiguous`, or at least y is (`y_in_planes`)."""
+def cut_blocks(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int) -> Blocks:
+    """The blocks where x and y are `contiguous`, or at least y is (`y_in_planes`)."""
     (top, bottom), (left, right) = spec.pads
     reach_h, reach_w = (d * (taps - 1) + 1 for d, taps in zip(spec.dilation, (spec.R, spec.S), strict=True))
     stride_h, stride_w = spec.stride
@@ -169,7 +168,7 @@ def plan(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int) -> P
     pitch = (spec.Q - 1) * stride_w + reach_w
     wide = (WIDE_BLOCK // pitch - reach_h) // stride_h + 1
     by_rows = wide < 1 or DIRECT * stride_h >= spec.R
-    same = spec.op == "max" or spec.divisor_override is not None or whole_rows
+    same = spec.reduction == "max" or spec.divisor_override is not None or whole_rows
     one_line = y_in_planes and 1 < reach_w <= stride_w <= 2 and same and by_rows
     if one_line:
         pitch = spec.Q * stride_w
@@ -180,53 +179,59 @@ def plan(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int) -> P
     group = max(1, min(BLOCK // (lines * pitch), planes // (4 * threads))) if block == P else 1
     tasks = -(-planes // group) * -(-P // block)
     lines, rows = lines * group, block * group
-    divisors = (rows * spec.Q + width, rows) if spec.op == "avg" else (0, 0)
-    sizes = *divisors, *[lines * pitch + 4 * width] * 2, block * spec.Q
-    return Plan(one_plane, by_rows, one_line, pitch, block, group, tasks, counted, sizes)
+    divisors = {"divisors": rows * spec.Q + width, "row_divisors": rows}
+    sizes = {
+        "lines": lines * pitch + 4 * width,
+        "spare": lines * pitch + 4 * width,
+        "outputs": block * spec.Q,
+    }
+    if spec.reduction == "mean":
+        sizes = {**divisors, **sizes}
+    return Blocks(one_plane, by_rows, one_line, pitch, block, group, tasks, counted, sizes)
 
 
-def unsupported(spec: PoolSpec) -> str | None:
-    if spec.dtype not in FLOAT_DTYPES:
-        return f"it takes {' and '.join(FLOAT_DTYPES)}"
-    if spec.return_indices:
-        return "it gives no indices"
-    return beyond_limit(sum(plan(spec, False, True, 1).sizes) * spec.itemsize)
+def unsupported(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> str | None:
+    return beyond_limit(sum(cut_blocks(spec, False, True, 1).sizes.values()) * spec.itemsize)
 
 
-def worth(spec: PoolSpec) -> bool:
+def worth(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> bool:
     # beside pool_direct, us, one core: 64 x 112 x 112 with 3x3 windows at stride 2 100 : 6113, 1x1 at 2
     # 106 : 784, 2x2 at 16 14 : 32; channels last 3x3 at 2 2829 : 14439; but 4 : 2 for a single 4 x 4 image
     return True
 
 
-def run(spec: PoolSpec, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
-    if pool_small.takes(spec) and in_rows(x) and in_rows(y):
-        pool_small.run(spec, x, y)
-        return
-    y_in_planes = y.flags.c_contiguous
-    if y_in_planes:
-        y = with_plain_strides(y)
-    cut = plan(spec, x.flags.c_contiguous and y_in_planes, y_in_planes, get_num_threads())
+def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
+    x, y = layouts.x, layouts.y
+    y_in_planes = is_contiguous(y)
+    cut = cut_blocks(spec, is_contiguous(x) and y_in_planes, y_in_planes, device.threads)
+    planes = spec.N * spec.C
     if cut.one_plane:
-        rows = spec.N * spec.C
-        x, y = x.reshape(1, 1, rows * spec.H, spec.W), y.reshape(1, 1, rows * spec.P, spec.Q)
-    compiled = (max_windows if spec.op == "max" else avg_windows)[spec.dtype]
-    geometry = (spec.R, spec.S), (spec.pads[0][0], spec.pads[1][0]), spec.stride, spec.dilation
-    flags = in_rows(x), in_rows(y), y_in_planes, cut.by_rows, cut.one_line
-
-    def compute(counter: np.ndarray) -> None:
-        *rooms, lines, spare, outputs = reserve("pool_separable", spec.dtype, *cut.sizes)
-        divisors = (None, None) if spec.op == "max" else rooms
-        compiled(
-            x, y, *divisors, *geometry, cut.counted, spec.divisor_override or 0, *flags, cut.pitch,
-            cut.block, cut.group, lines, spare, outputs, counter, cut.tasks,
-        )  # fmt: skip
-
-    share(compute, cut.tasks, x.size)  # two threads beat one from a million elements on
+        x = reshaped(x, 1, 1, planes * spec.H, spec.W)
+        y = reshaped(y, 1, 1, planes * spec.P, spec.Q)
+    elif y_in_planes:  # also axes of one element have the strides that the shape implies
+        y = reshaped(y, *y.shape)
+    maxima = spec.reduction == "max"
+    no_divisors = {"divisors": None, "row_divisors": None} if maxima else {}
+    pool = bind(
+        max_windows if maxima else mean_windows, spec.dtype, cut.tasks,
+        work=planes * spec.H * spec.W,  # two threads beat one from a million elements on
+        constants={
+            "kernel_size": (spec.R, spec.S), "pads": (spec.pads[0][0], spec.pads[1][0]),
+            "stride": spec.stride, "dilation": spec.dilation, "counted": cut.counted,
+            "override": spec.divisor_override or 0, "x_in_rows": in_rows(x), "y_in_rows": in_rows(y),
+            "y_in_planes": y_in_planes, "by_rows": cut.by_rows, "one_line": cut.one_line,
+            "pitch": cut.pitch, "block": cut.block, "group": cut.group, **no_divisors,
+        },
+        workspaces=cut.sizes,
+    )  # fmt: skip
+    if (x, y) == layouts[:2]:
+        return pool
+    shapes = x.shape, y.shape
+    return lambda x, y: pool(x.reshape(shapes[0]), y.reshape(-1).reshape(shapes[1]))
 
 
 ALGORITHM = Algorithm(
-    "pool_separable", unsupported, worth, run,
+    "pool_separable", TAKEN, unsupported, worth, plan,
     fast_for="windows of any size: maxima 20 to 250 times as fast as PyTorch's, averages 9 to 34 times (one "
     "core of an AMD EPYC, Zen 5, 2026-11-22)",
 )  # fmt: skip

@@ -16,25 +16,28 @@ dtype:
 """
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, select
+from gpuconv.algorithm import Algorithm, Algorithms, select
+from gpuconv.cpu.engine.launch import Run
+from gpuconv.cpu.engine.layout import reshaped
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.sixteen_bits import narrow, widen
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.spec import FLOAT_DTYPES, PoolSpec
-from gpuconv.workspace import when_limit_changes, workspace_limit
+from gpuconv.cpu.pool.taken import TAKEN
+from gpuconv.spec import PoolSpec
+from gpuconv.spec.dtypes import FLOAT32, SIXTEEN_BITS
+from gpuconv.spec.layouts import Layout, PoolLayouts
+from gpuconv.workspace import workspace_limit
 
 BLOCK = 1 << 18  # elements: 1 MiB of float32, once for x and at most once for y
 
-Algorithms = tuple[Algorithm, ...]
 
-
-class Rows(NamedTuple):
+class RowBlock(NamedTuple):
     """Rows of outputs from `first` on, the rows of the image that they see, and the pool that this is."""
 
     first: int
@@ -48,20 +51,22 @@ def _most() -> int:
     return min(BLOCK, workspace_limit() // 8)
 
 
-@lru_cache(maxsize=256)
-def blocks_of_rows(spec: PoolSpec) -> tuple[Rows, ...]:
+def planes_of_block(spec: PoolSpec) -> int:
+    """Planes of a block: several, if they are small."""
+    whole = max(1, spec.H * spec.W, spec.P * spec.Q)
+    return max(1, _most() // whole)
+
+
+def blocks_of_rows(spec: PoolSpec) -> tuple[RowBlock, ...]:
     """A plane in blocks of so many elements, in float32."""
     seen = max(1, _most() // max(spec.W, spec.Q, 1) - spec.dilation[0] * (spec.R - 1))
     step = max(1, min(spec.P, seen // spec.stride[0]))
     if step == spec.P:
-        return (Rows(0, 0, spec.H, replace(spec, N=1, C=1, dtype="float32")),)
+        return (RowBlock(0, 0, spec.H, replace(spec, N=1, C=1, dtype=FLOAT32)),)
     return tuple(_rows(spec, first, min(first + step, spec.P)) for first in range(0, spec.P, step))
 
 
-when_limit_changes(blocks_of_rows.cache_clear)
-
-
-def _rows(spec: PoolSpec, first: int, last: int) -> Rows:
+def _rows(spec: PoolSpec, first: int, last: int) -> RowBlock:
     """The rows of outputs from `first` to before `last`: their pads are those that their windows reach."""
     (top, bottom), columns = spec.pads
     start = first * spec.stride[0] - top
@@ -69,47 +74,54 @@ def _rows(spec: PoolSpec, first: int, last: int) -> Rows:
     begin = min(max(start, 0), spec.H)
     end = min(max(stop, begin), spec.H)
     pads = (begin - start, max(0, min(stop, spec.H + bottom) - end)), columns
-    return Rows(first, begin, end, replace(spec, N=1, C=1, H=end - begin, pads=pads, dtype="float32"))
+    return RowBlock(first, begin, end, replace(spec, N=1, C=1, H=end - begin, pads=pads, dtype=FLOAT32))
 
 
-def unsupported(spec: PoolSpec) -> str | None:
-    if spec.dtype in FLOAT_DTYPES:
-        return f"it takes what has 16 bits, not {spec.dtype}"
+def unsupported(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> str | None:
     return None
 
 
-def worth(spec: PoolSpec) -> bool:
+def worth(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> bool:
     return True
 
 
-def run(
-    algorithms: Algorithms, spec: PoolSpec, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None
-) -> None:
-    for rows, n, planes in _blocks(spec):
-        block = replace(rows.spec, C=planes.stop - planes.start)
-        seen = x[n : n + 1, planes, rows.begin : rows.end]
-        place = np.s_[n : n + 1, planes, rows.first : rows.first + block.P]
-        values, results = reserve("pool_widened", "float32", seen.size, y[place].size)
-        wide, pooled = values.reshape(seen.shape), results.reshape(block.out_shape)
-        widen(seen, values)
-        places = None if indices is None else indices[place]
-        select(algorithms, block).run(block, wide, pooled, places)
-        narrow(results, y[place])
-        if places is not None and rows.begin > 0:
-            places[places >= 0] += rows.begin * spec.W
+def plan(algorithms: Algorithms, spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
+    blocks, most = blocks_of_rows(spec), planes_of_block(spec)
+    pools = {
+        (rows.first, count): plan_block(algorithms, replace(rows.spec, C=count), layouts, device)
+        for rows in blocks
+        for count in {min(most, spec.C - first) for first in range(0, spec.C, most)}
+    }
+
+    def run(x: np.ndarray, y: np.ndarray, indices: np.ndarray | None = None) -> None:
+        for rows, n, first in itertools.product(blocks, range(spec.N), range(0, spec.C, most)):
+            planes = slice(first, min(first + most, spec.C))
+            seen = x[n : n + 1, planes, rows.begin : rows.end]
+            place = np.s_[n : n + 1, planes, rows.first : rows.first + rows.spec.P]
+            target, places = y[place], () if indices is None else (indices[place],)
+            values, results = reserve("pool_widened", FLOAT32, seen.size, target.size)
+            widen(seen, values)
+            pool = pools[rows.first, planes.stop - planes.start]
+            pool(values.reshape(seen.shape), results.reshape(target.shape), *places)
+            narrow(results, target)
+            for found in places if rows.begin > 0 else ():
+                found[found >= 0] += rows.begin * spec.W
+
+    return run
 
 
-def _blocks(spec: PoolSpec) -> Iterator[tuple[Rows, int, slice]]:
-    """(rows, image, planes) of each block."""
-    blocks = blocks_of_rows(spec)
-    most = max(1, _most() // max(1, spec.H * spec.W, spec.P * spec.Q)) if len(blocks) == 1 else 1
-    starts = range(0, spec.C, most)
-    for rows, n, first in itertools.product(blocks, range(spec.N), starts):
-        yield rows, n, slice(first, min(first + most, spec.C))
+def plan_block(algorithms: Algorithms, block: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
+    """How a block in float32 is pooled: by the first of `algorithms` that can."""
+    x = Layout((block.N, block.C, block.H, block.W), (), np.dtype(FLOAT32))
+    x, y = reshaped(x, *x.shape), reshaped(x, *block.out_shape)
+    indices = layouts.indices and layouts.indices._replace(shape=block.out_shape)
+    problem = block, PoolLayouts(x, y, indices), device
+    return select(algorithms, *problem).plan(*problem)
 
 
 def over(algorithms: Algorithms) -> Algorithm:
     """The algorithm that pools with the first of `algorithms` that takes a block."""
     return Algorithm(
-        "pool_widened", unsupported, worth, partial(run, algorithms), fast_for="numbers of 16 bits"
-    )
+        "pool_widened", {**TAKEN, "dtype": SIXTEEN_BITS, "return_indices": (False, True)}, unsupported,
+        worth, partial(plan, algorithms), fast_for="numbers of 16 bits",
+    )  # fmt: skip

@@ -15,7 +15,7 @@ accumulators in registers. So kernels say themselves:
     even(a, b), odd(a, b)           elements 0, 2, .. and 1, 3, .. of a and b put end to end
     from_one(a, b), from_last(a, b) of a and b put end to end, n elements from a1 on, or from the last of a
     has_nan(v)                      whether any lane is NaN
-    apart()                         keeps the loops of a function out of its callers
+    noinline()                      keeps the loops of a function out of its callers
     claim(counter)                  the next task, shared among threads
 
 Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing that stays in registers:
@@ -37,7 +37,6 @@ from gpuconv.cpu.simd.product import tile_product
 from gpuconv.cpu.simd.target import LANES, ROWS, TILE, VECTORS, Tile, description, tile_of
 from gpuconv.cpu.simd.vectors import (
     Vector,
-    apart,
     claim,
     even,
     fma,
@@ -49,6 +48,7 @@ from gpuconv.cpu.simd.vectors import (
     load,
     load_between,
     load_part,
+    noinline,
     odd,
     pointer,
     pointer_after,
@@ -60,8 +60,8 @@ from gpuconv.cpu.simd.vectors import (
 )
 
 __all__ = [
-    "LANES", "ROWS", "TILE", "VECTORS", "Tile", "Vector", "apart", "claim", "description", "even", "fma",
+    "LANES", "ROWS", "TILE", "VECTORS", "Tile", "Vector", "claim", "description", "even", "fma",
     "from_last", "from_one", "greatest", "has_nan", "lanes", "load", "load_between",
-    "load_part", "odd", "pointer", "pointer_after", "prefetch", "prefetch_to_write",
+    "load_part", "noinline", "odd", "pointer", "pointer_after", "prefetch", "prefetch_to_write",
     "splat", "store", "store_part", "tile_of", "tile_product",
 ]  # fmt: skip

@@ -1,11 +1,11 @@
 """Windows over vectors of channels, for CPU kernels: rows of outputs summed in registers, as LLVM IR.
 
 A vector holds a pixel of LANES channels, and so does each weight, since every channel has its own. Taps are
-counted along the rows of the window, d = r S + s. What tap d of one row of outputs sees, tap d - apart of the
+counted along the rows of the window, d = r S + s. What tap d of one row of outputs sees, tap d - lag of the
 next row sees too, so it is loaded once:
 
     x + offsets[d]   [x0][x1][x2] ..     row 0   [y0][y1][y2] ..  += w[d] * x             for d < taps
-                                         row 1   [y0][y1][y2] ..  += w[d - apart] * x     for d >= apart
+                                         row 1   [y0][y1][y2] ..  += w[d - lag] * x     for d >= lag
 
 CHANNEL_ROWS rows of up to CHANNEL_COLUMNS outputs are at work. Two loads a cycle are the most that processors
 do, and one a product, of which they do two as well, is more than an AMD Zen 5 keeps up with.
@@ -18,7 +18,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from gpuconv.cpu.simd.target import INDEX, TILE, Tile
-from gpuconv.cpu.simd.vectors import BIT, emit_call_apart, emit_fma, emit_loop, emit_place
+from gpuconv.cpu.simd.vectors import BIT, emit_call_noinline, emit_fma, emit_loop, emit_place
 
 CHANNEL_ROWS = 2
 
@@ -47,7 +47,7 @@ def emit_taps(builder, tile, sums, x, offsets, begin, end, weights):
 
 
 def emit_channels(
-    builder, begin, end, taps, apart, x, w, offsets, start, y, y_row, fresh, *, tile, rows, columns
+    builder, begin, end, taps, lag, x, w, offsets, start, y, y_row, fresh, *, tile, rows, columns
 ):  # fmt: skip
     """y = (start if fresh else y) + the sums of rows x columns outputs."""
     vector = ir.VectorType(x.type.pointee, tile.lanes(x.type.pointee))
@@ -57,9 +57,9 @@ def emit_channels(
     if rows == 1:
         emit_taps(builder, tile, sums, x, offsets, begin, end, [w])
     else:
-        weights = w, builder.gep(w, [builder.mul(apart, ir.Constant(INDEX, -vector.count))])
+        weights = w, builder.gep(w, [builder.mul(lag, ir.Constant(INDEX, -vector.count))])
         limits = [begin]
-        for limit in (apart, taps):  # from where on the second row takes part, and the first does not
+        for limit in (lag, taps):  # from where on the second row takes part, and the first does not
             beyond = builder.icmp_signed(">", limit, limits[-1])
             limit = builder.select(beyond, limit, limits[-1])
             limits.append(builder.select(builder.icmp_signed("<", limit, end), limit, end))
@@ -85,7 +85,7 @@ def emit_channel_product(tile, builder, rows, columns, *arguments):
                 choice.add_case(ir.Constant(INDEX, number), builder.append_basic_block("columns"))
                 builder.position_at_end(choice.cases[-1][1])
                 emit = partial(emit_channels, tile=tile, rows=size, columns=number)
-                emit_call_apart(builder, f"channels.{size}.{number}", emit, arguments)
+                emit_call_noinline(builder, f"channels.{size}.{number}", emit, arguments)
                 builder.branch(done)
             builder.position_at_end(builder.append_basic_block("never"))
     builder.branch(done)
@@ -94,12 +94,12 @@ def emit_channel_product(tile, builder, rows, columns, *arguments):
 
 @intrinsic
 def channel_product(
-    typingctx, rows, columns, begin, end, taps, apart, x, w, offsets, start, y, y_row, fresh
+    typingctx, rows, columns, begin, end, taps, lag, x, w, offsets, start, y, y_row, fresh
 ):  # fmt: skip
-    """y[t y_row + j L] = (start if fresh else it) + sum over d of w[(d - t apart) L] * x[offsets[d] + j L].
+    """y[t y_row + j L] = (start if fresh else it) + sum over d of w[(d - t lag) L] * x[offsets[d] + j L].
 
     For t < rows <= CHANNEL_ROWS and j < columns <= CHANNEL_COLUMNS, over those begin <= d < end for which
-    0 <= d - t apart < taps; L is LANES, every term a vector, and apart <= taps. x, w, start and y are
+    0 <= d - t lag < taps; L is LANES, every term a vector, and lag <= taps. x, w, start and y are
     pointers to elements, offsets to int64.
     """
     n = types.int64

@@ -14,7 +14,14 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from gpuconv.cpu.simd.target import INDEX, LANE, TILE
-from gpuconv.cpu.simd.vectors import emit_call, emit_call_apart, emit_fma, emit_loop, emit_place, emit_splat
+from gpuconv.cpu.simd.vectors import (
+    emit_call,
+    emit_call_noinline,
+    emit_fma,
+    emit_loop,
+    emit_place,
+    emit_splat,
+)
 
 
 def _field(builder, places, v, i):
@@ -89,7 +96,7 @@ def gathered_product(typingctx, rows, depth, a, a_row, b, places, offsets, c, c_
                 a_i, c_i = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(c, [builder.mul(i, c_row)])
                 emit = partial(emit_gathered, tile=TILE, rows=size)
                 values = depth, a_i, a_row, b, places, offsets, c_i, c_row, builder.gep(bias, [i]), fresh
-                emit_call_apart(builder, f"gathered.{size}", emit, values)
+                emit_call_noinline(builder, f"gathered.{size}", emit, values)
                 builder.store(builder.add(i, ir.Constant(INDEX, size)), begin)
         return context.get_dummy_value()
 

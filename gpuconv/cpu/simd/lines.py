@@ -20,7 +20,7 @@ from gpuconv.cpu.simd.target import INDEX, LANE, TILE
 from gpuconv.cpu.simd.vectors import (
     BIT,
     emit_call,
-    emit_call_apart,
+    emit_call_noinline,
     emit_first_lanes,
     emit_load_between,
     emit_place,
@@ -100,7 +100,7 @@ def lines_to_lanes(typingctx, place, lines, at, whole, to, places):
     def emit(context, builder, sig, args):
         place, lines, at, whole, to, places = args
         arguments = place, lines, at, builder.trunc(whole, BIT), to, places
-        emit_call_apart(builder, "lines_to_lanes", partial(emit_lines_to_lanes, TILE), arguments)
+        emit_call_noinline(builder, "lines_to_lanes", partial(emit_lines_to_lanes, TILE), arguments)
         return context.get_dummy_value()
 
     return types.void(*arguments), emit
@@ -117,7 +117,7 @@ def lanes_to_lines(typingctx, source, at, whole, place, lines):
     def emit(context, builder, sig, args):
         source, at, whole, place, lines = args
         arguments = source, at, builder.trunc(whole, BIT), place, lines
-        emit_call_apart(builder, "lanes_to_lines", partial(emit_lanes_to_lines, TILE), arguments)
+        emit_call_noinline(builder, "lanes_to_lines", partial(emit_lanes_to_lines, TILE), arguments)
         return context.get_dummy_value()
 
     return types.void(*arguments), emit

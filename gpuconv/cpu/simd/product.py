@@ -15,7 +15,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from gpuconv.cpu.simd.target import INDEX, TILE
-from gpuconv.cpu.simd.vectors import BIT, emit_call_apart, emit_fma, emit_loop, emit_place, emit_splat
+from gpuconv.cpu.simd.vectors import BIT, emit_call_noinline, emit_fma, emit_loop, emit_place, emit_splat
 
 
 def emit_product(builder, tile, rows, vectors, depth, a, a_row, b, b_step):
@@ -77,7 +77,7 @@ def emit_tiles(builder, tile, rows, columns, depth, a, a_row, b, b_step, c, c_ro
                 more = builder.icmp_signed(">", columns, ir.Constant(INDEX, (vectors - 1) * lanes))
                 with builder.if_then(builder.and_(enough, more)):
                     emit = partial(emit_tile, tile=tile, rows=size, vectors=vectors)
-                    emit_call_apart(builder, f"tile.{size}.{vectors}", emit, arguments)
+                    emit_call_noinline(builder, f"tile.{size}.{vectors}", emit, arguments)
             builder.store(builder.add(i, ir.Constant(INDEX, size)), begin)
 
 

@@ -10,9 +10,9 @@ multiplied with every row of the window, and added to as many rows of outputs at
 With a vertical stride two rows come at a time, and only every other row of the window meets each of them.
 """
 
-from collections import namedtuple
 from contextlib import contextmanager
 from functools import partial
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from gpuconv.cpu.simd.target import INDEX, LANE, TILE
 from gpuconv.cpu.simd.vectors import (
     emit_call,
-    emit_call_apart,
+    emit_call_noinline,
     emit_fma,
     emit_loop,
     emit_place,
@@ -38,11 +38,29 @@ STREAMED = (
 )  # rows and columns of the window, and the stride
 STREAM_VECTORS = 2
 
-StreamSizes = namedtuple(
-    "StreamSizes",
-    "planes rows columns x_row x_plane y_row y_plane w_plane bias_plane h h_step H v W spread "
-    "x_ahead y_ahead x_pair y_pair",
-)
+
+class StreamSizes(NamedTuple):
+    """The numbers of `stream_windows`, int64 in a kernel and LLVM values here; steps are in elements."""
+
+    planes: Any  # of one channel each, computed one after the other
+    rows: Any  # of outputs of a plane
+    columns: Any
+    x_row: Any  # from what one row of the window sees to what the next sees
+    x_plane: Any
+    y_row: Any
+    y_plane: Any
+    w_plane: Any  # from the weights of a plane to those of the next
+    bias_plane: Any
+    h: Any  # the row of the image that the first tap of the first output sees; it may lie outside
+    h_step: Any  # rows of the image from tap to tap: the dilation
+    H: Any  # rows of the image
+    v: Any  # the column that the first tap of the first output sees
+    W: Any  # columns of the image
+    v_step: Any  # columns from tap to tap
+    x_ahead: Any  # how far behind what is read x is fetched from memory
+    y_ahead: Any  # and y, behind what is written
+    x_pair: Any  # from an image to the one that shares its vectors; 0 if it is alone
+    y_pair: Any
 
 
 def _constant(number):
@@ -86,7 +104,7 @@ class Strip:
         """The lanes of vector `part` of the columns that tap s sees, that are inside the image."""
         if (s, part) not in self.masks:
             builder, lanes = self.builder, self.vector.count
-            first = builder.add(self.v, builder.mul(self.sizes.spread, _constant(s)))
+            first = builder.add(self.v, builder.mul(self.sizes.v_step, _constant(s)))
             first = builder.add(first, _constant(self.shift(part)))
             numbers = ir.Constant(ir.VectorType(INDEX, lanes), list(range(lanes)))
             places = builder.add(self.splat(first), numbers)
@@ -124,7 +142,7 @@ class Strip:
 
     def load(self, rows, s, part, before=None):
         builder = self.builder
-        at = builder.add(builder.mul(self.sizes.spread, _constant(s)), _constant(self.shift(part)))
+        at = builder.add(builder.mul(self.sizes.v_step, _constant(s)), _constant(self.shift(part)))
         where = emit_place(builder, rows[part if self.paired else 0], at, self.vector)
         if not self.masked:
             return builder.load(where, align=1)
@@ -142,14 +160,17 @@ class Strip:
         builder.call(function, [where, *(ir.Constant(LANE, number) for number in (write, 3, 1))])
 
     def values(self, rows):
-        """values[s][v]: vector v of what tap s sees."""
+        """values[s][part]: vector `part` of what tap s sees."""
         if self.stride == 1 and self.paired:
             return [[self.load(rows, s, 1, self.load(rows, s, 0))] for s in range(self.S)]
         if self.stride == 1:
-            return [[self.load(rows, s, v) for v in range(self.vectors)] for s in range(self.S)]
+            return [[self.load(rows, s, part) for part in range(self.vectors)] for s in range(self.S)]
         lanes, values = self.vector.count, []
         for s in range(0, self.S, 2):
-            pairs = [(self.load(rows, s, 2 * v), self.load(rows, s, 2 * v + 1)) for v in range(self.vectors)]
+            pairs = [
+                (self.load(rows, s, 2 * part), self.load(rows, s, 2 * part + 1))
+                for part in range(self.vectors)
+            ]
             for first in range(min(2, self.S - s)):
                 values.append(
                     [emit_shuffle(self.builder, *pair, list(range(first, 2 * lanes, 2))) for pair in pairs]
@@ -186,10 +207,10 @@ class Strip:
 
     def add(self, r, s, j, values):
         builder = self.builder
-        for v in range(self.vectors):
-            place, weight = self.sums[j][v], self.weights[r * self.S + s]
+        for part in range(self.vectors):
+            place, weight = self.sums[j][part], self.weights[r * self.S + s]
             builder.store(
-                emit_fma(builder, values[s][v], weight, builder.load(place), self.tile.fused), place
+                emit_fma(builder, values[s][part], weight, builder.load(place), self.tile.fused), place
             )
 
     def rotate(self):
@@ -204,9 +225,9 @@ class Strip:
         """Store the row of outputs that is complete."""
         builder = self.builder
         y = builder.load(self.y)
-        for v, place in enumerate(self.sums[0]):
-            self.fetch(y, self.sizes.y_ahead, v, 1)
-            where = emit_place(builder, y, _constant(v * self.vector.count), self.vector)
+        for part, place in enumerate(self.sums[0]):
+            self.fetch(y, self.sizes.y_ahead, part, 1)
+            where = emit_place(builder, y, _constant(part * self.vector.count), self.vector)
             if self.paired:
                 half = self.vector.count // 2
                 numbers = ir.Constant(ir.VectorType(INDEX, 2 * half), [*range(half), *range(half)])
@@ -225,7 +246,7 @@ class Strip:
                         ir.Constant(LANE, 1),
                         mask,
                     )
-            elif self.masked and v == self.vectors - 1:
+            elif self.masked and part == self.vectors - 1:
                 arguments = builder.load(place), where, ir.Constant(LANE, 1), self.some
                 emit_call(builder, "masked.store", ir.VoidType(), *arguments)
             else:
@@ -277,7 +298,7 @@ def emit_stream(tile, kind, builder, x, zeros, w, y, bias, *sizes):
                 j = builder.load(column)
                 left = builder.sub(sizes.columns, j)
                 v = builder.add(sizes.v, builder.mul(j, _constant(stride)))
-                end = builder.add(v, builder.mul(sizes.spread, _constant(S - 1)))
+                end = builder.add(v, builder.mul(sizes.v_step, _constant(S - 1)))
                 end = builder.add(end, _constant(2 * lanes * stride))
                 inside = builder.and_(
                     builder.icmp_signed(">=", v, _constant(0)), builder.icmp_signed("<=", end, sizes.W)
@@ -307,7 +328,12 @@ def _while(builder, condition):
 
 @intrinsic
 def stream_windows(typingctx, x, zeros, w, y, bias, kind, sizes):
-    """y = bias + window sums"""
+    """y = bias + the sums of a window of `kind`, a number in STREAMED, for each output of some planes.
+
+    x, zeros, w, y and bias are pointers to elements, x and y to where the first tap sees and the first output
+    goes; `zeros` has as many elements as a strip reads of a row outside of the image. `sizes` are those of
+    `StreamSizes`.
+    """
     numbers = types.UniTuple(types.int64, len(StreamSizes._fields))
 
     def emit(context, builder, sig, args):
@@ -317,7 +343,7 @@ def stream_windows(typingctx, x, zeros, w, y, bias, kind, sizes):
         for number, streamed in enumerate(STREAMED):
             choice.add_case(_constant(number), builder.append_basic_block("kind"))
             builder.position_at_end(choice.cases[-1][1])
-            emit_call_apart(
+            emit_call_noinline(
                 builder, f"stream.{number}", partial(emit_stream, TILE, streamed), (*places, *values)
             )
             builder.branch(done)

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from llvmlite import ir
 from numba.core import codegen, config
 
+from gpuconv.spec.dtypes import FLOAT32, FLOAT64
+
 INDEX, LANE = ir.IntType(64), ir.IntType(32)
-ELEMENTS = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
+ELEMENTS: dict[str, ir.Type] = {FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Tile:
 
     def lanes(self, element: ir.Type) -> int:
         """Elements of one vector."""
-        return self.bits // (32 if element == ELEMENTS["float32"] else 64)
+        return self.bits // (32 if element == ELEMENTS[FLOAT32] else 64)
 
 
 def tile_of(features: str, machine: str) -> Tile:
@@ -53,7 +55,7 @@ _named: str | None = getattr(config, "CPU_FEATURES", None)  # NUMBA_CPU_FEATURES
 FEATURES = codegen.get_host_cpu_features() if _named is None else _named
 TILE = tile_of(FEATURES, platform.machine())
 ROWS, VECTORS = TILE.rows, TILE.vectors
-LANES = {dtype: TILE.lanes(element) for dtype, element in ELEMENTS.items()}
+LANES: dict[str, int] = {dtype: TILE.lanes(element) for dtype, element in ELEMENTS.items()}
 
 
 def description() -> str:

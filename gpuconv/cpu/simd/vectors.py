@@ -15,6 +15,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, register_model
 
 from gpuconv.cpu.simd.target import ELEMENTS, INDEX, LANE, LANES, TILE
+from gpuconv.spec.dtypes import FLOAT32
 
 
 class Vector(types.Type):
@@ -50,7 +51,7 @@ def emit_call(builder, name, result, *arguments, flags=()):
     vector = next(
         a.type for a in (*arguments,) if isinstance(a.type, ir.VectorType) and a.type.element != BIT
     )
-    suffix = f"v{vector.count}f{32 if vector.element == ELEMENTS['float32'] else 64}"
+    suffix = f"v{vector.count}f{32 if vector.element == ELEMENTS[FLOAT32] else 64}"
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     pointers = ".p0" * any(isinstance(argument.type, ir.PointerType) for argument in arguments)
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.{suffix}{pointers}")
@@ -98,7 +99,7 @@ def emit_loop(builder, count):
     builder.position_at_end(after)
 
 
-def emit_call_apart(builder, name, emit, arguments):
+def emit_call_noinline(builder, name, emit, arguments):
     """Call a function of its own with the body emit(builder, *arguments).
 
     LLVM allocates registers function by function: a kernel around a large body would keep values in memory.
@@ -228,7 +229,7 @@ def fma(typingctx, a, b, c):
 
 
 @intrinsic
-def apart(typingctx):
+def noinline(typingctx):
     """Keep the function that says so out of its callers, so that its loops have all registers."""
 
     def emit(context, builder, sig, args):

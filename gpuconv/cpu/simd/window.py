@@ -21,7 +21,14 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from gpuconv.cpu.simd.target import INDEX, LANE, TILE, Tile
-from gpuconv.cpu.simd.vectors import emit_call, emit_call_apart, emit_fma, emit_loop, emit_place, emit_splat
+from gpuconv.cpu.simd.vectors import (
+    emit_call,
+    emit_call_noinline,
+    emit_fma,
+    emit_loop,
+    emit_place,
+    emit_splat,
+)
 
 WINDOW_VECTORS = 2
 GROUP = 5  # numbers of a group of taps: see `window_product`
@@ -168,7 +175,7 @@ def window_product(
     arguments = n, n, x, n, w, n, y, n, start, groups, ends, n, offsets
 
     def emit(context, builder, sig, args):
-        emit_call_apart(builder, "window_product", partial(emit_windows, TILE), args)
+        emit_call_noinline(builder, "window_product", partial(emit_windows, TILE), args)
         return context.get_dummy_value()
 
     return types.void(*arguments), emit

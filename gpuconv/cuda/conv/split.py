@@ -1,52 +1,25 @@
 """Several blocks share a long sum: their parts go to memory of our own, and a second kernel adds them up.
 
-    y[k, pixel] = bias[k] + part[0, k, pixel] + part[1, k, pixel] + ...
+    y[k, pixel] = (part[0, k, pixel] + part[1, k, pixel] + ...) + bias[k]
 
 The parts are (splits, K, 4 quads) with the pixels (n, p, q) of a channel side by side, padded to whole quads.
 A thread computes one quad, 4 pixels of a channel, from loads of 128 bits; threads lie along the quads of all
 channels. The order of the sum does not depend on which block is first, so results are the same from run to
-run.
+run. The parts are added up plainly; the epilogue is applied once, to the whole sum.
 """
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from numba import cuda, float32, int64, types, uint32
 
-from gpuconv.arrays import DeviceArray, library_of
-from gpuconv.cuda.conv.implicit_gemm.store import epilogue
-from gpuconv.cuda.device.division import quotient_and_rest, reciprocal
+from gpuconv.cuda.device.division import quotient_and_rest, with_reciprocals
+from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.ptx.vectors import load4, store4
 from gpuconv.cuda.runtime.compiled import Kernel
-from gpuconv.cuda.runtime.launch import Launch
+from gpuconv.cuda.runtime.cost import SECOND_KERNEL, cache_rate
+from gpuconv.cuda.runtime.gpu import Gpu
+from gpuconv.cuda.runtime.launch import Launch, steps
 from gpuconv.spec import ConvSpec
 
 THREADS = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Passes:
-    """Kernels one after the other on one stream, with memory between them: made once, started often.
-
-    `elements` float32 are taken from the library of the output at each start. `launches` are the kernels,
-    each with its pointers as places in (the arrays of `start`, that memory).
-    """
-
-    elements: int
-    launches: tuple[tuple[Launch, tuple[int, ...]], ...]
-
-    def start(self, output: DeviceArray, *arrays: DeviceArray | None) -> "Passes":
-        """Queue the kernels on the stream of `output`."""
-        library = library_of(output.owner, "the output")
-        given = (*arrays, library.scratch(self.elements, output))
-        for launch, places in self.launches:
-            launch.start(output, *(given[place] for place in places))
-        return self
-
-    def queue(self, device: int, stream: int, pointers: Sequence[int]) -> None:
-        """Queue the kernels; the last of the pointers is that of the memory between them."""
-        for launch, places in self.launches:
-            launch.queue(device, stream, [pointers[place] for place in places])
 
 
 def sum_splits(
@@ -59,16 +32,19 @@ def sum_splits(
     if quad < all_quads:
         k, quad_of_k = quotient_and_rest(quad, (quads, quads_multiplier, quads_shift))
         pixel = uint32(quad_of_k * uint32(4))
+        start = bias[int64(k) * bias_k] if has_bias != uint32(0) else float32(0)
         total = cuda.local.array(4, float32)
         for i in range(4):
-            total[i] = bias[int64(k) * bias_k] if has_bias != uint32(0) else float32(0)
+            total[i] = float32(0)
         part = int64(quad) * 4
         for _ in range(splits):
             a, b, c, d = load4(parts, part)
-            total[0], total[1] = epilogue(total[0], a), epilogue(total[1], b)
-            total[2], total[3] = epilogue(total[2], c), epilogue(total[3], d)
+            total[0], total[1] = total[0] + a, total[1] + b
+            total[2], total[3] = total[2] + c, total[3] + d
             part += part_split
 
+        for i in range(4):
+            total[i] = finish(total[i], start)
         for i in range(4):
             here = uint32(pixel + uint32(i))
             rest, q = quotient_and_rest(here, (run, run_multiplier, run_shift))
@@ -80,9 +56,12 @@ def sum_splits(
                 store4(y, place, total[0], total[1], total[2], total[3])
 
 
-POINTER = types.CPointer(float32)
 KERNEL = Kernel(
-    "sum_splits float32", sum_splits, (*[POINTER] * 3, *[int64] * 6, *[uint32] * 14), THREADS, blocks_per_sm=8
+    "sum_splits float32",
+    lambda: sum_splits,
+    {types.CPointer(float32): "parts bias y", int64: "part_split bias_k y_n y_k y_p y_q"},
+    THREADS,
+    blocks_per_sm=8,
 )
 
 
@@ -95,14 +74,29 @@ def plan_sum(
     `run` and `runs` are how the pixels of an image lie, as for the first kernel; with `aligned`, quads do not
     go over the end of a run and are stored at once.
     """
-    pixels = spec.N * spec.P * spec.Q
-    quads = -(-pixels // 4)
-    scalars = (
-        4 * spec.K * quads, bias_stride or 0, *y_strides,
-        pixels, quads, splits, run, runs, int(bias_stride is not None), int(aligned),
-        spec.K * quads, *reciprocal(quads), *reciprocal(run), *reciprocal(runs),
-    )  # fmt: skip
+    quads = partial_row(spec) // 4
+    scalars = {
+        "part_split": 4 * spec.K * quads, "bias_k": bias_stride or 0, **steps(y_nkpq=y_strides),
+        "pixels": spec.N * spec.P * spec.Q, "splits": splits, "all_quads": spec.K * quads,
+        "has_bias": int(bias_stride is not None), "aligned": int(aligned),
+        **with_reciprocals({"quads": quads, "run": run, "runs": runs}),
+    }  # fmt: skip
     return Launch(KERNEL, -(-spec.K * quads // THREADS), 0, scalars)
+
+
+def partial_row(spec: ConvSpec) -> int:
+    """Elements of one channel's partial sums: the pixels, and up to 3 more for aligned stores."""
+    return -(-spec.N * spec.P * spec.Q // 4) * 4
+
+
+def partial_bytes(spec: ConvSpec) -> int:
+    """Bytes of one share of the partial sums."""
+    return 4 * spec.K * partial_row(spec)
+
+
+def cycles_of_sum(spec: ConvSpec, splits: int, gpu: Gpu) -> float:
+    """Predicted cycles of the second kernel: its start, and what it reads and writes."""
+    return SECOND_KERNEL + (splits + 1) * partial_bytes(spec) / (cache_rate(gpu) * gpu.multiprocessors)
 
 
 def runs_of(spec: ConvSpec, y: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:

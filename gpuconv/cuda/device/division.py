@@ -11,13 +11,15 @@ the IBM RISC System/6000 processor", IBM J. Res. Dev. 34, 1990). For divisors be
 result is the quotient of IEEE 754, unless that is subnormal; a zero has either sign.
 """
 
+from collections.abc import Mapping
+
 from numba import cuda, float32, int32, uint32
 from numba.cuda import libdevice
 
 from gpuconv.cuda.ptx.reciprocal import near_reciprocal
-from gpuconv.spec import PoolSpec
+from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 
-LIMIT = 2**31  # of the dividend and of the divisor
+DIVIDENDS = 2**31  # below which dividend and divisor have to be
 
 
 def reciprocal(divisor: int) -> tuple[int, int]:
@@ -31,6 +33,26 @@ def reciprocal(divisor: int) -> tuple[int, int]:
     divisor = max(divisor, 1)
     shift = (divisor - 1).bit_length()
     return -(-(2 ** (31 + shift)) // divisor), shift
+
+
+def named_reciprocal(name: str, divisor: int) -> dict[str, int]:
+    """The arguments NAME_multiplier and NAME_shift of a kernel.
+
+    Examples
+    --------
+    >>> named_reciprocal("C", 7)
+    {'C_multiplier': 2454267027, 'C_shift': 3}
+    """
+    multiplier, shift = reciprocal(divisor)
+    return {f"{name}_multiplier": multiplier, f"{name}_shift": shift}
+
+
+def with_reciprocals(divisors: Mapping[str, int]) -> dict[str, int]:
+    """The arguments NAME, NAME_multiplier and NAME_shift of a kernel for each of its divisors."""
+    found = dict(divisors)
+    for name, divisor in divisors.items():
+        found.update(named_reciprocal(name, divisor))
+    return found
 
 
 @cuda.jit(device=True, inline="always")
@@ -70,21 +92,10 @@ def divided64(total, divisor):
     return total / divisor
 
 
-DIVIDED = {"float32": divided32, "float64": divided64}
+DIVIDED = {FLOAT32: divided32, FLOAT64: divided64}
 
 
 @cuda.jit(device=True, inline="always")
 def overlap(start, extent, low, high):
     """How many of `extent` positions from `start` on lie in [low, high)."""
     return int32(min(int32(int32(start) + extent), high) - max(int32(start), low))
-
-
-def divisors(spec: PoolSpec) -> tuple[int, ...]:
-    """The divisors of a mean, for the kernels of whole tiles: (first and last row that count, first and last
-    column, whether they count, what takes their place).
-    """
-    (top, bottom), (left, right) = spec.pads
-    counted = 0, spec.H, 0, spec.W
-    if spec.count_include_pad:
-        counted = -top, spec.H + bottom, -left, spec.W + right
-    return *counted, int(not spec.divisor_override), spec.divisor_override or 0

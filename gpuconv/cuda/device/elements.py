@@ -21,9 +21,10 @@ from gpuconv.cuda.ptx.sixteen_bits import (
     words_at,
 )
 from gpuconv.cuda.ptx.vectors import store2, store4
-from gpuconv.cuda.runtime.compiled import SCALARS
+from gpuconv.spec.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FLOATS, INT64, Dtype
 
 Function = Callable[..., Any]
+SCALARS: dict[str, Any] = {dtype: getattr(types, dtype) for dtype in FLOATS}  # Numba's types of floats
 
 
 def inlined(function: Function) -> Function:
@@ -65,22 +66,31 @@ def narrow_bfloat16(value):
 class Element:
     """An element of an array; `pair` and `unpair` are those of two in a word, if it has 16 bits."""
 
-    stored: Any  # Numba's type of what lies in memory
-    arithmetic: str  # the dtype that kernels compute with
+    dtype: Dtype
     widen: Function = same
     narrow: Function = same
     pair: Function | None = None
     unpair: Function | None = None
 
     @property
+    def stored(self) -> Any:
+        """Numba's type of what lies in memory."""
+        return getattr(types, self.dtype.stored)
+
+    @property
     def scalar(self) -> Any:
         """Numba's type of what kernels compute with."""
-        return SCALARS[self.arithmetic]
+        return getattr(types, self.dtype.computed)
+
+    @property
+    def arithmetic(self) -> Dtype:
+        """The dtype that kernels compute with."""
+        return self.dtype.arithmetic
 
     @property
     def size(self) -> int:
         """Bytes in memory."""
-        return self.stored.bitwidth // 8
+        return self.dtype.itemsize
 
     def bits(self, value: float) -> float:
         """What lies in memory for a value that it represents exactly: itself, or the number of its bits."""
@@ -91,17 +101,13 @@ class Element:
         return int(np.float32(value).view(np.uint32)) >> 16
 
 
-ELEMENTS = {
-    "float32": Element(types.float32, "float32"),
-    "float64": Element(types.float64, "float64"),
-    "float16": Element(
-        types.uint16, "float32", widen_float16, narrow_float16, pair_float16, unpair_float16
-    ),
-    "bfloat16": Element(
-        types.uint16, "float32", widen_bfloat16, narrow_bfloat16, pair_bfloat16, unpair_bfloat16
-    ),
-}  # fmt: skip
-INDEX = Element(types.int64, "int64")
+ELEMENTS: dict[str, Element] = {
+    FLOAT32: Element(FLOAT32),
+    FLOAT64: Element(FLOAT64),
+    FLOAT16: Element(FLOAT16, widen_float16, narrow_float16, pair_float16, unpair_float16),
+    BFLOAT16: Element(BFLOAT16, widen_bfloat16, narrow_bfloat16, pair_bfloat16, unpair_bfloat16),
+}
+INDEX = Element(INT64)
 
 
 def make_loader(element: Element, columns: int, otherwise: float) -> Function:
@@ -112,16 +118,16 @@ def make_loader(element: Element, columns: int, otherwise: float) -> Function:
     """
     if element.pair is not None and columns > 1:
         return _make_pairs_loader(element, columns, otherwise)
-    nothing, stored, widen = element.bits(otherwise), element.stored, element.widen
+    outside, stored, widen = element.bits(otherwise), element.stored, element.widen
 
     def one(values, at, condition, x, place):
-        values[at] = widen(load_if(condition, x, place, stored(nothing)))
+        values[at] = widen(load_if(condition, x, place, stored(outside)))
 
     def two(values, at, condition, x, place):
-        values[at], values[at + 1] = load2_if(condition, x, place, stored(nothing))
+        values[at], values[at + 1] = load2_if(condition, x, place, stored(outside))
 
     def four(values, at, condition, x, place):
-        a, b, c, d = load4_if(condition, x, place, stored(nothing))
+        a, b, c, d = load4_if(condition, x, place, stored(outside))
         values[at], values[at + 1], values[at + 2], values[at + 3] = a, b, c, d
 
     return inlined({1: one, 2: two, 4: four}[columns])
@@ -129,19 +135,19 @@ def make_loader(element: Element, columns: int, otherwise: float) -> Function:
 
 def _make_pairs_loader(element: Element, columns: int, otherwise: float) -> Function:
     """The same for 2, 4 or 8 elements of 16 bits."""
-    nothing, unpair = int(element.bits(otherwise)) * 0x10001, element.unpair
+    outside, unpair = int(element.bits(otherwise)) * 0x10001, element.unpair
 
     def two(values, at, condition, x, place):
-        word = load_if(condition, words_at(x, place), 0, uint32(nothing))
+        word = load_if(condition, words_at(x, place), 0, uint32(outside))
         values[at], values[at + 1] = unpair(word)
 
     def four(values, at, condition, x, place):
-        a, b = load2_if(condition, words_at(x, place), 0, uint32(nothing))
+        a, b = load2_if(condition, words_at(x, place), 0, uint32(outside))
         values[at], values[at + 1] = unpair(a)
         values[at + 2], values[at + 3] = unpair(b)
 
     def eight(values, at, condition, x, place):
-        a, b, c, d = load4_if(condition, words_at(x, place), 0, uint32(nothing))
+        a, b, c, d = load4_if(condition, words_at(x, place), 0, uint32(outside))
         values[at], values[at + 1] = unpair(a)
         values[at + 2], values[at + 3] = unpair(b)
         values[at + 4], values[at + 5] = unpair(c)

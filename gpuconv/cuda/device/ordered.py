@@ -8,8 +8,10 @@ that padding never wins. One comparison of keys takes the place of three that a 
 from numba import cuda, float32, float64, int32, int64
 from numba.cuda import libdevice
 
-INTEGERS = {"float32": int32, "float64": int64}
-LOWEST = {"float32": -(2**31), "float64": -(2**63)}
+from gpuconv.spec.dtypes import FLOAT32, FLOAT64
+
+INTEGERS = {FLOAT32: int32, FLOAT64: int64}
+LOWEST = {FLOAT32: -(2**31), FLOAT64: -(2**63)}
 LOWEST32, LOWEST64 = LOWEST.values()
 
 
@@ -43,5 +45,5 @@ def value64(key):
     return libdevice.longlong_as_double(key ^ ((key >> int64(63)) & int64(0x7FFFFFFFFFFFFFFF)))
 
 
-KEY = {"float32": key32, "float64": key64}
-VALUE = {"float32": value32, "float64": value64}
+KEY = {FLOAT32: key32, FLOAT64: key64}
+VALUE = {FLOAT32: value32, FLOAT64: value64}

@@ -14,7 +14,8 @@ the taps, are loaded and not used. All functions take
 
     shared, sums[rows * pixels], weight[8], ring[rows * ring], x_at, further, w_at
 
-x_at and w_at being 64 bits wide, so that constants become offsets of the loads; the rows lie `further` apart.
+x_at and w_at being 64 bits wide, so that constants become offsets of the loads; `further` is the step from
+row to row.
 """
 
 from collections.abc import Callable, Sequence

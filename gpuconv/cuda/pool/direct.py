@@ -2,33 +2,34 @@
 
     max   the greatest tap, a NaN counting as the greatest, and the flat index h W + w of the first such;
           -inf and -1 where no tap is inside
-    avg   the sum of the taps over a divisor: the taps of the window inside the padded image
+    mean  the sum of the taps over a divisor: the taps of the window inside the padded image
           (count_include_pad), or those inside the image, or divisor_override; 0 where no tap is inside
 
 Outputs are numbered flat, ((n C + c) P + p) Q + q, and a block takes THREADS consecutive ones, so that lanes
 lie along q: at stride 1 and 2 their loads share cache lines, and the stores of a warp are contiguous. Rows
 that windows share are read again from the first-level cache. Coordinates are unsigned and wrap, so that one
 comparison checks both borders. No shared memory.
-
-Not yet run on a GPU: the tests execute its compiled PTX; speed is not measured.
 """
 
 import functools
+import itertools
 import math
+from collections.abc import Callable
 
 from numba import cuda, int32, int64, types, uint32
 
-from gpuconv.algorithm import Algorithm
-from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.device.elements import ELEMENTS
+from gpuconv.algorithm import ANY, Algorithm
+from gpuconv.cuda.device.elements import ELEMENTS, inlined
 from gpuconv.cuda.runtime.compiled import Kernel
-from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch
+from gpuconv.cuda.runtime.gpu import Gpu
+from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch, steps
 from gpuconv.spec import PoolSpec
+from gpuconv.spec.layouts import PoolLayouts
 
 THREADS = 256
 
 
-@cuda.jit(device=True, inline="always")
+@inlined
 def locate(C, P, Q):
     """(n, c, p, q) of this thread's output: 64-bit division once per block, 32-bit within it."""
     first = int64(cuda.blockIdx.x) * THREADS
@@ -41,7 +42,8 @@ def locate(C, P, Q):
     return plane // int64(C), plane % int64(C), uint32(place // Q), uint32(place % Q)
 
 
-def make_max_kernel(dtype: str, with_indices: bool) -> Kernel:
+def make_max_function(dtype: str, with_indices: bool) -> Callable[..., None]:
+    """Maxima; without indices it takes no notice of where they would go."""
     element = ELEMENTS[dtype]
     scalar, widen, narrow = element.scalar, element.widen, element.narrow
     lowest = -math.inf
@@ -58,27 +60,25 @@ def make_max_kernel(dtype: str, with_indices: bool) -> Kernel:
                 h = uint32(h_origin + p * stride_h + uint32(r) * dilation_h)
                 if h < H:
                     for s in range(S):
-                        v = uint32(w_origin + q * stride_w + uint32(s) * dilation_w)
-                        if v < W:
-                            value = widen(x[plane + int64(h) * x_h + int64(v) * x_w])
+                        w = uint32(w_origin + q * stride_w + uint32(s) * dilation_w)
+                        if w < W:
+                            value = widen(x[plane + int64(h) * x_h + int64(w) * x_w])
                             greater = value > best or (value != value and best == best)
                             if greater or index < int64(0):
-                                best, index = value, int64(h) * int64(W) + int64(v)
+                                best, index = value, int64(h) * int64(W) + int64(w)
             y[n * y_n + c * y_c + int64(p) * y_p + int64(q) * y_q] = narrow(best)
             if with_indices:
                 indices[n * i_n + c * i_c + int64(p) * i_p + int64(q) * i_q] = index
 
-    pointers = *[types.CPointer(element.stored)] * 2, types.CPointer(int64)
-    kind = "argmax" if with_indices else "max"
-    arguments = (*pointers, *[int64] * 12, *[uint32] * 14)
-    return Kernel(f"pool_direct {dtype} {kind}", max_window, arguments, THREADS, blocks_per_sm=4)
+    return max_window
 
 
-def make_avg_kernel(dtype: str) -> Kernel:
+def make_mean_function(dtype: str) -> Callable[..., None]:
+    """Means."""
     element = ELEMENTS[dtype]
     scalar, widen, narrow = element.scalar, element.widen, element.narrow
 
-    def avg_window(
+    def mean_window(
         x, y, x_n, x_c, x_h, x_w, y_n, y_c, y_p, y_q,  # strides in elements
         N, C, H, W, R, S, P, Q, h_origin, w_origin, stride_h, stride_w, H_padded, W_padded, count_pads,
         divisor_override,
@@ -92,9 +92,9 @@ def make_avg_kernel(dtype: str) -> Kernel:
                 if h < H:
                     row = scalar(0)  # summed by rows, which keeps the rounding error of large windows small
                     for s in range(S):
-                        v = uint32(w_origin + q * stride_w + uint32(s))
-                        if v < W:
-                            row += widen(x[plane + int64(h) * x_h + int64(v) * x_w])
+                        w = uint32(w_origin + q * stride_w + uint32(s))
+                        if w < W:
+                            row += widen(x[plane + int64(h) * x_h + int64(w) * x_w])
                             inside += uint32(1)
                     total += row
             divisor = scalar(divisor_override)
@@ -109,18 +109,33 @@ def make_avg_kernel(dtype: str) -> Kernel:
                 mean = total / divisor
             y[n * y_n + c * y_c + int64(p) * y_p + int64(q) * y_q] = narrow(mean)
 
-    pointers = [types.CPointer(element.stored)] * 2
-    arguments = (*pointers, *[int64] * 8, *[uint32] * 15, int32)
-    blocks_per_sm = 4 if element.pair is None else 3  # 16 bits would spill on sm_120
-    return Kernel(f"pool_direct {dtype} avg", avg_window, arguments, THREADS, blocks_per_sm)
+    return mean_window
 
 
-MAX_KERNELS = {(dtype, flag): make_max_kernel(dtype, flag) for dtype in ELEMENTS for flag in (False, True)}
-AVG_KERNELS = {dtype: make_avg_kernel(dtype) for dtype in ELEMENTS}
-KERNELS = (*MAX_KERNELS.values(), *AVG_KERNELS.values())
+def make_kernel(dtype: str, result: str) -> Kernel:
+    """The kernel for "max", "argmax" (the maxima and where they lie) or "mean"."""
+    element, strides = ELEMENTS[dtype], "x_n x_c x_h x_w y_n y_c y_p y_q"
+    pointer = types.CPointer(element.stored)
+    if result == "mean":
+        make = functools.partial(make_mean_function, dtype)
+        types_of = {pointer: "x y", int64: strides, int32: "divisor_override"}
+        blocks_per_sm = 4 if element.pair is None else 3  # 16 bits would spill on sm_120
+    else:
+        make = functools.partial(make_max_function, dtype, result == "argmax")
+        types_of = {
+            pointer: "x y",
+            types.CPointer(int64): "indices",
+            int64: f"{strides} i_n i_c i_p i_q",
+        }
+        blocks_per_sm = 4
+    return Kernel(f"pool_direct {dtype} {result}", make, types_of, THREADS, blocks_per_sm)
 
 
-def unsupported(spec: PoolSpec) -> str | None:
+KERNEL_OF = {key: make_kernel(*key) for key in itertools.product(ELEMENTS, ("max", "argmax", "mean"))}
+KERNELS = tuple(KERNEL_OF.values())
+
+
+def unsupported(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> str | None:
     padded = (size + sum(sides) for size, sides in zip((spec.H, spec.W), spec.pads, strict=True))
     strides = zip((spec.P, spec.Q), spec.stride, strict=True)
     if max(*padded, *[count * stride for count, stride in strides]) + max(spec.R, spec.S) >= 2**31:
@@ -134,34 +149,46 @@ def unsupported(spec: PoolSpec) -> str | None:
     return None
 
 
-def worth(spec: PoolSpec) -> bool:
+def worth(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> bool:
     return True
 
 
-@functools.lru_cache(maxsize=1024)
-def plan(
-    spec: PoolSpec,
-    x_strides: tuple[int, ...],
-    y_strides: tuple[int, ...],
-    indices_strides: tuple[int, ...] | None,
-) -> Launch:
-    """The launch for a problem and the byte strides of its arrays."""
+def plan(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> Launch:
     (top, bottom), (left, right) = spec.pads
-    strides = [step // spec.itemsize for step in (*x_strides, *y_strides)]
-    geometry = (spec.N, spec.C, spec.H, spec.W, spec.R, spec.S, spec.P, spec.Q, -top, -left, *spec.stride)
+    x, y, indices = layouts
+    scalars = {
+        **steps(x_nchw=x.elements, y_ncpq=y.elements),
+        "N": spec.N, "C": spec.C, "H": spec.H, "W": spec.W,
+        "R": spec.R, "S": spec.S, "P": spec.P, "Q": spec.Q,
+        "h_origin": -top, "w_origin": -left, "stride_h": spec.stride[0], "stride_w": spec.stride[1],
+    }  # fmt: skip
+    if spec.reduction == "mean":
+        result = "mean"
+        scalars |= {
+            "H_padded": spec.H + top + bottom,
+            "W_padded": spec.W + left + right,
+            "count_pads": int(spec.count_include_pad),
+            "divisor_override": spec.divisor_override or 0,
+        }
+    else:
+        result = "max" if indices is None else "argmax"
+        scalars |= steps(i_ncpq=(0, 0, 0, 0) if indices is None else indices.elements)
+        scalars |= {"dilation_h": spec.dilation[0], "dilation_w": spec.dilation[1]}
     blocks = -(-math.prod(spec.out_shape) // THREADS)
-    if spec.op == "avg":
-        padded = spec.H + top + bottom, spec.W + left + right
-        divisor = int(spec.count_include_pad), spec.divisor_override or 0
-        return Launch(AVG_KERNELS[spec.dtype], blocks, 0, (*strides, *geometry, *padded, *divisor))
-    strides += [step // 8 for step in indices_strides or (0, 0, 0, 0)]
-    kernel = MAX_KERNELS[spec.dtype, indices_strides is not None]
-    return Launch(kernel, blocks, 0, (*strides, *geometry, *spec.dilation))
+    return Launch(KERNEL_OF[spec.dtype, result], blocks, 0, scalars)
 
 
-def run(spec: PoolSpec, x: DeviceArray, y: DeviceArray, indices: DeviceArray | None) -> Launch:
-    launch = plan(spec, x.strides, y.strides, None if indices is None else indices.strides)
-    return launch.start(y, x, y, *[] if spec.op == "avg" else [indices])
-
-
-ALGORITHM = Algorithm("pool_direct", unsupported, worth, run)
+ALGORITHM = Algorithm(
+    "pool_direct",
+    takes={
+        "reduction": ("max", "mean"),
+        "dtype": tuple(ELEMENTS),
+        "return_indices": (False, True),
+        "count_include_pad": ANY,
+        "divisor_override": ANY,
+    },
+    unsupported=unsupported,
+    worth=worth,
+    plan=plan,
+    fast_for="small windows that share few taps; it takes every pool",
+)

@@ -2,7 +2,7 @@
 
 `cp.async.cg.shared.global`: PTX ISA, section "Data Movement and Conversion Instructions: Non-bulk copy"; see
 `async_copy.py` for groups and for what becomes of it before sm_80. A thread makes several copies of 16 bytes,
-equally far apart on both sides. Their places are immediates, which reach 2048 bytes from a pointer: beyond
+with the same step on both sides. Their places are immediates, which reach 2048 bytes from a pointer: beyond
 that, as from `copy_async`, the compiler makes an addition of 64 bits for each.
 """
 
@@ -19,7 +19,7 @@ BYTES = 16
 
 
 def make_run_copy(copies: int, step: int) -> Callable[..., None]:
-    """A function (target, source, bytes): `copies` times 16 bytes, `step` bytes apart.
+    """A function (target, source, bytes): `copies` times 16 bytes, every `step` bytes.
 
     `target` is the address of the first in shared memory, `source` points to the middle one, number
     copies // 2, both multiples of 16 bytes. `bytes` is 16, or 0: then nothing is read and zeros are written.

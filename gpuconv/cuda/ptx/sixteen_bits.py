@@ -44,7 +44,7 @@ _split_float16 = _assembly(
 )  # fmt: skip
 _join_float16 = _assembly("cvt.rn.f16x2.f32 $0, $2, $1;", WORD, "=r,f,f")
 _join_bfloat16 = _assembly("cvt.rn.bf16x2.f32 $0, $2, $1;", WORD, "=r,f,f")
-_join_float16_apart = _assembly(
+_join_float16_singly = _assembly(
     "{ .reg .b16 l, h; cvt.rn.f16.f32 l, $1; cvt.rn.f16.f32 h, $2; mov.b32 $0, {l, h}; }", WORD, "=r,f,f"
 )
 
@@ -56,8 +56,8 @@ def unpair_float16(context: Any, word: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        both = _split_float16(builder, arguments)
-        parts = [builder.extract_value(both, i) for i in range(2)]
+        halves = _split_float16(builder, arguments)
+        parts = [builder.extract_value(halves, i) for i in range(2)]
         return context.make_tuple(builder, signature.return_type, parts)
 
     return types.UniTuple(types.float32, 2)(word), generate
@@ -70,7 +70,7 @@ def pair_float16(context: Any, low: Any, high: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return (_join_float16 if _has_pairs() else _join_float16_apart)(builder, arguments)
+        return (_join_float16 if _has_pairs() else _join_float16_singly)(builder, arguments)
 
     return types.uint32(low, high), generate
 

@@ -17,7 +17,7 @@ from numba.cuda.extending import intrinsic
 
 LONG = ir.IntType(64)
 SHARED = 3  # address space
-LANES = 4  # elements of one load
+QUAD = 4  # elements of one load
 
 
 def make_slab_product(rows: int, a_pitch: int, b_pitch: int, a: Sequence[int], b: Sequence[int]) -> Callable:
@@ -33,8 +33,8 @@ def make_slab_product(rows: int, a_pitch: int, b_pitch: int, a: Sequence[int], b
             sums = context.make_array(total)(context, builder, arguments[0]).data
             shared = ir.PointerType(sums.type.pointee, SHARED)
             a_base, b_base = (builder.inttoptr(address, shared) for address in arguments[1:])
-            columns = LANES * len(b)
-            places = [builder.gep(sums, [LONG(i)]) for i in range(LANES * len(a) * columns)]
+            columns = QUAD * len(b)
+            places = [builder.gep(sums, [LONG(i)]) for i in range(QUAD * len(a) * columns)]
             values = [builder.load(place) for place in places]
             multiply_add = _multiply_add(builder, values[0].type)
             for row in range(rows):
@@ -61,10 +61,10 @@ def _multiply_add(builder: Any, element: Any) -> Any:
 
 def _fragment(builder: Any, base: Any, places: Sequence[int]) -> list[Any]:
     """The elements of a row that a thread needs: 4 from each place."""
-    vector = ir.VectorType(base.type.pointee, LANES)
+    vector = ir.VectorType(base.type.pointee, QUAD)
     found = []
     for place in places:
         element = builder.gep(base, [LONG(place)])
         loaded = builder.load(builder.bitcast(element, ir.PointerType(vector, SHARED)), align=16)
-        found += [builder.extract_element(loaded, ir.IntType(32)(i)) for i in range(LANES)]
+        found += [builder.extract_element(loaded, ir.IntType(32)(i)) for i in range(QUAD)]
     return found

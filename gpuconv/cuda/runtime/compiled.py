@@ -7,16 +7,14 @@ A cubin of other compilers is built anew where there is a compiler, and taken wh
 cache can be brought to a machine without one.
 """
 
-import ast
 import contextlib
 import functools
 import hashlib
-import inspect
 import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,7 +22,9 @@ from typing import Any
 
 import numpy as np
 from cuda.core import Linker, LinkerOptions, ObjectCode
-from numba import cuda, types
+from numba import cuda, types, uint32
+
+from gpuconv.cuda.runtime.sources import sources_of
 
 log = logging.getLogger("gpuconv")
 
@@ -32,9 +32,7 @@ if version("numba-cuda").startswith("0.30.") and not hasattr(np, "row_stack"):
     raise ImportError(f"numba-cuda 0.30 needs NumPy below 2.5, not {np.__version__}: pip install 'numpy<2.5'")
 
 # Each is the lowest of its generation, and runs on the later cards of it: sm_80 on sm_86 and sm_89.
-ENGINE = Path(__file__).resolve().parents[1]  # the folder of `gpuconv.cuda`
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100", "sm_120")
-SCALARS: dict[str, Any] = {"float32": types.float32, "float64": types.float64}  # elements of arrays, by dtype
 COMPILERS = (
     "numba", "numba-cuda", "cuda-core",
     "nvidia-nvvm", "nvidia-nvjitlink",  # of CUDA 13
@@ -53,35 +51,81 @@ class Cubin:
 
 
 class Kernel:
-    """A kernel function and its argument types; compiled once per architecture, never for a shape.
+    """A kernel function and the types of its parameters; compiled once per architecture, never for a shape.
 
     Parameters
     ----------
     name : str
         Unique among all kernels; shown to users.
-    function : callable
-        Written in Numba CUDA.
-    arguments : sequence of numba types
-        Pointers and scalars only: each is one kernel parameter.
+    make : callable
+        `make()` is the function, written in Numba CUDA. It is called when the kernel is first asked for.
+    types : mapping
+        The names of the parameters of each of Numba's types, with spaces between them: pointers, and scalars
+        that are no uint32, which is what all others are. Pointers come first in the signature.
     threads, blocks_per_sm : int
         Threads of a block, and how many blocks one multiprocessor is to hold; both bound the registers.
+
+    Examples
+    --------
+    >>> def scale(step, factor): ...
+    >>> kernel = Kernel("scale", lambda: scale, {types.int64: "step"}, 32, 1)
+    >>> kernel.bind({"factor": 3, "step": 100})
+    (100, 3)
     """
 
     def __init__(
         self,
         name: str,
-        function: Callable[..., None],
-        arguments: Sequence[Any],
+        make: Callable[[], Callable[..., None]],
+        types: Mapping[Any, str],
         threads: int,
         blocks_per_sm: int,
     ) -> None:
         self.name = name
-        self.function = function
-        self.arguments = tuple(arguments)
         self.threads = threads
         self.blocks_per_sm = blocks_per_sm
+        self._make, self._types = make, types
         self._cubins: dict[str, Cubin] = {}
         self._lock = threading.Lock()
+
+    @functools.cached_property
+    def function(self) -> Callable[..., None]:
+        """The function, made when it is first asked for."""
+        return self._make()
+
+    @functools.cached_property
+    def parameters(self) -> dict[str, Any]:
+        """Numba's type of each parameter, in the order of the signature."""
+        code = self.function.__code__
+        names = code.co_varnames[: code.co_argcount]
+        given = {name: kind for kind, named in self._types.items() for name in named.split()}
+        if not given.keys() <= set(names):
+            raise TypeError(f"{self.name} has no parameter {', '.join(sorted(given.keys() - set(names)))}")
+        return {name: given.get(name, uint32) for name in names}
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """The types of the parameters."""
+        return tuple(self.parameters.values())
+
+    @functools.cached_property
+    def pointers(self) -> tuple[str, ...]:
+        """The names of the pointers, which are the first parameters."""
+        return tuple(name for name, kind in self.parameters.items() if isinstance(kind, types.CPointer))
+
+    def bind(self, scalars: Mapping[str, int]) -> tuple[int, ...]:
+        """The values of the parameters after the pointers, in the order of the signature.
+
+        Raises
+        ------
+        TypeError
+            If one has no value, or a value no parameter: the message names them.
+        """
+        names = tuple(self.parameters)[len(self.pointers) :]
+        if scalars.keys() != set(names):
+            missing, unknown = sorted(set(names) - scalars.keys()), sorted(scalars.keys() - set(names))
+            raise TypeError(f"{self.name} lacks {missing} and does not know {unknown}")
+        return tuple(scalars[name] for name in names)
 
     def ptx(self, arch: str) -> str:
         """The kernel compiled to PTX for an architecture such as "sm_90a"."""
@@ -128,7 +172,14 @@ class Kernel:
 
     def _path(self, arch: str) -> Path | None:
         folder = cache_folder()
-        parts = (self.name, arch, self.arguments, self.threads, self.blocks_per_sm, *_sources(self.function))
+        parts = (
+            self.name,
+            arch,
+            self.arguments,
+            self.threads,
+            self.blocks_per_sm,
+            *sources_of(self.function),
+        )
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
         file_name = re.sub(r"\W+", "-", self.name)
         return folder and folder / f"{file_name}-{arch}-{digest}.cubin"
@@ -181,35 +232,6 @@ def cache_folder() -> Path | None:
         log.info("no cubin cache at %s: %s", folder, error)
         return None
     return folder
-
-
-@functools.cache
-def _sources(function: Callable[..., None]) -> tuple[str, ...]:
-    """The source files that machine code depends on: the kernel's, what it imports here, the intrinsics'."""
-    texts: dict[Path, str] = {}
-    work = [Path(inspect.getfile(function)).resolve(), *(ENGINE / "ptx").glob("*.py")]
-    while work:
-        file = work.pop()
-        if file not in texts:
-            texts[file] = file.read_text()
-            work += _imported(ast.parse(texts[file]))
-    return tuple(texts[file] for file in sorted(texts))
-
-
-def _imported(module: ast.Module) -> Iterator[Path]:
-    """The files of this engine that a module imports, wherever it does so, and those of their rooms."""
-    for node in ast.walk(module):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *[f"{node.module}.{alias.name}" for alias in node.names]]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        for name in names:
-            first, *parts = name.split(".")
-            if first == "gpuconv" and parts[:1] == ["cuda"]:
-                place = ENGINE.joinpath(*parts[1:])
-                yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))
 
 
 @functools.cache

@@ -1,42 +1,194 @@
-"""What the choice of a tile has to know of a GPU."""
+"""What is known of a GPU: the one description that plans, predictions of cost and the launch go by.
+
+What a multiprocessor has and does in a clock depends on the compute capability alone: CUDA C++ Programming
+Guide, release 13.0, section "Compute Capabilities", table "Technical Specifications per Compute Capability",
+and table "Throughput of Native Arithmetic Instructions". How many there are, clocks and memory are asked of
+the driver, or stand here for cards that are planned for without one: NVIDIA's data sheets of H200, H100 SXM,
+A100 80GB SXM, L4, and the Ada whitepaper for the RTX 4090. The clock is the boost clock that the data sheet's
+peak is computed with: a card held back by its power limit runs slower, an L4 most of all.
+
+The second-level cache has no published rate but the A100's (5120 bytes a clock, of which about two thirds can
+be reached): 32 bytes a clock for each multiprocessor of data-centre cards, 16 of others, are assumptions in
+the middle of what microbenchmarks report. Nothing in this file has been measured by this project.
+"""
 
 import functools
 from dataclasses import dataclass
 
-from gpuconv.cuda.runtime import launch
+from cuda.bindings import driver
 
-SYSTEM_BYTES = 1024  # of shared memory that each block takes besides its own, from compute capability 8.0 on
-FEW_UNITS = ((7, 5), (8, 0))  # compute capabilities with 64 multiply-adds in a clock, instead of 128
-WIDE_CACHES = ((8, 0), (9, 0), (10, 0), (10, 3))  # those with 32 bytes from the cache in a clock, not 16
+from gpuconv.cuda.runtime.compiled import ARCHITECTURES, compute_capability
+from gpuconv.cuda.runtime.driver import check, start_driver
+
+OLDEST = (7, 5)
 
 
 @dataclass(frozen=True, slots=True)
-class Chip:
-    """Multiprocessors; of each, bytes of shared memory, and in a clock float32 multiply-adds and bytes from
-    the cache behind it (an assumption).
+class Multiprocessor:
+    """One multiprocessor: what it holds at once, and what it does in a clock.
+
+    Attributes
+    ----------
+    threads, blocks : int
+        That it holds at most.
+    shared_bytes : int
+        Of shared memory.
+    fp32, fp64, integer, special : int
+        Results of one thread in a clock: fused multiply-adds; integer additions, logic, comparisons, minima
+        and selections; conversions and approximations.
+    cache_bytes : int
+        That reach it from the second-level cache in a clock (an assumption).
+    shared_unit, system_bytes : int
+        Bytes that shared memory is handed out by, and that each block takes besides its own.
+    issue, shared_rate : int
+        Warps' instructions that are issued, and bytes of shared memory or first-level cache, in a clock.
     """
 
-    multiprocessors: int
+    threads: int
+    blocks: int
     shared_bytes: int
     fp32: int
+    fp64: int
     cache_bytes: int
+    integer: int = 64
+    special: int = 16
+    shared_unit: int = 128
+    system_bytes: int = 1024
+    issue: int = 4
+    shared_rate: int = 128
 
-    def blocks(self, shared_bytes: int) -> int:
+
+MULTIPROCESSORS = {
+    (7, 5): Multiprocessor(1024, 16, 64 * 1024, 64, 2, 16, shared_unit=256, system_bytes=0),
+    (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32, 32),
+    (8, 6): Multiprocessor(1536, 16, 100 * 1024, 128, 2, 16),
+    (8, 9): Multiprocessor(1536, 24, 100 * 1024, 128, 2, 16),
+    (9, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, 32),
+    (10, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, 32),
+    (12, 0): Multiprocessor(1536, 24, 100 * 1024, 128, 2, 16),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One kind of GPU.
+
+    Attributes
+    ----------
+    name : str
+    capability : tuple of int
+        Its compute capability.
+    multiprocessors : int
+    clock : float
+        In GHz.
+    device_gbytes : float
+        GB/s of device memory.
+    l2_mbytes : int
+        Size of the second-level cache.
+    """
+
+    name: str
+    capability: tuple[int, int]
+    multiprocessors: int
+    clock: float
+    device_gbytes: float
+    l2_mbytes: int
+
+    @property
+    def each(self) -> Multiprocessor:
+        """One of its multiprocessors: what is known of the newest capability that is not newer."""
+        return multiprocessor(self.capability)
+
+    @property
+    def arch(self) -> str:
+        """The newest of our architectures of the GPU's generation that is not newer than the GPU.
+
+        Raises
+        ------
+        RuntimeError
+            If the GPU is too old.
+        """
+        major, minor = self.capability
+        if self.capability < OLDEST:
+            raise RuntimeError(f"{self.name} is sm_{major}{minor}; gpuconv needs sm_75 or newer")
+        known = [arch for arch in ARCHITECTURES if compute_capability(arch)[0] == major]
+        fitting = [arch for arch in known if compute_capability(arch)[1] <= minor]
+        return fitting[-1] if fitting else f"sm_{major}{minor}"
+
+    @property
+    def block_shared_bytes(self) -> int:
+        """The most shared memory that a block may ask for."""
+        return self.each.shared_bytes - self.each.system_bytes
+
+    @property
+    def device_bytes(self) -> float:
+        """Bytes of device memory that move in a clock."""
+        return self.device_gbytes / self.clock
+
+    @property
+    def gflops(self) -> float:
+        """Peak of float32, a multiply-add being two operations.
+
+        Examples
+        --------
+        >>> round(H200.gflops / 1e3)
+        67
+        """
+        return 2 * self.each.fp32 * self.multiprocessors * self.clock
+
+    def resident(self, shared_bytes: int) -> int:
         """How many blocks that take so many bytes of shared memory a multiprocessor holds, at least 1."""
-        return max(1, self.shared_bytes // (shared_bytes + SYSTEM_BYTES))
+        return max(1, self.each.shared_bytes // (shared_bytes + self.each.system_bytes))
+
+    def microseconds(self, cycles: float) -> float:
+        """How long so many clocks take."""
+        return cycles / self.clock / 1e3
 
 
-H200 = Chip(132, 228 * 1024, 128, 32)
+GPUS = {
+    "h200": Gpu("H200", (9, 0), 132, 1.98, 4800, 50),
+    "h100": Gpu("H100 SXM", (9, 0), 132, 1.98, 3350, 50),
+    "a100": Gpu("A100 SXM 80GB", (8, 0), 108, 1.41, 2039, 40),
+    "l4": Gpu("L4", (8, 9), 58, 2.04, 300, 48),
+    "rtx4090": Gpu("RTX 4090", (8, 9), 128, 2.52, 1008, 72),
+}
+H200 = GPUS["h200"]
 
 
 @functools.cache
-def chip(ordinal: int) -> Chip:
-    """That of a device, or an H200 where there is no driver, for whoever plans without one."""
+def multiprocessor(capability: tuple[int, int]) -> Multiprocessor:
+    """That of the newest compute capability that is known and not newer; of the oldest, if none is."""
+    fitting = [known for known in MULTIPROCESSORS if known <= capability]
+    return MULTIPROCESSORS[max(fitting, default=min(MULTIPROCESSORS))]
+
+
+@functools.cache
+def gpu(ordinal: int) -> Gpu:
+    """A device of this machine, or an H200 where there is no driver, for whoever plans without one."""
     try:
-        launch.start_driver()
+        start_driver()
     except RuntimeError:
         return H200
-    multiprocessors, shared_bytes = launch.multiprocessors(ordinal)
-    capability = launch.device(ordinal).capability
-    fp32, cache_bytes = 64 if capability in FEW_UNITS else 128, 32 if capability in WIDE_CACHES else 16
-    return Chip(multiprocessors, shared_bytes, fp32, cache_bytes)
+    handle = check(driver.cuDeviceGet(ordinal))
+    name = check(driver.cuDeviceGetName(256, handle)).split(b"\0")[0].decode()
+
+    def asked(attribute: str) -> int:
+        number = getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{attribute}")
+        return check(driver.cuDeviceGetAttribute(number, handle))
+
+    capability = asked("COMPUTE_CAPABILITY_MAJOR"), asked("COMPUTE_CAPABILITY_MINOR")
+    clock = asked("CLOCK_RATE") / 1e6  # of kHz; both are 0 where the driver does not tell
+    moved = 2 * asked("MEMORY_CLOCK_RATE") * asked("GLOBAL_MEMORY_BUS_WIDTH") / 8 / 1e6
+    return Gpu(
+        name, capability, asked("MULTIPROCESSOR_COUNT"), clock or H200.clock, moved or H200.device_gbytes,
+        asked("L2_CACHE_SIZE") >> 20,
+    )  # fmt: skip
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs of this machine, by their ordinals; none where there is no driver."""
+    try:
+        start_driver()
+    except RuntimeError:
+        return []
+    return [gpu(ordinal) for ordinal in range(check(driver.cuDeviceGetCount()))]

@@ -1,4 +1,4 @@
-"""From a plan to a running kernel: devices, loaded machine code, patched pointers, the caller's stream.
+"""From a plan to a running kernel: loaded machine code, patched pointers, the caller's stream.
 
 numba-cuda's own launch synchronises the stream for each CuPy array (numba-cuda issues 477 and 578), so it is
 not used. A `Launch` is made once per problem and memory layout; on each call the pointers are patched into
@@ -8,88 +8,68 @@ an allocation, so that CUDA graphs can capture it.
 
 import ctypes
 import functools
-import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from cuda.bindings import driver
 
-from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.device.limits import SHARED_BYTES
-from gpuconv.cuda.runtime.compiled import ARCHITECTURES, Kernel, compute_capability
+from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.driver import check, current, refuse_forked_child
+from gpuconv.cuda.runtime.gpu import gpu
 
-OLDEST = (7, 5)
 MAX_BLOCKS = 2**31 - 1  # of a grid's first axis
-FORK_HINT = (
-    "A process that was forked after CUDA had started in its parent cannot use it: start it with the 'spawn' "
-    "method of multiprocessing, or compute on NumPy arrays"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A CUDA device: its ordinal, its name, and the architecture whose machine code it runs."""
-
-    ordinal: int
-    name: str
-    capability: tuple[int, int]
-
-    @property
-    def arch(self) -> str:
-        """The newest of our architectures of the device's generation that is not newer than the device."""
-        if self.capability < OLDEST:
-            major, minor = self.capability
-            raise RuntimeError(
-                f"GPU {self.ordinal} ({self.name}) is sm_{major}{minor}; gpuconv needs sm_75 or newer"
-            )
-        major, minor = self.capability
-        known = [arch for arch in ARCHITECTURES if compute_capability(arch)[0] == major]
-        fitting = [arch for arch in known if compute_capability(arch)[1] <= minor]
-        return fitting[-1] if fitting else f"sm_{major}{minor}"
 
 
 @dataclass(slots=True)
 class Launch:
     """A kernel with everything but its pointers: made once, started often.
 
-    `scalars` are the kernel's arguments after the pointers.
+    Attributes
+    ----------
+    kernel : Kernel
+    blocks : int
+    shared_bytes : int
+        Of dynamic shared memory, for a block.
+    scalars : mapping
+        The value of each parameter of the kernel that is no pointer, by name, in any order.
+    values : tuple of int
+        The same in the kernel's order.
     """
 
     kernel: Kernel
     blocks: int
     shared_bytes: int
-    scalars: tuple[int, ...]
+    scalars: Mapping[str, int]
+    values: tuple[int, ...] = field(init=False)
     _functions: dict[int, Any] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.Lock)
-    _values: Any = None
+    _slots: Any = None
     _addresses: Any = None
     _parameters: int = 0
+    _pointers: int = field(init=False)
 
     elements: ClassVar[int] = 0  # of memory between kernels
 
-    def start(self, output: DeviceArray, *arrays: DeviceArray | None) -> "Launch":
-        """Queue the kernel with `arrays` as its pointers, None for a null one, on the stream of `output`."""
-        stream = output.stream
-        foreign = {array.stream for array in arrays if array is not None and array.stream != stream}
-        if foreign and self.blocks:
-            with current(output.device):
-                for producer in foreign:
-                    wait_for(producer, stream)
-        self.queue(output.device, stream, [0 if array is None else array.pointer for array in arrays])
-        return self
+    def __post_init__(self) -> None:
+        self._pointers = len(self.kernel.pointers)
+        self.values = self.kernel.bind(self.scalars)
 
-    def queue(self, device: int, stream: int, pointers: Sequence[int]) -> None:
-        """Queue the kernel on a stream of a device, behind all that its arrays wait for."""
+    def queue(self, ordinal: int, stream: int, pointers: Sequence[int]) -> None:
+        """Queue the kernel on a stream of a device, behind all that its arrays wait for.
+
+        The kernel takes as many of the pointers as it has; 0 is a null one.
+        """
         if self.blocks == 0:
             return
         refuse_forked_child()
-        with current(device):
-            function = self._functions.get(device) or self._load(device)
+        with current(ordinal):
+            function = self._functions.get(ordinal) or self._load(ordinal)
             with self._lock:  # the driver has copied the arguments when it returns
-                values = self._values or self._make_buffer(len(pointers))
-                values[: len(pointers)] = pointers
+                slots = self._slots or self._make_buffer()
+                slots[: self._pointers] = pointers[: self._pointers]
                 status = driver.cuLaunchKernel(
                     function, self.blocks, 1, 1, self.kernel.threads, 1, 1, self.shared_bytes, stream,
                     self._parameters, 0,
@@ -97,139 +77,54 @@ class Launch:
             if status[0]:
                 check(status)
 
-    def _load(self, device: int) -> Any:
-        function = loaded(self.kernel, device)
+    def _load(self, ordinal: int) -> Any:
+        function = loaded(self.kernel, ordinal)
         if self.shared_bytes > SHARED_BYTES:
-            allow_shared(function, device)
-        self._functions[device] = function
+            allow_shared(function, ordinal)
+        self._functions[ordinal] = function
         return function
 
-    def _make_buffer(self, pointers: int) -> Any:
+    def _make_buffer(self) -> Any:
         """One 8-byte slot per argument (a 4-byte one is read from its low half), and the slots' addresses."""
-        count = pointers + len(self.scalars)
-        self._values = (ctypes.c_uint64 * count)(*[0] * pointers, *self.scalars)
-        base = ctypes.addressof(self._values)
+        count = self._pointers + len(self.values)
+        self._slots = (ctypes.c_uint64 * count)(*[0] * self._pointers, *self.values)
+        base = ctypes.addressof(self._slots)
         self._addresses = (ctypes.c_void_p * count)(*[base + 8 * i for i in range(count)])
         self._parameters = ctypes.addressof(self._addresses)
-        return self._values
+        return self._slots
 
 
-def check(result: tuple) -> Any:
-    """The value of a driver call, or a RuntimeError with CUDA's own name and text for what went wrong."""
-    error, *values = result
-    if error:
-        _, name = driver.cuGetErrorName(error)
-        _, text = driver.cuGetErrorString(error)
-        raise RuntimeError(f"CUDA: {(name or b'unknown').decode()}: {(text or b'').decode()}")
-    return values[0] if len(values) == 1 else tuple(values)
+def steps(**arrays: Sequence[int]) -> dict[str, int]:
+    """The strides of arrays by the names that kernels give them.
 
-
-@functools.cache
-def start_driver() -> int:
-    """Start CUDA, and return the process that it was started in."""
-    try:
-        check(driver.cuInit(0))
-    except RuntimeError as error:
-        raise RuntimeError(f"{error}. Is there a GPU and its driver? {FORK_HINT}") from error
-    return os.getpid()
-
-
-def refuse_forked_child() -> None:
-    """Raise RuntimeError in a child that was forked after CUDA had started, where CUDA does not work."""
-    if start_driver() != os.getpid():
-        raise RuntimeError(f"CUDA cannot be used in this process. {FORK_HINT}")
-
-
-def devices() -> list[Device]:
-    """The CUDA devices of this machine; none where there is no driver."""
-    try:
-        start_driver()
-    except RuntimeError:
-        return []
-    return [device(i) for i in range(check(driver.cuDeviceGetCount()))]
-
-
-@functools.cache
-def device(ordinal: int) -> Device:
-    """One device by its ordinal."""
-    start_driver()
-    handle = check(driver.cuDeviceGet(ordinal))
-    name = check(driver.cuDeviceGetName(256, handle)).split(b"\0")[0].decode()
-    attributes = driver.CUdevice_attribute
-    major = check(
-        driver.cuDeviceGetAttribute(attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, handle)
-    )
-    minor = check(
-        driver.cuDeviceGetAttribute(attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, handle)
-    )
-    return Device(ordinal, name, (major, minor))
-
-
-@functools.cache
-def multiprocessors(ordinal: int) -> tuple[int, int]:
-    """(Multiprocessors of a device, bytes of shared memory of each)."""
-    start_driver()
-    handle, attributes = check(driver.cuDeviceGet(ordinal)), driver.CUdevice_attribute
-    count = check(driver.cuDeviceGetAttribute(attributes.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, handle))
-    most = attributes.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
-    return count, check(driver.cuDeviceGetAttribute(most, handle))
-
-
-@functools.cache
-def primary_context(ordinal: int) -> Any:
-    """The context that CuPy, torch and Numba use on a device too."""
-    start_driver()
-    return check(driver.cuDevicePrimaryCtxRetain(check(driver.cuDeviceGet(ordinal))))
-
-
-class current:
-    """Make a device's primary context current, and restore what was current before."""
-
-    __slots__ = ("_is_pushed", "_ordinal")
-
-    def __init__(self, ordinal: int) -> None:
-        self._ordinal = ordinal
-
-    def __enter__(self) -> None:
-        context = primary_context(self._ordinal)
-        error, found = driver.cuCtxGetCurrent()
-        self._is_pushed = error or int(found) != int(context)
-        if self._is_pushed:
-            check(driver.cuCtxPushCurrent(context))
-
-    def __exit__(self, *error: object) -> None:
-        if self._is_pushed:
-            check(driver.cuCtxPopCurrent())
+    Examples
+    --------
+    >>> steps(x_hw=(9, 1), bias_k=(1,))
+    {'x_h': 9, 'x_w': 1, 'bias_k': 1}
+    """
+    found = {}
+    for name, strides in arrays.items():
+        array, axes = name.rsplit("_", 1)
+        found.update({f"{array}_{axis}": step for axis, step in zip(axes, strides, strict=True)})
+    return found
 
 
 def loaded(kernel: Kernel, ordinal: int) -> Any:
     """The kernel's function on a device, loaded into its (current) primary context."""
-    cubin = kernel.cubin(device(ordinal).arch)
-    library = _library(kernel, device(ordinal).arch)
+    cubin = kernel.cubin(gpu(ordinal).arch)
+    library = _library(kernel, gpu(ordinal).arch)
     handle = check(driver.cuLibraryGetKernel(library, cubin.entry.encode()))
     return check(driver.cuKernelGetFunction(handle))
 
 
 def allow_shared(function: Any, ordinal: int) -> None:
     """Let a function have as much dynamic shared memory as a block of the device can."""
-    most = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
     attributes = driver.CUfunction_attribute
     static = check(driver.cuFuncGetAttribute(attributes.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function))
-    size = check(driver.cuDeviceGetAttribute(most, check(driver.cuDeviceGet(ordinal)))) - static
     dynamic = attributes.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-    check(driver.cuFuncSetAttribute(function, dynamic, size))
+    check(driver.cuFuncSetAttribute(function, dynamic, gpu(ordinal).block_shared_bytes - static))
 
 
 @functools.cache
 def _library(kernel: Kernel, arch: str) -> Any:
     return check(driver.cuLibraryLoadData(kernel.cubin(arch).code, [], [], 0, [], [], 0))
-
-
-def wait_for(producer: int, consumer: int) -> None:
-    """Let later work on the stream `consumer` wait for earlier work on `producer`, on the device."""
-    event = check(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING))
-    try:
-        check(driver.cuEventRecord(event, producer))
-        check(driver.cuStreamWaitEvent(consumer, event, 0))
-    finally:
-        check(driver.cuEventDestroy(event))

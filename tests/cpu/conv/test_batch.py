@@ -10,6 +10,7 @@ from gpuconv.cpu.simd import LANES
 from gpuconv.spec import ConvSpec
 from gpuconv.workspace import set_workspace_limit, workspace_limit
 from tests.cases import DTYPES, ConvCase, integers, normal
+from tests.cpu.problems import problem, refused
 
 CASES = [
     ConvCase("second of LeNet", (64, 6, 14, 14), (16, 6, 5, 5), bias=True),
@@ -93,9 +94,9 @@ def test_a_task_stays_within_the_limit():
     before = workspace_limit()
     try:
         set_workspace_limit(least - 1)
-        assert f"it needs {least} bytes to work in" in conv_batch.unsupported(spec)
+        assert f"it needs {least} bytes to work in" in refused(conv_batch.ALGORITHM, spec)
         set_workspace_limit(least)
-        assert conv_batch.unsupported(spec) is None
+        assert refused(conv_batch.ALGORITHM, spec) is None
     finally:
         set_workspace_limit(before)
 
@@ -109,7 +110,7 @@ def test_a_task_stays_within_the_limit():
 )  # fmt: skip
 def test_it_is_worth_it_for_batches_with_few_channels(changes, expected):
     parameters = {"N": 64, "C": 6, "H": 14, "W": 14, "K": 16, "R": 5, "S": 5}
-    assert conv_batch.worth(ConvSpec(**{**parameters, **changes})) == expected
+    assert conv_batch.worth(*problem(ConvSpec(**{**parameters, **changes}))) == expected
 
 
 def test_the_share_of_lanes_at_work():

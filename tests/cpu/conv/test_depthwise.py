@@ -11,6 +11,7 @@ from gpuconv.cpu.simd.stream import STREAMED
 from gpuconv.spec import ConvSpec
 from tests import reference
 from tests.cases import DTYPES, ConvCase, integers, normal
+from tests.cpu.problems import problem
 
 WIDTHS = (1, 7, 8, 9, 14, 16, 17, 31, 33, 56, 70, 101)  # below, at and above one, two and more vectors
 
@@ -59,9 +60,10 @@ def test_images_and_bands_agree(kind, threaded, threads, monkeypatch):
     R, S, stride = kind
     case = ConvCase("", (3, 5, 30, 41), (10, 1, R, S), stride=stride, padding=2, groups=5, bias=True)
     x, w, bias = case.arrays("float32", integers)
-    results = np.full((2, *case.spec().out_shape), np.nan, np.float32)
-    conv_depthwise._run_on_images(case.spec(), STREAMED.index(kind), x, w, bias, results[0])
-    conv_depthwise._run_on_bands(case.spec(), x, w, bias, results[1])
+    spec, layouts, device = problem(case.spec(), threaded)
+    results = np.full((2, *spec.out_shape), np.nan, np.float32)
+    conv_depthwise.plan_on_images(spec, layouts, device)(x, w, bias, results[0])
+    conv_depthwise.plan_on_bands(spec, layouts)(x, w, bias, results[1])
     np.testing.assert_array_equal(results[0], case.expected(x, w, bias))
     np.testing.assert_array_equal(results[1], results[0])
 

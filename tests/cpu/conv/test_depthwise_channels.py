@@ -10,6 +10,7 @@ from gpuconv.cpu.simd import LANES
 from gpuconv.cpu.simd.channels import CHANNEL_COLUMNS
 from gpuconv.spec import ConvSpec
 from tests.cases import DTYPES, ConvCase, integers, normal
+from tests.cpu.problems import problem
 
 CASES = [
     ConvCase("7x7 @7", (2, 20, 7, 7), (20, 1, 7, 7), padding=3, groups=20, bias=True),
@@ -119,7 +120,7 @@ def test_it_is_worth_it_for_small_images_and_large_windows(C, size, R, stride, e
         stride=(stride, stride),
         groups=C,
     )
-    assert conv_depthwise_channels.worth(spec) == expected
+    assert conv_depthwise_channels.worth(*problem(spec)) == expected
 
 
 def test_more_than_one_input_channel_is_refused():

@@ -8,6 +8,7 @@ from gpuconv import threads as sharing
 from gpuconv.cpu.conv import small as conv_small
 from gpuconv.spec import ConvSpec
 from tests.cases import DTYPES, ConvCase, integers, normal
+from tests.cpu.problems import problem
 
 CASES = [
     ConvCase("stem 7x7/2", (2, 3, 30, 50), (20, 3, 7, 7), stride=2, padding=3, bias=True),
@@ -92,7 +93,7 @@ def test_each_tap_has_an_offset_of_its_own():
      (3, 64, 1, 56, False), (16, 120, 5, 5, False), (3, 8, 5, 5, False)],
 )  # fmt: skip
 def test_it_is_worth_it_for_few_channels(C, K, R, W, expected):
-    assert conv_small.worth(ConvSpec(N=1, C=C, H=W, W=W, K=K, R=R, S=R)) == expected
+    assert conv_small.worth(*problem(ConvSpec(N=1, C=C, H=W, W=W, K=K, R=R, S=R))) == expected
 
 
 def test_a_band_beyond_the_limit_is_refused():

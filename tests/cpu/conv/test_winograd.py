@@ -1,5 +1,6 @@
 """Winograd's algorithm: its matrices, its accuracy, and what it does about values that are not finite."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -7,13 +8,19 @@ import pytest
 
 import gpuconv
 from gpuconv import threads as sharing
+from gpuconv.algorithm import refusal
+from gpuconv.cpu import conv
+from gpuconv.cpu.conv import direct
 from gpuconv.cpu.conv import winograd as conv_winograd
 from gpuconv.cpu.conv.winograd.cook_toom import cook_toom
+from gpuconv.cpu.conv.winograd.spans import cut_spans
 from gpuconv.cpu.conv.winograd.tiles import POINTS
 from gpuconv.spec import ConvSpec
 from tests import reference
 from tests.cases import CONV_CASES, DTYPES, ConvCase, dynamic_range, integers, normal
+from tests.cpu.problems import problem, refused, run
 
+ALGORITHM = next(each for each in conv.ALGORITHMS if each.name == "conv_winograd")
 OWN_CASES = [
     ConvCase("one tile and a part", (1, 3, 3, 3), (4, 3, 3, 3), padding=1, bias=True),
     ConvCase("small images in one span", (9, 5, 7, 7), (20, 5, 3, 3), padding=1, bias=True),
@@ -27,9 +34,7 @@ OWN_CASES = [
 ]
 MANY_TILES = ConvCase("many tiles", (1, 40, 41, 41), (140, 20, 3, 3), groups=2, padding=1)
 MANY_CHANNELS = ConvCase("many channels", (9, 60, 7, 8), (140, 60, 3, 3), padding=1)
-CASES = OWN_CASES + [
-    case for case in CONV_CASES if case.spec().N and conv_winograd.unsupported(case.spec()) is None
-]
+CASES = OWN_CASES + [case for case in CONV_CASES if case.spec().N and refused(ALGORITHM, case.spec()) is None]
 FEW = [CASES[1], CASES[4], CASES[6]]
 
 over_cases = pytest.mark.parametrize("case", CASES, ids=str)
@@ -136,23 +141,28 @@ def test_a_weight_that_is_not_finite_reaches_its_channel_alone(case, value, prec
     np.testing.assert_array_equal(y, expected.astype(np.float32))
 
 
-def test_only_the_images_that_need_it_are_computed_anew(monkeypatch):
+def test_only_the_images_that_need_it_are_computed_anew():
     case = ConvCase("five images", (5, 4, 6, 7), (3, 4, 3, 3), padding=1)
     x, w, _ = case.arrays("float32", integers)
     x[1, 2, 3, 3], x[4, 0, 0, 0] = np.nan, np.inf
-    calls = []
+    images = []
 
-    def recorded(algorithms, spec):
-        assert "conv_winograd" not in [algorithm.name for algorithm in algorithms]
-        other = gpuconv.algorithm.select(algorithms, spec)
-        return gpuconv.algorithm.Algorithm(
-            other.name, other.unsupported, other.worth, lambda *a: calls.append(a[1]) or other.run(*a)
-        )
+    def plan(spec, layouts, device):
+        computed = direct.ALGORITHM.plan(spec, layouts, device)
+        return lambda x, *others: images.append(x) or computed(x, *others)
 
-    monkeypatch.setattr(conv_winograd, "select", recorded)
-    y = convolve(case, x, w, None)
-    assert [np.shares_memory(image, x[n]) for image, n in zip(calls, (1, 4), strict=True)] == [True, True]
+    y = np.full(case.spec().out_shape, np.nan, np.float32)
+    other = replace(direct.ALGORITHM, plan=plan)
+    run(conv_winograd.beside((other,)), case.spec(), x, w, np.zeros(3, np.float32), y)
+    assert [np.shares_memory(image, x[n]) for image, n in zip(images, (1, 4), strict=True)] == [True, True]
     np.testing.assert_array_equal(y, case.expected(x, w, None).astype(np.float32))
+
+
+def test_what_computes_them_anew_is_another_algorithm():
+    spec, layouts, device = problem(FEW[0].spec())
+    others = ALGORITHM.plan.args[0]
+    assert [each for each in conv.ALGORITHMS if each.name != "conv_winograd"] == list(others)
+    assert callable(conv_winograd.plan_anew(others, spec, layouts, device)())
 
 
 @over_precisions
@@ -204,14 +214,14 @@ def test_strided_arrays(case, precision):
 def test_a_small_workspace_gives_the_same_result_or_a_reason(case, limit, precision):
     x, w, bias = case.arrays("float32", normal)
     expected = convolve(case, x, w, bias, precision=precision)
-    spec = ConvSpec.from_arrays(x, w, bias, 1, 1, 1, case.groups, precision)
+    spec = ConvSpec.from_arrays(x, w, bias, 1, 1, 1, case.groups, precision=precision)
     gpuconv.set_workspace_limit(limit)
     try:
-        if conv_winograd.unsupported(spec):
+        if refused(ALGORITHM, spec):
             with pytest.raises(ValueError, match=f"more than the limit of {limit}"):
                 convolve(case, x, w, bias, precision=precision)
         else:
-            cut = conv_winograd.plan(spec, gpuconv.get_num_threads(), limit)
+            cut = cut_spans(spec, gpuconv.get_num_threads(), limit)
             assert cut.needed(4) <= limit
             y = convolve(case, x, w, bias, precision=precision)
             np.testing.assert_array_equal(y, expected)
@@ -221,10 +231,10 @@ def test_a_small_workspace_gives_the_same_result_or_a_reason(case, limit, precis
 
 def test_both_orders_and_several_passes_are_tried():
     """The cases above reach each way to cut a problem."""
-    cuts = [conv_winograd.plan(case.spec(), 1, 64 << 20) for case in OWN_CASES]
+    cuts = [cut_spans(case.spec(), 1, 64 << 20) for case in OWN_CASES]
     assert {cut.by_tiles for cut in cuts} == {True, False}
     for case, limit, by_tiles in ((MANY_TILES, 200_000, True), (MANY_CHANNELS, 500_000, False)):
-        cut = conv_winograd.plan(case.spec(), 1, limit)
+        cut = cut_spans(case.spec(), 1, limit)
         assert cut.by_tiles == by_tiles and len(cut.parts) > 1 and cut.needed(4) <= limit
 
 
@@ -232,7 +242,7 @@ def test_where_it_is_chosen():
     pads = (1, 1), (1, 1)
 
     def chosen(N, C, H, K, **others):
-        return conv_winograd.worth(ConvSpec(N, C, H, H, K, 3, 3, pads, **others))
+        return conv_winograd.worth(*problem(ConvSpec(N, C, H, H, K, 3, 3, pads, **others)))
 
     assert chosen(8, 64, 56, 64) and chosen(1, 64, 224, 64)
     assert chosen(8, 512, 7, 512) and chosen(1, 256, 14, 256)
@@ -251,15 +261,14 @@ def test_subnormal_weights_keep_their_bits():
     assert np.linalg.norm(y - expected) <= 5e-7 * np.linalg.norm(expected)
 
 
-def test_threads_do_not_decide_whether_it_is_supported(threads):
+def test_threads_do_not_decide_whether_it_is_supported():
     spec = ConvSpec(8, 8, 14, 14, 256, 3, 3, ((1, 1), (1, 1)))
     try:
         for limit in (10_000, 100_000, 1_000_000):
             gpuconv.set_workspace_limit(limit)
             reasons = set()
             for count in (1, 2, 8, 64):
-                threads(count)
-                reasons.add(conv_winograd.unsupported(spec))
+                reasons.add(refusal(ALGORITHM, *problem(spec, count)))
             assert len(reasons) == 1
     finally:
         gpuconv.set_workspace_limit(64 << 20)

@@ -115,7 +115,7 @@ def test_the_same_bits_from_any_number_of_threads(op, threads, monkeypatch):
     [
         ({"kernel_size": 4}, "one window"),
         ({"kernel_size": 4, "dilation": 2}, "no dilation"),
-        ({"kernel_size": 7, "return_indices": True}, "no indices"),
+        ({"kernel_size": 7, "return_indices": True}, "of return_indices it takes False"),
     ],
     ids=str,
 )

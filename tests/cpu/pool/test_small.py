@@ -7,10 +7,15 @@ import pytest
 
 import gpuconv
 from gpuconv import threads as sharing
+from gpuconv.algorithm import select
+from gpuconv.cpu import pool
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.pool import small as pool_small
 from gpuconv.cpu.simd import LANES
 from gpuconv.spec import PoolSpec
+from gpuconv.spec.layouts import PoolLayouts
 from tests.cases import DTYPES, PoolCase, integers
+from tests.cpu import problems
 
 FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
 over_dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -23,9 +28,7 @@ over_windows = pytest.mark.parametrize("window", WINDOWS, ids=str)
 
 def run(case, x, y):
     """Compute `case` into `y` by this algorithm alone."""
-    spec = case.spec(x.dtype.name)
-    assert pool_small.takes(spec)
-    pool_small.run(spec, x, y)
+    problems.run(pool_small.ALGORITHM, case.spec(x.dtype.name), x, y, None)
     return y
 
 
@@ -77,10 +80,8 @@ def test_tasks_that_begin_and_end_anywhere(shape, window, several_threads, monke
     x = integers(case.x, "float32")
     for tasks in (1, 3, 50, 10_000):
         monkeypatch.setattr(pool_small, "TASKS_PER_THREAD", tasks)
-        pool_small.plan.cache_clear()
         y = run(case, x, empty(case, "float32"))
         np.testing.assert_array_equal(y, case.expected(x).astype(np.float32))
-    pool_small.plan.cache_clear()
 
 
 @over_windows
@@ -129,25 +130,29 @@ def test_a_mean_of_negative_zeros_is_zero(window):
 )
 def test_what_is_left_to_others(op, parameters):
     case = PoolCase("other", op, (2, 3, 9, 11), **parameters)
-    assert not pool_small.takes(case.spec("float32"))
+    assert problems.refused(pool_small.ALGORITHM, case.spec("float32"))
     x = integers(case.x, "float32")
     y = FUNCTIONS[op](x, **parameters, algorithm="pool_separable")
     np.testing.assert_array_equal(y, case.expected(x).astype(np.float32))
 
 
-def test_a_call_takes_it_where_rows_are_elements_side_by_side(monkeypatch):
-    ran = []
-    monkeypatch.setattr(pool_small, "run", lambda *arguments: ran.append(arguments))
-    x = np.zeros((1, 2, 8, 8), np.float32)
-    gpuconv.max_pool2d(x, 2)
-    gpuconv.avg_pool2d(x[:, :, 1:, 1:], 3, 1, 1)
-    assert len(ran) == 2
-    assert (gpuconv.max_pool2d(x[..., ::2], 2) == 0).all()
-    assert (gpuconv.max_pool2d(x, 2, out=np.ones((1, 2, 4, 8), np.float32)[..., ::2]) == 0).all()
-    assert len(ran) == 2
+def test_a_call_takes_it_where_rows_are_elements_side_by_side():
+    x, out = np.zeros((1, 2, 8, 8), np.float32), np.ones((1, 2, 4, 8), np.float32)[..., ::2]
+    halves, slides = {"kernel_size": 2}, {"kernel_size": 3, "stride": 1, "padding": 1}
+    for op, image, window, to, name in (
+        ("max", x, halves, None, "pool_small"),
+        ("avg", x[:, :, 1:, 1:], slides, None, "pool_small"),
+        ("max", x[..., ::2], halves, None, "pool_separable"),
+        ("max", x, halves, out, "pool_separable"),
+    ):
+        spec = PoolCase("any", op, image.shape, **window).spec()
+        y = np.empty(spec.out_shape, np.float32) if to is None else to
+        lie = PoolLayouts(problems.layout(image), problems.layout(y))
+        assert select(pool.ALGORITHMS, spec, lie, Processor(1)).name == name
+        assert (FUNCTIONS[op](image, **window, out=to) == 0).all()
 
 
 def test_one_image_is_work_for_every_thread():
     for threads in (2, 16):
         spec = PoolSpec("max", 1, 1, 2048, 2048, R=3, S=3, pads=((1, 1), (1, 1)))
-        assert pool_small.plan(spec, True, threads).tasks >= 4 * threads
+        assert -(-2048 // pool_small.rows_of_task(spec, threads)) >= 4 * threads

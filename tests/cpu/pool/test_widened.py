@@ -6,11 +6,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import gpuconv
+from gpuconv.cpu import pool
 from gpuconv.cpu.pool import widened as pool_widened
 from tests import reference
 from tests.cases import PoolCase, integers
-
-FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
+from tests.cpu import problems
 
 
 @pytest.fixture
@@ -19,10 +19,8 @@ def block(monkeypatch):
 
     def set_block(elements):
         monkeypatch.setattr(pool_widened, "BLOCK", elements)
-        pool_widened.blocks_of_rows.cache_clear()
 
-    yield set_block
-    pool_widened.blocks_of_rows.cache_clear()
+    return set_block
 
 
 @st.composite
@@ -49,11 +47,11 @@ def geometries(draw):
 def test_blocks_of_any_size(block, case, elements):
     block(elements)
     x = integers(case.x, "float16")
-    np.testing.assert_array_equal(
-        FUNCTIONS[case.op](x, **case.parameters), case.expected(x).astype("float16"), strict=True
-    )
+    spec = case.spec("float16", return_indices=case.op == "max")
+    y, indices = np.full(spec.out_shape, np.nan, "float16"), np.full(spec.out_shape, -77)
+    problems.run(pool.ALGORITHMS[0], spec, x, y, indices if case.op == "max" else None)
+    np.testing.assert_array_equal(y, case.expected(x).astype("float16"))
     if case.op == "max":
-        _, indices = gpuconv.max_pool2d(x, **case.parameters, return_indices=True)
         np.testing.assert_array_equal(indices, reference.max_pool2d(x, **case.parameters)[1])
 
 
@@ -131,6 +129,7 @@ print(gpuconv.max_pool2d(np.ones((1, 1, 2, 2), "float16"), 2).dtype, "ml_dtypes"
 
 def test_other_dtypes_are_refused():
     spec = PoolCase("any", "max", (1, 1, 4, 4), 2).spec("float64")
-    assert pool_widened.unsupported(spec) == "it takes what has 16 bits, not float64"
-    with pytest.raises(ValueError, match="cannot run this problem: it takes what has 16 bits, not float32"):
+    reason = "of dtype it takes 'float16' or 'bfloat16', not "
+    assert problems.refused(pool.ALGORITHMS[0], spec) == f"{reason}'float64'"
+    with pytest.raises(ValueError, match=f"cannot run this problem: {reason}'float32'"):
         gpuconv.max_pool2d(np.ones((1, 1, 4, 4), "float32"), 2, algorithm="pool_widened")

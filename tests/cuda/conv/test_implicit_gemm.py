@@ -1,28 +1,40 @@
 """The implicit GEMM: every tile on ragged shapes, shared depths, layouts, its costs and its predictions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
-from gpuconv.cuda.conv import split
-from gpuconv.cuda.conv import tiled as conv_tiled
+from gpuconv.algorithm import select
+from gpuconv.cuda import conv
+from gpuconv.cuda.conv import implicit_gemm, tiled
+from gpuconv.cuda.conv.implicit_gemm import plan
 from gpuconv.cuda.conv.implicit_gemm import tiles as gemm_tiles
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB, Depth
-from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, Choice, choose, is_even, partial_bytes
-from gpuconv.cuda.runtime.gpu import H200, Chip, chip
+from gpuconv.cuda.conv.implicit_gemm.kernel import KERNELS_BY_TILE
+from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, GemmChoice, choose
+from gpuconv.cuda.conv.split import partial_bytes
+from gpuconv.cuda.runtime.cost import is_even
+from gpuconv.cuda.runtime.gpu import GPUS, H200, gpu
 from gpuconv.spec import ConvSpec
-from profiling import kernels
-from profiling.block_sample import executable
-from profiling.captured import launches
-from profiling.workloads import WORKLOADS, convolution
+from gpuconv.spec.dtypes import FLOAT32
 from tests import reference
 from tests.cases import ConvCase, integers
-from tests.cuda import execution
-from tests.cuda.execution import on_device, poisoned, with_far_images
+from tests.cuda.execution import (
+    compute,
+    layouts_of,
+    on_device,
+    poisoned,
+    refusal,
+    with_far_images,
+    worthwhile,
+)
+from tests.cuda.layers import RESNET50, UNET, VGG16, convolution
+from tests.ptx import machine_code
 
+ALGORITHM = implicit_gemm.ALGORITHM
 NAMES = [f"{tile.k}x{tile.pixels}" for tile in TILES]
 STRIDED = ConvCase(
     "stride, dilation, groups", (1, 6, 15, 17), (10, 3, 3, 2), (2, 3), ((1, 2), (0, 3)), (1, 3), 2, bias=True
@@ -43,25 +55,30 @@ LEAST_MATH = {
     "conv_implicit_gemm 64x64": 85, "conv_implicit_gemm 64x64 pointwise": 88,
     "conv_implicit_gemm 32x128": 82, "conv_implicit_gemm 32x128 pointwise": 88,
 }  # fmt: skip
-GEMMS = [kernel for kernel in conv_implicit_gemm.KERNELS if kernel is not split.KERNEL]
 
 
 @pytest.fixture
 def chosen(monkeypatch):
-    """Lets a test say which tile computes, and how many blocks share the depth; returns the reports."""
-    reports = execution.installed(monkeypatch, "sm_90a")
+    """Lets a test say which tile computes, and how many blocks share the depth."""
 
     def use(tile, splits=1):
-        monkeypatch.setattr(conv_implicit_gemm, "choose", lambda *problem: Choice(tile, splits))
-        return reports
+        monkeypatch.setattr(plan, "choose", lambda *problem: GemmChoice(tile, splits))
 
     return use
 
 
-def convolve(spec, x, w, bias=None, y=None):
+def convolve(spec, x, w, bias=None, y=None, arch="sm_90a"):
+    """(The result, the executor's reports.)"""
     y = poisoned(spec.out_shape, "float32") if y is None else y
-    conv_implicit_gemm.run(spec, on_device(x), on_device(w), on_device(bias), on_device(y, True))
-    return y
+    return y, compute(ALGORITHM, spec, (x, w, bias), (y,), arch)
+
+
+def expect(case, arch="sm_90a"):
+    """The result for a case of integers is exact; returns the executor's reports."""
+    host = case.arrays("float32", integers)
+    found, reports = convolve(case.spec(), *host, arch=arch)
+    np.testing.assert_array_equal(found, case.expected(*host).astype("float32"))
+    return reports
 
 
 # Results
@@ -71,18 +88,15 @@ def convolve(spec, x, w, bias=None, y=None):
 @pytest.mark.parametrize("tile", TILES, ids=NAMES)
 def test_every_tile_is_exact_on_integers(chosen, tile, case):
     chosen(tile)
-    host = case.arrays("float32", integers)
-    np.testing.assert_array_equal(convolve(case.spec(), *host), case.expected(*host).astype("float32"))
+    expect(case)
 
 
 @pytest.mark.parametrize(
     ("case", "splits"), [(STRIDED, 2), (DEEP, 5), (DEEP, 40), (CASES[4], 1), (CASES[5], 2)], ids=str
 )
 def test_a_shared_depth_is_exact_on_integers(chosen, case, splits):
-    reports = chosen(TILES[-1], splits)
-    host = case.arrays("float32", integers)
-    np.testing.assert_array_equal(convolve(case.spec(), *host), case.expected(*host).astype("float32"))
-    assert len(reports) == (1 if splits == 1 else 2)
+    chosen(TILES[-1], splits)
+    assert len(expect(case)) == (1 if splits == 1 else 2)
 
 
 def test_the_same_bits_come_from_every_run(chosen):
@@ -90,26 +104,26 @@ def test_the_same_bits_come_from_every_run(chosen):
     shapes = (1, 30, 6, 6), (9, 30, 3, 3)
     x, w = (np.random.default_rng(0).standard_normal(shape).astype("float32") for shape in shapes)
     spec = ConvSpec.from_arrays(x, w)
-    first, second = convolve(spec, x, w), convolve(spec, x, w)
+    (first, _), (second, _) = convolve(spec, x, w), convolve(spec, x, w)
     assert first.tobytes() == second.tobytes()
     assert (abs(first - reference.conv2d(x, w)) <= reference.error_bound(x, w)).all()
 
 
 @pytest.mark.parametrize("arch", ["sm_75", "sm_120"])
-def test_other_generations_compute_the_same(chosen, monkeypatch, arch):
+def test_other_generations_compute_the_same(chosen, arch):
     """Before sm_80 there are no asynchronous copies, and the kernel loads and stores."""
     chosen(TILES[2])
-    execution.installed(monkeypatch, arch)
-    host = STRIDED.arrays("float32", integers)
-    np.testing.assert_array_equal(convolve(STRIDED.spec(), *host), STRIDED.expected(*host).astype("float32"))
+    expect(STRIDED, arch)
 
 
 # Layouts
 
 
-def plan_of(spec, x, w, y, splits=1, x_aligned=True, y_aligned=True):
-    choice = Choice(TILES[0], splits)
-    return conv_implicit_gemm.plan(spec, x.strides, w.strides, None, y.strides, choice, x_aligned, y_aligned)
+def kernel_of(spec, x, w, y, x_offset=0):
+    layouts = layouts_of(spec, on_device(x), on_device(w), None, on_device(y, True))
+    layouts = layouts._replace(x=layouts.x._replace(offset=x_offset), y=layouts.y._replace(offset=0))
+    assert ALGORITHM.unsupported(spec, layouts, H200) is None
+    return plan.plan(spec, layouts, H200).kernel.name
 
 
 def arrays_of(spec):
@@ -121,38 +135,47 @@ def arrays_of(spec):
 @pytest.mark.parametrize("shift", [0, 1, 2])
 def test_what_is_not_aligned_is_loaded_and_stored_one_by_one(chosen, C, shift):
     """Both pointers are moved by `shift` elements; only 0 may use the kernel that copies 16 bytes."""
-    reports = chosen(TILES[0])
+    chosen(TILES[0])
     x = integers((2 * C * 64 + 4,), "float32")[shift : shift + 2 * C * 64].reshape(2, C, 8, 8)
     w = integers((12, C, 1, 1), "float32", 1)
     y = poisoned((2 * 12 * 64 + 4,), "float32")[shift : shift + 2 * 12 * 64].reshape(2, 12, 8, 8)
-    convolve(ConvSpec.from_arrays(x, w), x, w, None, y)
+    _, reports = convolve(ConvSpec.from_arrays(x, w), x, w, None, y)
     np.testing.assert_array_equal(y, reference.conv2d(x, w).astype("float32"))
     stores = {line.opcode for line in reports[-1].lines if line.opcode.startswith("st.global") and line.warps}
     assert stores == ({"st.global.v4.f32"} if x.ctypes.data % 16 == 0 else {"st.global.f32"})
 
 
-def test_pixels_side_by_side_need_no_gather():
+def test_pixels_side_by_side_need_no_gather(chosen):
+    chosen(TILES[0])
     spec = convolution(2, 32, 8, 128, 1)
     x, w, y = arrays_of(spec)
-    assert plan_of(spec, x, w, y).kernel.name.endswith("pointwise")
-    assert not plan_of(spec, x, w, y, x_aligned=False).kernel.name.endswith("pointwise")
+    assert kernel_of(spec, x, w, y).endswith("pointwise")
+    assert not kernel_of(spec, x, w, y, x_offset=4).endswith("pointwise")
     rows = np.zeros((2, 32, 8, 12), "float32")[..., :8]
-    assert not plan_of(spec, rows, w, y).kernel.name.endswith("pointwise")
+    assert not kernel_of(spec, rows, w, y).endswith("pointwise")
     for other in (convolution(2, 32, 8, 128, 1, stride=2), convolution(2, 32, 7, 128, 1)):
-        assert not plan_of(other, *arrays_of(other)).kernel.name.endswith("pointwise")
+        assert not kernel_of(other, *arrays_of(other)).endswith("pointwise")
 
 
-def test_what_the_kernel_cannot_address_goes_to_conv_tiled():
+def test_layouts_that_the_kernel_cannot_address_are_refused_and_taken_by_conv_tiled():
     spec = convolution(1, 32, 8, 32, 3)
     x, w, y = arrays_of(spec)
-    tiled = conv_tiled.KERNELS
-    assert plan_of(spec, x, w, y).kernel not in tiled
+
+    def reason(x, w):
+        layouts = layouts_of(spec, on_device(x), on_device(w), None, on_device(y, True))
+        found = ALGORITHM.unsupported(spec, layouts, H200)
+        if found is not None:
+            rest = conv.ALGORITHMS[conv.ALGORITHMS.index(ALGORITHM) :]
+            assert select(rest, spec, layouts, H200) is tiled.ALGORITHM
+        return found
+
+    assert reason(x, w) is None
     channels_last = np.zeros((32, 3, 3, 32), "float32").transpose(0, 3, 1, 2)
-    assert plan_of(spec, x, channels_last, y).kernel in tiled
+    assert reason(x, channels_last) == "the taps of the weights do not lie side by side"
     wide = np.lib.stride_tricks.as_strided(x, x.shape, (0, 4 * 2**27, 32, 4), writeable=False)
-    assert plan_of(spec, wide, w, y).kernel in tiled
+    assert "2^31" in reason(wide, w)
     narrower = np.lib.stride_tricks.as_strided(x, x.shape, (0, 4 * 2**26, 32, 4), writeable=False)
-    assert plan_of(spec, narrower, w, y).kernel not in tiled
+    assert reason(narrower, w) is None
 
 
 def test_offsets_beyond_2_to_the_31_elements(chosen, monkeypatch):
@@ -163,79 +186,49 @@ def test_offsets_beyond_2_to_the_31_elements(chosen, monkeypatch):
     spec = ConvSpec.from_arrays(x, w)
     y = poisoned(spec.out_shape, "float32")
     from_x, to_y = with_far_images(monkeypatch, far, x, y)
-    conv_implicit_gemm.run(spec, from_x, on_device(w), None, to_y)
+    compute(ALGORITHM, spec, (from_x, w, None), (to_y,))
     np.testing.assert_array_equal(y, reference.conv2d(x, w).astype("float32"))
 
 
 @pytest.mark.parametrize("change", [
-    {"dtype": "float64"}, {"R": 20, "S": 20, "H": 30, "W": 30}, {"R": 11, "S": 11, "H": 30, "W": 30},
+    {"R": 20, "S": 20, "H": 30, "W": 30}, {"R": 11, "S": 11, "H": 30, "W": 30},
     {"C": 0}, {"C": 2**24}, {"N": 2**27}, {"stride": (1, 2**31), "W": 2**20}, {"N": 2**24, "K": 2**16},
 ])  # fmt: skip
 def test_what_it_cannot_do_it_says(change):
     fields = {"N": 1, "C": 8, "H": 6, "W": 6, "K": 8, "R": 3, "S": 3} | change
-    assert conv_implicit_gemm.unsupported(ConvSpec(**fields))
+    assert refusal(ALGORITHM, ConvSpec(**fields))
     fields = {"N": 1, "C": 8, "H": 6, "W": 6, "K": 8, "R": 3, "S": 3}
-    assert conv_implicit_gemm.unsupported(ConvSpec(**fields)) is None
+    assert refusal(ALGORITHM, ConvSpec(**fields)) is None
+    assert ALGORITHM.takes["dtype"] == (FLOAT32,)
 
 
 def test_few_channels_are_left_to_conv_tiled():
-    assert not conv_implicit_gemm.worth(convolution(1, 4, 64, 4, 3))
-    assert conv_implicit_gemm.worth(convolution(1, 64, 512, 2, 1))
-    assert conv_implicit_gemm.worth(convolution(1, 8, 64, 32, 3))
-
-
-def test_memory_between_the_kernels_comes_from_the_outputs_library():
-    asked = []
-    library = type("Library", (), {"scratch": lambda self, n, like: asked.append((n, like)) or "parts"})()
-    launch = type("Launch", (), {"start": lambda self, output, *arrays: asked.append(arrays)})()
-    passes = split.Passes(12, ((launch, (0, 1, 2, 4)), (launch, (4, 2, 3))))
-    output = DeviceArray(0, (1,), (4,), np.dtype("float32"), 0, 5)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(split, "library_of", lambda owner, name: library)
-        passes.start(output, "x", "w", None, "y")
-    assert asked == [(12, output), ("x", "w", None, "parts"), ("parts", None, "y")]
+    assert not worthwhile(ALGORITHM, convolution(1, 4, 64, 4, 3))
+    assert worthwhile(ALGORITHM, convolution(1, 64, 512, 2, 1))
+    assert worthwhile(ALGORITHM, convolution(1, 8, 64, 32, 3))
 
 
 # Costs and predictions
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
-@pytest.mark.parametrize("kernel", GEMMS, ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("kernel", implicit_gemm.KERNELS, ids=lambda kernel: kernel.name)
 def test_the_main_loop_is_mostly_arithmetic(kernel, arch):
-    row = kernels.code(kernel, arch)
+    row = machine_code.of(kernel, arch)
     assert row["loop_math_pct"] >= LEAST_MATH[kernel.name]
     assert row["loop_mix"]["FFMA"] == gemm_tiles.SUMS * SLAB
-
-
-@pytest.mark.parametrize("tile", TILES, ids=NAMES)
-def test_operands_of_128_bits_are_loaded_in_two_passes(monkeypatch, tile):
-    monkeypatch.setattr(conv_implicit_gemm, "choose", lambda *problem: Choice(tile, 1))
-    (captured,) = launches(convolution(1, 16, 32, 128, 3), conv_implicit_gemm.ALGORITHM)
-    sample = executable(captured.launch.kernel, "sm_90a").sample(captured.launch, captured.arrays, 2)
-    loads = [
-        traffic for (instruction, space), traffic in sample.traffic.items()
-        if space == "shared" and instruction.parts == ("ld", "shared", "v4", "f32")
-    ]  # fmt: skip
-    assert len(loads) == 4 * SLAB
-    assert all(traffic.wavefronts == 2 * traffic.requests for traffic in loads)
 
 
 @pytest.mark.parametrize("pointwise", [False, True], ids=["gathered", "pointwise"])
 @pytest.mark.parametrize("tile", TILES, ids=NAMES)
 def test_predictions_use_the_instructions_of_the_machine_code(tile, pointwise):
-    kernel = conv_implicit_gemm._KERNELS[tile, pointwise]
-    found = kernels.code(kernel, "sm_90a")["loop_instructions"]
+    kernel = KERNELS_BY_TILE[tile, pointwise]
+    found = machine_code.of(kernel, "sm_90a")["loop_instructions"]
     expected = tile.pointwise if pointwise else tile.gathered
     assert abs(found - expected) <= 0.02 * expected
 
 
-CONVOLUTIONS = [
-    layer.spec for name in ("resnet50", "vgg16", "unet") for layer in WORKLOADS[name]().layers
-    if isinstance(layer.spec, ConvSpec)
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("spec", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("spec", (*RESNET50, *VGG16, *UNET), ids=str)
 def test_layers_fill_an_h200(spec):
     choice = choose(spec, 64 << 20, H200)
     blocks = choice.tile.blocks(spec) * choice.splits
@@ -267,10 +260,15 @@ def test_a_choice_is_made_for_the_gpu_at_hand():
     """196 tiles of 64x64: two for the busiest of 132 multiprocessors as of 108, but for these that is a whole
     wave; 132 do better with shares of the depth."""
     spec = convolution(8, 512, 28, 128, 1)
-    assert choose(spec, 64 << 20, H200) == Choice(TILES[1], 2)
-    assert choose(spec, 64 << 20, Chip(108, H200.shared_bytes, 128, 32)) == Choice(TILES[1], 1)
+    assert choose(spec, 64 << 20, H200) == GemmChoice(TILES[1], 2)
+    assert choose(spec, 64 << 20, replace(H200, multiprocessors=108)) == GemmChoice(TILES[1], 1)
 
 
 def test_without_a_driver_plans_are_for_an_h200():
-    assert chip(0) == H200
-    assert H200.blocks(0) == 228 and H200.blocks(113 * 1024) == 2 and H200.blocks(10**6) == 1
+    assert gpu(0) == H200
+
+
+def test_every_prediction_is_made_for_the_gpu_that_is_given():
+    spec = convolution(8, 256, 14, 256, 3)
+    assert len({implicit_gemm.least_cost(spec, 64 << 20, each) for each in GPUS.values()}) == len(GPUS) - 1
+    assert "H100" in GPUS["h100"].name  # which differs from an H200 in its memory alone

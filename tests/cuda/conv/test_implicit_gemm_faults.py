@@ -4,27 +4,22 @@ A case computes with one tile; the fault is caught if the executor reports it, o
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
-from gpuconv.cuda.conv import split
-from gpuconv.cuda.conv.implicit_gemm import gather
-from gpuconv.cuda.conv.implicit_gemm import kernel as gemm_kernel
-from gpuconv.cuda.conv.implicit_gemm import load as gemm_input
-from gpuconv.cuda.conv.implicit_gemm import load_weights as gemm_weights
-from gpuconv.cuda.conv.implicit_gemm import store as gemm_store
-from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, Choice
-from tests import ptx
-from tests.cases import ConvCase, integers
-from tests.cuda import execution
-from tests.cuda.execution import on_device, poisoned
-from tests.cuda.mutation import HARMLESS, changed_module, seldom
-
-WRONG, BEYOND, RACE, UNSET = "wrong result", "OutOfBoundsError", "RaceError", "UninitialisedError"
-LATE = "AsynchronousError"
+from tests.cases import ConvCase
+from tests.cuda.mutation import (
+    BEYOND,
+    HARMLESS,
+    LATE,
+    RACE,
+    UNSET,
+    WRONG,
+    changed_room,
+    faults_of,
+    seldom,
+    verdict_of_conv,
+)
 
 
 @dataclass(frozen=True)
@@ -32,21 +27,22 @@ class Use:
     """A problem, the tile that computes it, and how many blocks share its depth."""
 
     case: ConvCase
-    choice: Choice
+    tile: tuple[int, int]
+    splits: int = 1
 
 
 GATHERED = Use(
     ConvCase(
         "a period and a rest, two groups", (1, 36, 9, 9), (40, 18, 3, 3), padding=1, groups=2, bias=True
     ),
-    Choice(TILES[2], 1),
+    (32, 128),
 )
 STRIDED = Use(
     ConvCase("stride and dilation", (2, 2, 9, 11), (5, 2, 3, 2), (2, 1), ((1, 2), (0, 3)), (1, 3), bias=True),
-    Choice(TILES[2], 1),
+    (32, 128),
 )
-POINTWISE = Use(ConvCase("1x1", (2, 21, 4, 6), (40, 21, 1, 1), bias=True), Choice(TILES[1], 1))
-SHARED = Use(ConvCase("shared depth", (1, 40, 5, 5), (7, 40, 3, 3), bias=True), Choice(TILES[2], 3))
+POINTWISE = Use(ConvCase("1x1", (2, 21, 4, 6), (40, 21, 1, 1), bias=True), (64, 64))
+SHARED = Use(ConvCase("shared depth", (1, 40, 5, 5), (7, 40, 3, 3), bias=True), (32, 128), 3)
 
 # (what, where, the old source, the new source, the verdicts that may come first)
 KERNEL_FAULTS = [
@@ -136,15 +132,15 @@ INPUT_FAULTS = [
     (
         "a thread's second pixel",
         GATHERED,
-        "uint32(pixel + column + uint32(LANES))",
+        "uint32(pixel + column + uint32(PIXEL_THREADS))",
         "uint32(pixel + column)",
         WRONG,
     ),
     (
         "4 pixels that are 2",
         POINTWISE,
-        "LANES = PIXELS // 4",
-        "LANES = PIXELS // 2",
+        "PIXEL_THREADS = PIXELS // 4",
+        "PIXEL_THREADS = PIXELS // 2",
         f"{WRONG} {RACE} {UNSET} {BEYOND} {LATE}",
     ),
     (
@@ -270,38 +266,23 @@ SPLIT_FAULTS = [
         f"{RACE} {WRONG}",
     ),
 ]
-FAULTS = [
-    (module, *fault)
-    for module, faults in (
-        (gemm_kernel, KERNEL_FAULTS), (gemm_input, INPUT_FAULTS), (gemm_weights, WEIGHTS_FAULTS),
-        (gemm_store, STORE_FAULTS), (gather, GATHER_FAULTS),
-    )
-    for fault in faults
-]  # fmt: skip
+FAULTS = faults_of(
+    conv__implicit_gemm__kernel=KERNEL_FAULTS, conv__implicit_gemm__load=INPUT_FAULTS,
+    conv__implicit_gemm__load_weights=WEIGHTS_FAULTS, conv__implicit_gemm__store=STORE_FAULTS,
+    conv__implicit_gemm__gather=GATHER_FAULTS,
+)  # fmt: skip
 HARMLESS_REASONS = {
     "the pixel behind the last": "it is loaded, where memory allows, and never stored",
     "the slab beyond": "it is loaded, where memory allows, and not multiplied",
 }
 
 
-def verdict(use, kernel_module=gemm_kernel, split_kernel=split.KERNEL):
-    """What is wrong with a changed kernel: a fault's name, "wrong result", or HARMLESS."""
-    spec, (x, w, bias) = use.case.spec(), use.case.arrays("float32", integers)
-    y = poisoned(spec.out_shape, "float32")
-    made = {(tile, wide): kernel_module.make_kernel(tile, wide) for tile, wide in conv_implicit_gemm._KERNELS}
-    conv_implicit_gemm.plan.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        execution.installed(patch, "sm_90a")
-        patch.setattr(conv_implicit_gemm, "choose", lambda *problem: use.choice)
-        patch.setattr(conv_implicit_gemm, "_KERNELS", made)
-        patch.setattr(split, "KERNEL", split_kernel)
-        try:
-            conv_implicit_gemm.run(spec, on_device(x), on_device(w), on_device(bias), on_device(y, True))
-        except ptx.PtxError as fault:
-            return type(fault).__name__
-        finally:
-            conv_implicit_gemm.plan.cache_clear()
-    return HARMLESS if np.array_equal(y, use.case.expected(x, w, bias).astype("float32")) else WRONG
+def verdict(use, module="conv.implicit_gemm.kernel", old="", new=""):
+    """What is wrong with a changed room: a fault's name, "wrong result", or HARMLESS."""
+    room = changed_room("conv.implicit_gemm", module, old, new)
+    tile = next(tile for tile in room.plan.TILES if (tile.k, tile.pixels) == use.tile)
+    room.plan.choose = lambda *problem: room.plan.GemmChoice(tile, use.splits)
+    return verdict_of_conv(room.ALGORITHM, use.case)
 
 
 def check(what, found, expected):
@@ -309,44 +290,16 @@ def check(what, found, expected):
     assert found != HARMLESS or what in HARMLESS_REASONS
 
 
-def copied(module):
-    """A module whose functions can be replaced without touching the original."""
-    first = next(line for line in Path(module.__file__).read_text().splitlines() if line.startswith("def "))
-    return changed_module(module, first, first)
-
-
-def kernel_with(module, old, new):
-    """The kernel's module with one place of its own, or of what it is made of, changed."""
-    changed = changed_module(module, old, new)
-    if module is gemm_kernel:
-        return changed
-    if module is gather:
-        changed = replaced(copied(gemm_input), changed)
-    return replaced(copied(gemm_kernel), changed)
-
-
-def replaced(user, changed):
-    """A module in which the functions that it imports are those of a changed one."""
-    for name, value in vars(changed).items():
-        if callable(value) and hasattr(user, name):
-            setattr(user, name, value)
-    return user
-
-
 @seldom(FAULTS, 3)
 def test_faults_in_the_kernel(fault):
     module, what, use, old, new, expected = fault
-    check(what, verdict(use, kernel_with(module, old, new)), expected)
+    check(what, verdict(use, module, old, new), expected)
 
 
-def over(faults):
-    return pytest.mark.parametrize("fault", faults, ids=lambda fault: fault[0])
-
-
-@over(SPLIT_FAULTS)
+@pytest.mark.parametrize("fault", SPLIT_FAULTS, ids=lambda fault: fault[0])
 def test_faults_in_the_second_kernel(fault):
     what, use, old, new, expected = fault
-    check(what, verdict(use, split_kernel=changed_module(split, old, new).KERNEL), expected)
+    check(what, verdict(use, "conv.split", old, new), expected)
 
 
 @pytest.mark.parametrize("use", [GATHERED, STRIDED, POINTWISE, SHARED], ids=lambda use: str(use.case))

@@ -4,19 +4,21 @@ import numpy as np
 import pytest
 
 from gpuconv import workspace
-from gpuconv.cuda.conv import implicit_gemm as conv_implicit_gemm
-from gpuconv.cuda.conv import winograd as conv_winograd
-from gpuconv.cuda.conv.winograd.kernel import SHARED_BYTES
+from gpuconv.algorithm import select
+from gpuconv.cuda import conv
+from gpuconv.cuda.conv import implicit_gemm, winograd
+from gpuconv.cuda.conv.winograd import plan
+from gpuconv.cuda.conv.winograd.kernel import BLOCK_BYTES
 from gpuconv.cuda.conv.winograd.tiles import Cut
-from gpuconv.cuda.runtime import launch as launching
+from gpuconv.cuda.runtime.gpu import H200, MULTIPROCESSORS, Gpu
 from gpuconv.spec import ConvSpec
-from profiling.occupancy import LIMITS
-from profiling.workloads import convolution
+from gpuconv.spec.dtypes import FLOAT32
 from tests import reference
 from tests.cases import ConvCase, dynamic_range, integers, normal
-from tests.cuda import execution
-from tests.cuda.execution import on_device, poisoned, with_far_images
+from tests.cuda.execution import compute, layouts_of, on_device, poisoned, refusal, with_far_images
+from tests.cuda.layers import convolution
 
+ALGORITHM = winograd.ALGORITHM
 CASES = (
     ConvCase("ragged in every axis", (2, 13, 7, 9), (70, 13, 3, 3), padding=1, bias=True),
     ConvCase("three images in a block of tiles", (5, 9, 7, 5), (5, 9, 3, 3), padding=1, bias=True),
@@ -36,29 +38,30 @@ FEW = (CASES[0], CASES[4], DEEP)
 
 @pytest.fixture
 def split_in(monkeypatch):
-    """Lets a test say how many blocks share the input channels; returns the reports of what is executed."""
-    reports = execution.installed(monkeypatch, "sm_90a")
+    """Lets a test say how many blocks share the input channels."""
 
     def use(splits):
-        monkeypatch.setattr(
-            conv_winograd, "choose_splits", lambda spec, workspace, chip: min(splits, Cut.of(spec).slabs)
-        )
-        return reports
+        monkeypatch.setattr(plan, "choose_splits", lambda spec, *rest: min(splits, Cut.of(spec).slabs))
 
     return use
 
 
-def convolve(spec, x, w, bias=None, y=None):
+def convolve(spec, x, w, bias=None, y=None, arch="sm_90a"):
+    """(The result, the executor's reports.)"""
     y = poisoned(spec.out_shape, "float32") if y is None else y
-    conv_winograd.run(spec, on_device(x), on_device(w), on_device(bias), on_device(y, True))
-    return y
+    return y, compute(ALGORITHM, spec, (x, w, bias), (y,), arch)
 
 
-def expect(case, x, w, bias):
-    """The result for `case` equals the sum by the definition, where that is not finite too."""
+def expect(case, x, w, bias, arch="sm_90a"):
+    """The result for `case` equals the sum by the definition, where that is not finite too.
+
+    Returns the executor's reports.
+    """
     with np.errstate(over="ignore"):
         expected = case.expected(x, w, bias).astype("float32")
-    np.testing.assert_array_equal(convolve(case.spec(), x, w, bias), expected, strict=True)
+    found, reports = convolve(case.spec(), x, w, bias, arch=arch)
+    np.testing.assert_array_equal(found, expected, strict=True)
+    return reports
 
 
 # Results
@@ -72,8 +75,8 @@ def test_integers_are_exact(split_in, case):
 
 @pytest.mark.parametrize("splits", [1, 2, 3, 5])
 def test_shared_sums_are_exact_on_integers(split_in, splits):
-    reports = split_in(splits)
-    expect(DEEP, *DEEP.arrays("float32", integers))
+    split_in(splits)
+    reports = expect(DEEP, *DEEP.arrays("float32", integers))
     assert len(reports) == (2 if splits == 1 else 3)
 
 
@@ -82,7 +85,8 @@ def test_shared_sums_are_exact_on_integers(split_in, splits):
 def test_errors_stay_within_the_bound_of_the_tile(split_in, case, make):
     split_in(2)
     x, w, bias = case.arrays("float32", make)
-    error = abs(convolve(case.spec(), x, w, bias) - case.expected(x, w, bias))
+    found, _ = convolve(case.spec(), x, w, bias)
+    error = abs(found - case.expected(x, w, bias))
     bound = reference.tile_error_bound(x, w, bias, padding=case.padding, groups=case.groups)
     assert (error <= bound).all(), f"{(error / bound).max()} times the bound"
 
@@ -92,21 +96,21 @@ def test_the_mean_error_is_small(split_in):
     case = ConvCase("normal", (1, 256, 8, 8), (64, 256, 3, 3), padding=1)
     x, w, _ = case.arrays("float32", normal)
     expected = case.expected(x, w, None)
-    error = convolve(case.spec(), x, w) - expected
+    error = convolve(case.spec(), x, w)[0] - expected
     assert np.linalg.norm(error) < 6e-7 * np.linalg.norm(expected)
 
 
 def test_the_same_bits_come_from_every_run(split_in):
     split_in(3)
     host = DEEP.arrays("float32", normal)
-    assert convolve(DEEP.spec(), *host).tobytes() == convolve(DEEP.spec(), *host).tobytes()
+    (first, _), (second, _) = convolve(DEEP.spec(), *host), convolve(DEEP.spec(), *host)
+    assert first.tobytes() == second.tobytes()
 
 
 @pytest.mark.parametrize("arch", ["sm_75", "sm_120"])
-def test_other_generations_compute_the_same(monkeypatch, arch):
+def test_other_generations_compute_the_same(arch):
     """Before sm_80 there are no asynchronous copies, and the kernel loads and stores."""
-    execution.installed(monkeypatch, arch)
-    expect(CASES[0], *CASES[0].arrays("float32", integers))
+    expect(CASES[0], *CASES[0].arrays("float32", integers), arch)
 
 
 # Values that are not finite
@@ -205,27 +209,33 @@ def test_rows_channels_and_images_of_the_input_may_lie_anywhere(split_in):
 
 @pytest.mark.parametrize("shift", [0, 1])
 def test_outputs_that_are_not_aligned_are_stored_one_by_one(split_in, shift):
-    reports = split_in(1)
+    split_in(1)
     case = CASES[-1]
     x, w, _ = case.arrays("float32", integers)
     y = poisoned((1 + 64 * 128,), "float32")[shift : shift + 64 * 128].reshape(1, 64, 8, 16)
-    convolve(case.spec(), x, w, None, y)
+    _, reports = convolve(case.spec(), x, w, None, y)
     np.testing.assert_array_equal(y, case.expected(x, w, None).astype("float32"))
     stores = {line.opcode for line in reports[-1].lines if line.opcode.startswith("st.global") and line.warps}
     assert {".v2." in store for store in stores} == {y.ctypes.data % 8 == 0}
 
 
-def test_columns_that_are_not_side_by_side_are_left_to_the_implicit_gemm(split_in, monkeypatch):
-    calls = []
-    monkeypatch.setattr(conv_implicit_gemm, "run", lambda *arguments: calls.append(arguments))
-    split_in(1)
+def test_columns_that_are_not_side_by_side_are_refused(split_in):
+    """Then the implicit GEMM comes next; a single column lies side by side with nothing."""
     x, w, _ = CASES[-1].arrays("float32", integers)
-    convolve(CASES[-1].spec(), np.repeat(x, 2, 3)[..., ::2], w)
-    assert len(calls) == 1
+    spec = CASES[-1].spec()
+    views = (
+        on_device(np.repeat(x, 2, 3)[..., ::2]),
+        on_device(w),
+        None,
+        on_device(poisoned(spec.out_shape, "f4")),
+    )
+    layouts = layouts_of(spec, *views)
+    assert ALGORITHM.unsupported(spec, layouts, H200) == "the columns of the input do not lie side by side"
+    assert select(conv.ALGORITHMS, spec, layouts, H200) is implicit_gemm.ALGORITHM
+    split_in(1)
     column = ConvCase("a column", (1, 4, 9, 1), (3, 4, 3, 3), padding=1)
     x, w, _ = column.arrays("float32", integers)
     expect(column, np.repeat(x, 2, 3)[..., ::2], w, None)
-    assert len(calls) == 1
 
 
 def test_offsets_beyond_2_to_the_31_elements(split_in, monkeypatch):
@@ -236,7 +246,7 @@ def test_offsets_beyond_2_to_the_31_elements(split_in, monkeypatch):
     spec = ConvSpec.from_arrays(x, w)
     y = poisoned(spec.out_shape, "float32")
     from_x, to_y = with_far_images(monkeypatch, far, x, y)
-    conv_winograd.run(spec, from_x, on_device(w), None, to_y)
+    compute(ALGORITHM, spec, (from_x, w, None), (to_y,))
     np.testing.assert_array_equal(y, reference.conv2d(x, w).astype("float32"))
 
 
@@ -244,13 +254,14 @@ def test_offsets_beyond_2_to_the_31_elements(split_in, monkeypatch):
 
 
 @pytest.mark.parametrize("change", [
-    {"dtype": "float64"}, {"R": 5}, {"S": 1}, {"stride": (1, 2)}, {"dilation": (2, 1)}, {"C": 0},
+    {"R": 5}, {"S": 1}, {"stride": (1, 2)}, {"dilation": (2, 1)}, {"C": 0},
     {"N": 2**27}, {"C": 1024, "K": 1025},
 ])  # fmt: skip
 def test_what_it_cannot_do_it_says(change):
     fields = {"N": 1, "C": 8, "H": 6, "W": 6, "K": 8, "R": 3, "S": 3}
-    assert conv_winograd.unsupported(ConvSpec(**fields)) is None
-    assert conv_winograd.unsupported(ConvSpec(**fields | change))
+    assert refusal(ALGORITHM, ConvSpec(**fields)) is None
+    assert refusal(ALGORITHM, ConvSpec(**fields | change))
+    assert ALGORITHM.takes["dtype"] == (FLOAT32,)
 
 
 def test_transformed_weights_keep_to_the_workspace():
@@ -258,28 +269,26 @@ def test_transformed_weights_keep_to_the_workspace():
     assert Cut.of(spec).weight_words == 16 * 64 * 64
     try:
         workspace.set_workspace_limit(4 * 16 * 64 * 64)
-        assert conv_winograd.unsupported(spec) is None
+        assert refusal(ALGORITHM, spec) is None
         workspace.set_workspace_limit(4 * 16 * 64 * 64 - 1)
-        assert "more than the limit" in conv_winograd.unsupported(spec)
+        assert "more than the limit" in refusal(ALGORITHM, spec)
     finally:
         workspace.set_workspace_limit(64 << 20)
 
 
-def test_a_device_without_the_shared_memory_takes_the_implicit_gemm(split_in, monkeypatch):
-    device = launching.Device(0, "", (7, 5)), launching.Device(1, "", (8, 0))
-    monkeypatch.setattr(conv_winograd, "devices", lambda: [*device])
-    conv_winograd.lacks_shared_memory.cache_clear()
-    try:
-        assert conv_winograd.lacks_shared_memory(0) and not conv_winograd.lacks_shared_memory(1)
-        calls = []
-        monkeypatch.setattr(conv_implicit_gemm, "run", lambda *arguments: calls.append(arguments))
-        convolve(CASES[-1].spec(), *CASES[-1].arrays("float32", integers))
-        assert len(calls) == 1
-    finally:
-        conv_winograd.lacks_shared_memory.cache_clear()
+def test_a_gpu_without_the_shared_memory_is_refused():
+    spec = convolution(1, 64, 14, 64, 3)
+    turing, ampere = (
+        Gpu(f"sm_{major}{minor}", (major, minor), 40, 1.5, 300, 4) for major, minor in ((7, 5), (8, 0))
+    )
+    assert (
+        refusal(ALGORITHM, spec, turing)
+        == f"a block of sm_75 cannot have {BLOCK_BYTES} bytes of shared memory"
+    )
+    assert refusal(ALGORITHM, spec, ampere) is None
 
 
 def test_from_sm_80_on_a_block_may_have_the_shared_memory():
-    for capability, limits in LIMITS.items():
-        fits = SHARED_BYTES + limits.reserved_bytes <= limits.shared_bytes
-        assert fits == (capability >= conv_winograd.OLDEST)
+    for capability, each in MULTIPROCESSORS.items():
+        fits = BLOCK_BYTES + each.system_bytes <= each.shared_bytes
+        assert fits == (capability >= (8, 0))

@@ -4,50 +4,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuconv.cuda import CONVOLUTIONS
-from gpuconv.cuda.conv import winograd as conv_winograd
-from gpuconv.cuda.conv.implicit_gemm import tiles as gemm_tiles
-from gpuconv.cuda.conv.implicit_gemm.tiles import partial_bytes
+from gpuconv.algorithm import select
+from gpuconv.cuda import conv
+from gpuconv.cuda.conv import winograd
+from gpuconv.cuda.conv.split import partial_bytes
 from gpuconv.cuda.conv.winograd import tiles as winograd_tiles
 from gpuconv.cuda.conv.winograd.tiles import Cut, choose_splits
-from gpuconv.cuda.runtime.gpu import H200
-from gpuconv.spec import ConvSpec
-from profiling import kernels
-from profiling.workloads import WORKLOADS, convolution
+from gpuconv.cuda.runtime.cost import is_even
+from gpuconv.cuda.runtime.gpu import GPUS, H200
+from tests.cuda.execution import contiguous, refusal, worthwhile
+from tests.cuda.layers import RESNET50, UNET, VGG16, convolution
+from tests.ptx import machine_code
+
+ALGORITHM = winograd.ALGORITHM
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 def test_the_main_loop_is_mostly_arithmetic(arch):
-    row = kernels.code(conv_winograd.KERNELS[0], arch)
+    row = machine_code.of(winograd.KERNELS[0], arch)
     assert row["loop_math_pct"] >= 86
     assert (row["loop_mix"]["FFMA"], row["loop_mix"]["FADD"]) == (1024, 32)
     assert (row["loop_mix"]["LDS.128"], row["loop_mix"]["LDGSTS.128"]) == (64, 8)
 
 
 def test_predictions_use_the_instructions_of_the_machine_code():
-    found = kernels.code(conv_winograd.KERNELS[0], "sm_90a")["loop_instructions"]
+    found = machine_code.of(winograd.KERNELS[0], "sm_90a")["loop_instructions"]
     assert abs(found - winograd_tiles.LOOP) <= 0.02 * winograd_tiles.LOOP
 
 
-LAYERS = {
-    layer.spec for name in ("resnet50", "vgg16", "unet") for layer in WORKLOADS[name]().layers
-    if isinstance(layer.spec, ConvSpec) and conv_winograd.unsupported(layer.spec) is None
-}  # fmt: skip
+LAYERS = {spec for spec in (*RESNET50, *VGG16, *UNET) if refusal(ALGORITHM, spec) is None}
 
 
 @pytest.mark.parametrize("spec", LAYERS, ids=str)
 def test_layers_of_networks_but_the_first_are_worth_it(spec):
-    chosen = next(each for each in CONVOLUTIONS if each.unsupported(spec) is None and each.worth(spec))
-    assert (chosen is conv_winograd.ALGORITHM) == (spec.C >= 64)
+    chosen = select(conv.ALGORITHMS, spec, contiguous(spec), H200)
+    assert (chosen is ALGORITHM) == (spec.C >= 64)
 
 
 def test_few_channels_or_tiles_are_not_worth_it():
-    assert not conv_winograd.worth(convolution(8, 3, 224, 64, 3))
-    assert not conv_winograd.worth(convolution(16, 16, 240, 32, 3))
-    assert not conv_winograd.worth(convolution(8, 64, 56, 64, 3, groups=64))
-    assert not conv_winograd.worth(convolution(1, 8, 8, 8, 3))
-    assert not conv_winograd.worth(convolution(1, 64, 4, 64, 3))
-    assert conv_winograd.worth(convolution(1, 64, 224, 64, 3))
+    assert not worthwhile(ALGORITHM, convolution(8, 3, 224, 64, 3))
+    assert not worthwhile(ALGORITHM, convolution(16, 16, 240, 32, 3))
+    assert not worthwhile(ALGORITHM, convolution(8, 64, 56, 64, 3, groups=64))
+    assert not worthwhile(ALGORITHM, convolution(1, 8, 8, 8, 3))
+    assert not worthwhile(ALGORITHM, convolution(1, 64, 4, 64, 3))
+    assert worthwhile(ALGORITHM, convolution(1, 64, 224, 64, 3))
 
 
 def test_few_tiles_share_many_channels():
@@ -64,5 +64,11 @@ def test_a_choice_keeps_to_the_workspace_and_gives_every_block_a_slab(C, K, size
     spec = convolution(1, C, size, K, 3)
     splits, cut = choose_splits(spec, limit, H200), Cut.of(spec)
     assert splits == 1 or splits * partial_bytes(spec) + 4 * cut.weight_words <= limit
-    assert gemm_tiles.is_even(cut.slabs, splits)
+    assert is_even(cut.slabs, splits)
     assert (splits - 1) * -(-cut.slabs // splits) < cut.slabs
+
+
+def test_a_cut_is_made_for_the_gpu_at_hand():
+    """What an L4 and an H200 do is not the same: the one has 58 multiprocessors, the other 132."""
+    spec = convolution(1, 512, 14, 512, 3)
+    assert choose_splits(spec, 64 << 20, GPUS["l4"]) < choose_splits(spec, 64 << 20, H200)

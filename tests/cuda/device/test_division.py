@@ -5,8 +5,8 @@ import pytest
 from numba import cuda, float32, types, uint32
 
 from gpuconv.cuda.device import division
-from gpuconv.cuda.runtime.compiled import Kernel
 from tests import ptx
+from tests.cuda.execution import kernel_of
 from tests.ptx.fma import fma32
 
 DIVISORS = (0, 1, 2, 3, 5, 7, 9, 10, 28, 49, 64, 641, 65535, 65537, 2**30 - 1, 2**30 + 1, 2**31 - 1)
@@ -36,7 +36,7 @@ def divide_floats(x, d, y):
 @pytest.mark.parametrize("divisor", [1, 3, 7, 2**30 + 1])
 def test_the_compiled_quotient_of_integers(divisor):
     pointer = types.CPointer(uint32)
-    kernel = Kernel("divide integers", divide_integers, [pointer, pointer, uint32, uint32], 256, 1)
+    kernel = kernel_of(divide_integers, [pointer, pointer, uint32, uint32], 256)
     a = np.random.default_rng(1).integers(0, 2**31, 256).astype("uint32")
     y = np.zeros_like(a)
     ptx.Kernel(kernel.ptx("sm_90a")).launch(1, 256, a, ptx.out(y), *division.reciprocal(divisor))
@@ -63,10 +63,17 @@ def test_quotients_are_rounded_correctly_whatever_the_error_of_the_reciprocal(la
 
 def test_the_compiled_quotient_of_floats():
     pointer = types.CPointer(float32)
-    kernel = Kernel("divide floats", divide_floats, [pointer] * 3, 256, 1)
+    kernel = kernel_of(divide_floats, [pointer] * 3, 256)
     random = np.random.default_rng(2)
     x, d = random.standard_normal(256).astype("float32"), random.integers(1, 99, 256).astype("float32")
     x[:6] = np.nan, np.inf, -np.inf, 0, -0.0, np.finfo("float32").max
     y = np.zeros_like(x)
     ptx.Kernel(kernel.ptx("sm_90a")).launch(1, 256, x, d, ptx.out(y))
     np.testing.assert_array_equal(y, x / d)
+
+
+def test_divisors_are_named():
+    assert division.with_reciprocals({"K": 7, "tiles": 4}) == {
+        "K": 7, "K_multiplier": 2454267027, "K_shift": 3,
+        "tiles": 4, "tiles_multiplier": 2**31, "tiles_shift": 2,
+    }  # fmt: skip

@@ -5,8 +5,9 @@ import pytest
 from numba import cuda, types, uint32
 
 from gpuconv.cuda.device import ordered
-from gpuconv.cuda.runtime.compiled import SCALARS, Kernel
+from gpuconv.cuda.device.elements import SCALARS
 from tests import ptx
+from tests.cuda.execution import kernel_of
 
 
 def keys_of(dtype, values):
@@ -21,7 +22,7 @@ def keys_of(dtype, values):
     scalar, integer = SCALARS[dtype], ordered.INTEGERS[dtype]
     pointers = [types.CPointer(kind) for kind in (scalar, integer, scalar)]
     keys, back = np.zeros(values.size, integer.name), np.zeros_like(values)
-    text = Kernel("keys", convert, pointers, values.size, 1).ptx("sm_90a")
+    text = kernel_of(convert, pointers, values.size).ptx("sm_90a")
     ptx.Kernel(text).launch(1, values.size, values, keys, back)
     return keys, back
 

@@ -2,17 +2,22 @@
 
 import numpy as np
 
+from gpuconv.cuda.runtime.gpu import H200
+from gpuconv.spec.layouts import PoolLayouts
 from tests import reference
 from tests.cases import equal
-from tests.cuda.execution import on_device, poisoned
+from tests.cuda.execution import compute, contiguous, poisoned
+from tests.layouts import WRITABLE
+
+LAYOUTS = sorted(set(WRITABLE) - {"byte-swapped", "unaligned"})  # those that a GPU array can have
 
 
 def pool(algorithm, spec, x, y=None, indices=None):
-    """(values, indices) by a module of `gpuconv.cuda`; in `y` and `indices` if given."""
+    """(values, indices) by an algorithm; in `y` and `indices` if given."""
     y = poisoned(spec.out_shape, spec.dtype) if y is None else y
     if spec.return_indices and indices is None:
         indices = poisoned(spec.out_shape, "int64")
-    algorithm.run(spec, on_device(x), on_device(y, True), on_device(indices, True))
+    compute(algorithm, spec, (x,), (y, indices))
     return y, indices
 
 
@@ -20,9 +25,20 @@ def check(algorithm, case, x, y=None):
     """Values and, of maxima where the algorithm gives them, indices, with what `case` says."""
     y, _ = pool(algorithm, case.spec(x.dtype.name), x, y)
     equal(y, case.expected(x).astype(x.dtype))
-    spec = case.spec(x.dtype.name, True) if case.op == "max" else None
-    if spec and algorithm.unsupported(spec) is None:
+    if case.op == "max" and True in algorithm.takes.get("return_indices", ()):
         values, places = reference.max_pool2d(x, **case.parameters)
-        y, indices = pool(algorithm, spec, x)
+        y, indices = pool(algorithm, case.spec(x.dtype.name, True), x)
         equal(y, values.astype(x.dtype))
         np.testing.assert_array_equal(indices, places)
+
+
+def plan(algorithm, spec, x_offset=0, y_offset=0, pitch=None):
+    """The launch for contiguous arrays, or rows of x `pitch` elements apart, that begin at these bytes."""
+    x, y, indices = contiguous(spec)
+    steps = (spec.C * spec.H * pitch, spec.H * pitch, pitch, 1) if pitch else x.elements
+    strides = tuple(step * spec.itemsize for step in steps)
+    layouts = PoolLayouts(
+        x._replace(strides=strides, offset=x_offset), y._replace(offset=y_offset), indices
+    )  # fmt: skip
+    assert algorithm.unsupported(spec, layouts, H200) is None
+    return algorithm.plan(spec, layouts, H200)

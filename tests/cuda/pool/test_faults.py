@@ -1,25 +1,16 @@
-"""Faults planted in the vectorised pools are caught, by the executor or by a wrong result."""
-
-import sys
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
+"""Faults planted in the pools are caught, by the executor or by a wrong result."""
 
 import numpy as np
 import pytest
 
-from gpuconv.cuda.runtime.launch import Launch
 from tests import ptx, reference
 from tests.cases import PoolCase, integers
-from tests.cuda import execution
-from tests.cuda.execution import on_device, poisoned
-from tests.cuda.mutation import HARMLESS, seldom
+from tests.cuda.execution import compute, poisoned
+from tests.cuda.mutation import HARMLESS, WRONG, changed_room, seldom
+from tests.cuda.pool.direct_faults import FAULTS as DIRECT_FAULTS
 from tests.cuda.pool.faults import GLOBAL_FAULTS, HALVES_FAULTS, ROWS_FAULTS
-
-# The files that a kernel is written in, each after those that it imports.
-ROWS = ("pool.rows.tiles", "pool.rows.argmax", "pool.rows")
-HALVES = ("device.elements", *ROWS)
-GLOBAL = ("pool.global_.teams", "pool.global_.argmax", "pool.global_")
+from tests.cuda.pool.separable_faults import FAULTS as SEPARABLE_FAULTS
+from tests.cuda.pool.separable_faults import MEANS, PAIRS, TILES, VECTORS
 
 ROWS_CASES = (
     PoolCase("several warps a row, whole vectors", "max", (1, 3, 9, 140), 3, 1, 1),
@@ -42,92 +33,101 @@ GLOBAL_CASES = (
     PoolCase("blocks", "avg", (1, 2, 33, 33), 33),
     PoolCase("blocks, several stages", "avg", (1, 1, 301, 303), (301, 303)),
 )
+DIRECT_CASES = (
+    PoolCase("ragged, of several blocks", "max", (2, 3, 29, 20), 3, 2, 1, ceil_mode=True),
+    PoolCase("dilated", "max", (1, 2, 11, 12), (2, 3), (1, 2), 1, (3, 2)),
+    PoolCase("padded", "avg", (2, 3, 9, 10), 3, 2, 1),
+    PoolCase("padded, of the image alone", "avg", (2, 3, 9, 10), 2, 2, 1, count_include_pad=False),
+    PoolCase(
+        "ragged, hanging over the end", "avg", (1, 2, 7, 8), (3, 2), 3, ((1, 0), (0, 1)), ceil_mode=True
+    ),
+    PoolCase("divided by 5", "avg", (1, 2, 7, 8), 2, divisor_override=5),
+)
 
 
-def planted(files, file, old, new):
-    """The last of the modules `files`, with one place of one of them changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in files:
-            known = import_module(f"gpuconv.cuda.{name}")
-            path = Path(known.__file__)
-            source = path.read_text()
-            if name == file:
-                assert source.count(old) == 1, f"{source.count(old)} places of {name} read {old!r}"
-                source = source.replace(old, new)
-            module = ModuleType(known.__name__)
-            module.__file__ = str(path)
-            patch.setitem(sys.modules, module.__name__, module)
-            exec(compile(source, path, "exec"), vars(module))
-    return module
-
-
-def verdict(module, cases, dtype="float32"):
+def verdict(algorithm, cases, dtype="float32", pools=None):
     """A fault's name, "wrong result", or HARMLESS."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Launch, "start", lambda self, output, *arrays: execution.execute(self, *arrays))
-        try:
-            return HARMLESS if all(pools(module, case, dtype) for case in cases) else "wrong result"
-        except ptx.PtxError as fault:
-            return type(fault).__name__
+    try:
+        return HARMLESS if all((pools or pools_hard)(algorithm, case, dtype) for case in cases) else WRONG
+    except ptx.PtxError as fault:
+        return type(fault).__name__
 
 
-def pools(module, case, dtype):
+def pools_hard(algorithm, case, dtype):
     """Whether it pools as the case says, into rows that end where the next begins, and into others."""
     x = integers(case.x, dtype)
     if case.op == "max":
         x[..., 3:5, 2:6] = np.nan
         x[..., 5:8, 7:10] = -np.inf
         x[0, 0] = -1 - abs(integers(x[0, 0].shape, dtype))  # padding of zeros would win
-    right = [right_result(module, case, x, pitch) for pitch in (1, 8)]
-    return all(right) and (case.op == "avg" or right_indices(module, case, x))
+    right = [right_result(algorithm, case, x, pitch) for pitch in (1, 8)]
+    return all(right) and (case.op == "avg" or right_indices(algorithm, case, x))
 
 
-def right_result(module, case, x, pitch):
+def pools_negative(algorithm, case, dtype):
+    """Whether it pools numbers below zero, which padding of zeros would win against."""
+    return right_result(algorithm, case, -1 - abs(integers(case.x, dtype)), 1)
+
+
+def right_result(algorithm, case, x, pitch):
     spec = case.spec(x.dtype.name)
     N, C, P, Q = spec.out_shape
     rows = poisoned((N, C, P, -(-Q // pitch) * pitch), spec.dtype)
-    module.run(spec, on_device(x), on_device(rows[..., :Q], True), None)
+    compute(algorithm, spec, (x,), (rows[..., :Q], None))
     expected = case.expected(x).astype(x.dtype)
     return np.array_equal(rows[..., :Q], expected, equal_nan=True) and np.isnan(rows[..., Q:]).all()
 
 
-def right_indices(module, case, x):
+def right_indices(algorithm, case, x):
     spec = case.spec(x.dtype.name, return_indices=True)
     y, indices = poisoned(spec.out_shape, spec.dtype), poisoned(spec.out_shape, "int64")
-    module.run(spec, on_device(x), on_device(y, True), on_device(indices, True))
+    compute(algorithm, spec, (x,), (y, indices))
     values, places = reference.max_pool2d(x, **case.parameters)
     return np.array_equal(y, values, equal_nan=True) and np.array_equal(indices, places)
 
 
+def check(room, fault, cases, dtype="float32", pools=None):
+    file, _, old, new, expected = fault
+    found = verdict(changed_room(room, file, old, new).ALGORITHM, cases, dtype, pools)
+    assert found != HARMLESS and found in expected
+
+
 @seldom(ROWS_FAULTS, 3)
 def test_faults_in_pool_rows(fault):
-    _, file, old, new, expected = fault
-    found = verdict(planted(ROWS, file, old, new), ROWS_CASES)
-    assert found != HARMLESS and found in expected
+    check("pool.rows", fault, ROWS_CASES)
 
 
 @seldom(HALVES_FAULTS, 3)
 def test_faults_with_16_bits(fault):
-    _, file, old, new, expected = fault
-    found = verdict(planted(HALVES, file, old, new), HALVES_CASES, "float16")
-    assert found != HARMLESS and found in expected
+    check("pool.rows", fault, HALVES_CASES, "float16")
 
 
 @seldom(GLOBAL_FAULTS, 3)
 def test_faults_in_pool_global(fault):
-    _, file, old, new, expected = fault
-    found = verdict(planted(GLOBAL, file, old, new), GLOBAL_CASES)
-    assert found != HARMLESS and found in expected
+    check("pool.global_", fault, GLOBAL_CASES)
+
+
+@seldom(SEPARABLE_FAULTS, 2)
+def test_faults_in_pool_separable(fault):
+    *fault, case = fault
+    check("pool.separable", fault, (case,), pools=pools_negative)
+
+
+@pytest.mark.parametrize("fault", DIRECT_FAULTS, ids=lambda fault: fault[1])
+def test_faults_in_pool_direct(fault):
+    check("pool.direct", fault, DIRECT_CASES)
 
 
 @pytest.mark.parametrize(
-    ("files", "cases", "dtype"),
+    ("room", "cases", "dtype", "pools"),
     [
-        (ROWS, ROWS_CASES, "float32"),
-        (HALVES, HALVES_CASES, "float16"),
-        (GLOBAL, GLOBAL_CASES, "float32"),
-        (GLOBAL, GLOBAL_CASES, "float16"),
+        ("pool.rows", ROWS_CASES, "float32", pools_hard),
+        ("pool.rows", HALVES_CASES, "float16", pools_hard),
+        ("pool.global_", GLOBAL_CASES, "float32", pools_hard),
+        ("pool.global_", GLOBAL_CASES, "float16", pools_hard),
+        ("pool.separable", (VECTORS, PAIRS, MEANS, TILES), "float32", pools_negative),
+        ("pool.direct", DIRECT_CASES, "float32", pools_hard),
     ],
 )
-def test_unharmed_kernels_raise_nothing(files, cases, dtype):
-    assert verdict(planted(files, None, "", ""), cases, dtype) == HARMLESS
+def test_unharmed_kernels_raise_nothing(room, cases, dtype, pools):
+    assert verdict(changed_room(room, room).ALGORITHM, cases, dtype, pools) == HARMLESS

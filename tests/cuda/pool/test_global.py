@@ -5,27 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuconv.cuda.pool import global_ as pool_global
-from gpuconv.cuda.pool.global_ import teams
+from gpuconv.cuda.pool import global_
+from gpuconv.cuda.pool.global_ import kernel, tiles
 from gpuconv.spec import PoolSpec
 from tests.cases import DTYPES, PoolCase, integers
-from tests.cuda import execution
-from tests.cuda.execution import poisoned
+from tests.cuda.execution import poisoned, refusal
 from tests.cuda.pool import pooling
+from tests.cuda.pool.pooling import LAYOUTS
 from tests.layouts import WRITABLE
 
-LAYOUTS = sorted(set(WRITABLE) - {"byte-swapped", "unaligned"})  # those that a GPU array can have
-
-
-@pytest.fixture
-def hopper(monkeypatch):
-    return execution.installed(monkeypatch, "sm_90a")
-
-
-pool, check = (functools.partial(function, pool_global) for function in (pooling.pool, pooling.check))
+pool, check = (functools.partial(each, global_.ALGORITHM) for each in (pooling.pool, pooling.check))
 
 
 @st.composite
@@ -44,9 +36,9 @@ def geometries(draw):
     return PoolCase("drawn", op, shape, **parameters)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(geometries(), st.sampled_from(("float32", "float64", "float16")), st.data())
-def test_any_geometry_in_any_layout(hopper, case, dtype, data):
+def test_any_geometry_in_any_layout(case, dtype, data):
     values = integers(case.x, dtype)
     x = WRITABLE[data.draw(st.sampled_from(LAYOUTS))](values)
     y = poisoned(case.spec(dtype).out_shape, dtype)
@@ -56,7 +48,7 @@ def test_any_geometry_in_any_layout(hopper, case, dtype, data):
 @pytest.mark.parametrize("extent", [7, 8, 33, 40])  # by warps and by blocks, in vectors and not
 @pytest.mark.parametrize("op", ["max", "avg"])
 @pytest.mark.parametrize("dtype", [*DTYPES, "float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
-def test_values_that_are_not_finite(hopper, op, extent, dtype):
+def test_values_that_are_not_finite(op, extent, dtype):
     case = PoolCase("hard", op, (3, 4, extent, extent), extent)
     x = integers(case.x, dtype)
     x[0, 0, 3, 2], x[0, 0, 3, 4], x[0, 1, -1, -1], x[0, 2, 0, 0] = np.nan, np.nan, np.nan, np.inf
@@ -66,13 +58,13 @@ def test_values_that_are_not_finite(hopper, op, extent, dtype):
 
 
 @pytest.mark.parametrize("extent", [7, 40])
-def test_the_index_of_equals_is_the_first(hopper, extent):
+def test_the_index_of_equals_is_the_first(extent):
     x = np.zeros((2, 5, extent, extent), "float32")
     x[:, :, 1:, 3], x[1, :, 1, 2:] = 1, 1
     check(PoolCase("equal", "max", x.shape, extent), x)
 
 
-def test_large_planes_are_summed_accurately(hopper):
+def test_large_planes_are_summed_accurately():
     case = PoolCase("large", "avg", (1, 2, 300, 500), (300, 500))
     x = np.full(case.x, 0.1, "float32")
     y, _ = pool(case.spec(), x)
@@ -81,12 +73,9 @@ def test_large_planes_are_summed_accurately(hopper):
     np.testing.assert_allclose(y, np.full(y.shape, np.float32(0.1)), rtol=1e-6)
 
 
-def plan(case, offset=0, pitch=None, dtype="float32"):
+def plan(case, dtype="float32", **layout):
     spec = case.spec(dtype, return_indices=case.name == "with indices")
-    x = np.empty((*case.x[:3], pitch or spec.W), dtype)[..., : spec.W]
-    y = np.empty(spec.out_shape, dtype)
-    places = np.empty(spec.out_shape, "int64").strides if spec.return_indices else None
-    return pool_global.plan(spec, x.strides, y.strides, places, offset)
+    return pooling.plan(global_.ALGORITHM, spec, **layout)
 
 
 SMALL, LARGE = (PoolCase("global", "max", (2, 9, s, s), s) for s in (8, 32))
@@ -98,11 +87,11 @@ RAGGED = PoolCase("global", "max", (2, 9, 7, 7), 7)
     [
         (plan(SMALL), "pool_global float32 max warp wide", 1),
         (plan(replace(SMALL, x=(5, 13, 8, 8))), "pool_global float32 max warp wide", 3),
-        (plan(SMALL, offset=4), "pool_global float32 max warp narrow", 1),
+        (plan(SMALL, x_offset=4), "pool_global float32 max warp narrow", 1),
         (plan(SMALL, pitch=12), "pool_global float32 max warp wide", 1),
         (plan(SMALL, pitch=9), "pool_global float32 max warp narrow", 1),
         (plan(RAGGED), "pool_global float32 max warp narrow", 1),
-        (plan(replace(RAGGED, op="avg"), dtype="float64"), "pool_global float64 avg warp narrow", 1),
+        (plan(replace(RAGGED, op="avg"), dtype="float64"), "pool_global float64 mean warp narrow", 1),
         (plan(LARGE), "pool_global float32 max block wide", 18),
         (plan(replace(LARGE, name="with indices")), "pool_global float32 argmax block", 18),
     ],
@@ -111,18 +100,14 @@ def test_the_kernel_fits_the_planes(launch, name, blocks):
     assert (launch.kernel.name, launch.blocks) == (name, blocks)
 
 
-def test_no_sum_is_longer_than_a_stage(monkeypatch, hopper):
+def test_no_sum_is_longer_than_a_stage(monkeypatch):
     """With stages of one access the result of integers is the same."""
-    monkeypatch.setattr(pool_global, "STAGE", 1)
-    kernels = {
-        key: pool_global.make_kernel(*key) for key in pool_global._KERNELS if key[:2] == ("float32", "avg")
-    }
-    monkeypatch.setattr(pool_global, "_KERNELS", {**pool_global._KERNELS, **kernels})
-    pool_global.plan.cache_clear()
+    monkeypatch.setattr(kernel, "STAGE", 1)
+    for key in [key for key in kernel.KERNEL_OF if key[:2] == ("float32", "mean")]:
+        monkeypatch.setitem(kernel.KERNEL_OF, key, kernel.make_kernel(*key))
     for extent in (7, 16, 70, 72):
         case = PoolCase("staged", "avg", (1, 3, extent, extent), extent)
         check(case, integers(case.x, "float32"))
-    pool_global.plan.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -137,12 +122,12 @@ def test_no_sum_is_longer_than_a_stage(monkeypatch, hopper):
 )
 def test_what_it_cannot_do_is_named(changes, reason):
     spec = PoolSpec("max", 1, 1, 8, 8, 8, 8, stride=(9, 9))
-    assert pool_global.unsupported(spec) is None
-    assert reason in pool_global.unsupported(replace(spec, **changes))
+    assert refusal(global_.ALGORITHM, spec) is None
+    assert reason in refusal(global_.ALGORITHM, replace(spec, **changes))
 
 
 def test_the_teams_are_those_that_the_kernels_are_written_for():
     """Halving goes through 8 planes of a warp, and 8 warps meet in a block."""
-    warp, block = teams.TEAMS
+    warp, block = tiles.TEAMS
     assert (warp.threads, warp.planes, warp.parts) == (32, 8, 8)
     assert (block.threads, block.planes, block.block) == (256, 1, 256)

@@ -5,28 +5,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gpuconv.cuda.pool import rows as pool_rows
+from gpuconv.cuda.pool import rows
 from gpuconv.spec import PoolSpec
 from tests import reference
 from tests.cases import DTYPES, PoolCase, integers
-from tests.cuda import execution
-from tests.cuda.execution import poisoned
+from tests.cuda.execution import poisoned, refusal
 from tests.cuda.pool import pooling
+from tests.cuda.pool.pooling import LAYOUTS
 from tests.layouts import WRITABLE
 
-LAYOUTS = sorted(set(WRITABLE) - {"byte-swapped", "unaligned"})  # those that a GPU array can have
 WINDOWS = ((2, 2), (3, 2), (3, 1))
 
 
-@pytest.fixture
-def hopper(monkeypatch):
-    return execution.installed(monkeypatch, "sm_90a")
-
-
-pool, check = (functools.partial(function, pool_rows) for function in (pooling.pool, pooling.check))
+pool, check = (functools.partial(each, rows.ALGORITHM) for each in (pooling.pool, pooling.check))
 
 
 @st.composite
@@ -44,9 +38,9 @@ def geometries(draw):
     return case
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(geometries(), st.sampled_from(("float32", "float64", "float16")), st.data())
-def test_any_geometry_in_any_layout(hopper, case, dtype, data):
+def test_any_geometry_in_any_layout(case, dtype, data):
     values = integers(case.x, dtype)
     x = WRITABLE[data.draw(st.sampled_from(LAYOUTS))](values)
     y = poisoned(case.spec(dtype).out_shape, dtype)
@@ -57,7 +51,7 @@ def test_any_geometry_in_any_layout(hopper, case, dtype, data):
 @pytest.mark.parametrize(("window", "stride"), WINDOWS)
 @pytest.mark.parametrize("op", ["max", "avg"])
 @pytest.mark.parametrize("dtype", [*DTYPES, "float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
-def test_values_that_are_not_finite(hopper, op, window, stride, columns, dtype):
+def test_values_that_are_not_finite(op, window, stride, columns, dtype):
     case = PoolCase("hard", op, (2, 3, 15, columns), window, stride, window // 2 if window == 3 else 0)
     x = integers(case.x, dtype)
     places = np.random.default_rng(4)
@@ -68,23 +62,19 @@ def test_values_that_are_not_finite(hopper, op, window, stride, columns, dtype):
 
 @pytest.mark.parametrize(("window", "stride"), WINDOWS)
 @pytest.mark.parametrize("fill", [-np.inf, np.inf, np.nan, 0.0])
-def test_the_index_of_equals_is_the_first_inside(hopper, fill, window, stride):
+def test_the_index_of_equals_is_the_first_inside(fill, window, stride):
     check(PoolCase("equal", "max", (1, 1, 8, 40), window, stride, window // 2), np.full((1, 1, 8, 40), fill))
 
 
-def test_neighbouring_lanes_hold_other_rows_and_planes(hopper):
+def test_neighbouring_lanes_hold_other_rows_and_planes():
     """Every lane's neighbour belongs to another row, plane or block somewhere."""
     x = np.arange(9 * 3 * 16, dtype="float32").reshape(3, 3, 3, 16) - 200
     for width in range(1, 17):
         check(PoolCase("narrower and narrower", "max", (3, 3, 3, width), 3, 1, 1), x[..., :width])
 
 
-def plan(case, x_offset=0, y_offset=0, pitch=None):
-    """The plan for contiguous arrays, or rows of x `pitch` elements apart, that begin at these bytes."""
-    spec = case.spec()
-    x = np.empty((*case.x[:3], pitch or spec.W), "float32")[..., : spec.W]
-    y = np.empty(spec.out_shape, "float32")
-    return pool_rows.plan(spec, x.strides, y.strides, None, (x_offset, y_offset, 0))
+def plan(case, **layout):
+    return pooling.plan(rows.ALGORITHM, case.spec(), **layout)
 
 
 SAME = PoolCase("aligned", "max", (1, 2, 8, 16), 3, 1, 1)
@@ -107,12 +97,12 @@ SAME = PoolCase("aligned", "max", (1, 2, 8, 16), 3, 1, 1)
 )
 def test_vectors_are_taken_where_they_are_aligned(launch, width, vectors):
     assert launch.kernel.name.endswith(width)
-    assert launch.scalars[24] == vectors
+    assert launch.scalars["y_vectors"] == vectors
 
 
 @pytest.mark.parametrize("offset", [0, 4, 8])
 @pytest.mark.parametrize("indices", [False, True])
-def test_arrays_that_begin_anywhere(hopper, offset, indices):
+def test_arrays_that_begin_anywhere(offset, indices):
     x = np.zeros(2 * 8 * 16 + 2, "float32")[offset // 4 :][: 2 * 8 * 16].reshape(1, 2, 8, 16)
     x[...] = integers(x.shape, "float32")
     spec = SAME.spec(return_indices=indices)
@@ -142,5 +132,5 @@ def test_arrays_that_begin_anywhere(hopper, offset, indices):
 )
 def test_what_it_cannot_do_is_named(changes, reason):
     spec = PoolSpec("max", 1, 1, 64, 64, 3, 3, pads=((1, 1), (1, 1)), return_indices=True)
-    assert pool_rows.unsupported(spec) is None
-    assert reason in pool_rows.unsupported(replace(spec, **changes))
+    assert refusal(rows.ALGORITHM, spec) is None
+    assert reason in refusal(rows.ALGORITHM, replace(spec, **changes))

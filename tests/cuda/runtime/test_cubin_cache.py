@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from numba import float32, int64, types
 
+from gpuconv.cuda.conv.depthwise.kernel import SLIDING
+from gpuconv.cuda.conv.implicit_gemm.kernel import KERNELS_BY_TILE
 from gpuconv.cuda.runtime import compiled
 from gpuconv.cuda.runtime.compiled import Kernel, cache_folder
+from gpuconv.cuda.runtime.sources import PACKAGE, sources_of
 
 
 def scale(x, n):
@@ -16,7 +19,7 @@ def scale(x, n):
 
 
 def make_kernel():
-    return Kernel("scale", scale, (types.CPointer(float32), int64), 32, 1)
+    return Kernel("scale", lambda: scale, {types.CPointer(float32): "x", int64: "n"}, 32, 1)
 
 
 @pytest.fixture
@@ -107,7 +110,7 @@ def refuse(*_):
 
 def test_the_key_depends_on_the_source(folder, monkeypatch):
     before = make_kernel()._path("sm_80")
-    monkeypatch.setattr(compiled, "_sources", lambda function: ("another source",))
+    monkeypatch.setattr(compiled, "sources_of", lambda function: ("another source",))
     assert make_kernel()._path("sm_80") != before
 
 
@@ -139,3 +142,14 @@ def test_the_compilers_of_both_toolkits_are_told_apart(monkeypatch):
     monkeypatch.setattr(compiled, "PackageNotFoundError", KeyError)
     assert compiled.compilers() == "numba=1 nvidia-cuda-nvcc-cu12=12.9"
     compiled.compilers.cache_clear()
+
+
+def test_the_key_depends_on_all_that_a_kernel_of_a_room_is_made_of():
+    kernel = next(iter(KERNELS_BY_TILE.values()))
+    texts = sources_of(kernel.function)
+    rooms = "conv/implicit_gemm/gather.py", "conv/implicit_gemm/tiles.py", "device/division.py"
+    wanted = [PACKAGE / "cuda" / name for name in (*rooms, "device/epilogue.py", "ptx/slab_product.py")]
+    assert all(path.read_text() in texts for path in wanted)
+    assert (PACKAGE / "cuda" / "conv" / "stem" / "load.py").read_text() not in texts
+    elements = sources_of(next(iter(SLIDING.values())).function)
+    assert (PACKAGE / "spec" / "dtypes.py").read_text() in elements

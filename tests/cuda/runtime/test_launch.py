@@ -3,184 +3,217 @@
 import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
+from numba import float32, int64, types, uint32
 
-import gpuconv.cuda as engine
-from gpuconv.arrays import DeviceArray
-from gpuconv.cuda.conv import split
-from gpuconv.cuda.runtime import gpu as chips
-from gpuconv.cuda.runtime import launch as launching
-from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.cuda.conv import tiled
+from gpuconv.cuda.runtime import driver as driving
+from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.driver import refuse_forked_child, wait_for
+from gpuconv.cuda.runtime.gpu import H200
+from gpuconv.cuda.runtime.launch import Launch, steps
+from gpuconv.cuda.runtime.passes import Passes
+from gpuconv.spec import ConvSpec
+from tests.cuda.execution import contiguous
 from tests.cuda.noting_driver import Status
 
-SPEC = ConvSpec(2, 3, 8, 9, 4, 3, 3, dtype="float32")
+SPEC = ConvSpec(2, 3, 8, 9, 4, 3, 3, ((1, 1), (0, 0)))
 
 
-def array(shape, pointer, stream=5, device=0, dtype="float32"):
-    strides = np.empty(shape, dtype).strides
-    return DeviceArray(pointer, shape, strides, np.dtype(dtype), device, stream)
+def shift(x, y, x_n, y_n, count, step):
+    for i in range(count):
+        y[i * y_n] = x[i * x_n] + float32(step)
 
 
-def convolve(driver, stream=5, x_stream=5, device=0, base=0x1000):
-    x = array((2, 3, 8, 9), base, x_stream, device)
-    w = array((4, 3, 3, 3), base + 0x10000, stream, device)
-    y = array(SPEC.out_shape, base + 0x20000, stream, device)
-    driver.slots = len(engine.KERNELS[0].arguments)
-    engine.conv2d(SPEC, x, w, None, y)
-    return x, w, y
+def make_kernel():
+    return Kernel("shift", lambda: shift, {types.CPointer(float32): "x y", int64: "x_n y_n"}, 32, 1)
 
 
-def test_pointers_and_scalars_arrive_where_the_kernel_reads_them(driver):
-    x, w, y = convolve(driver)
-    (launch,) = driver.launches
-    assert launch.values[:4] == [x.pointer, w.pointer, 0, y.pointer]
-    assert launch.values[4:8] == [3 * 8 * 9, 8 * 9, 9, 1]
-    assert launch.stream == 5
-    assert launch.block == (256, 1, 1)
+@pytest.fixture
+def launch(driver):
+    """A launch that no test has started before."""
+    found = tiled.ALGORITHM.plan(SPEC, contiguous(SPEC), H200)
+    driver.slots = len(found.kernel.arguments)
+    return found
 
 
-def test_a_second_call_only_patches_pointers(driver):
-    convolve(driver)
+def pointers_of(base=0x1000):
+    """Of x, w, no bias, and y."""
+    return base, base + 0x10000, 0, base + 0x20000
+
+
+# Binding
+
+
+def test_parameters_have_the_types_that_their_names_were_given():
+    kernel = make_kernel()
+    assert list(kernel.parameters) == ["x", "y", "x_n", "y_n", "count", "step"]
+    assert kernel.arguments[2:] == (int64, int64, uint32, uint32)
+    assert kernel.pointers == ("x", "y")
+
+
+def test_a_kernel_is_made_when_it_is_first_asked_for():
+    made = []
+    kernel = Kernel("shift", lambda: made.append(1) or shift, {types.CPointer(float32): "x y"}, 32, 1)
+    assert (kernel.name, made) == ("shift", [])
+    assert kernel.function is kernel.function is shift
+    assert made == [1]
+
+
+def test_scalars_are_bound_by_name_in_any_order():
+    scalars = {"step": 4, "y_n": 2, "count": 3, "x_n": 1}
+    assert Launch(make_kernel(), 1, 0, scalars).values == (1, 2, 3, 4)
+    assert Launch(make_kernel(), 1, 0, dict(reversed(scalars.items()))).values == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("scalars", "message"),
+    [
+        ({"x_n": 1, "y_n": 1, "step": 1}, r"shift lacks \['count'\] and does not know \[\]"),
+        ({"x_n": 1, "y_n": 1, "count": 1, "step": 1, "stop": 1}, r"lacks \[\] and does not know \['stop'\]"),
+        ({"x_n": 1, "y_n": 1, "count": 1, "step": 1, "x": 1}, r"does not know \['x'\]"),
+    ],
+)
+def test_a_missing_and_an_unknown_scalar_are_named(scalars, message):
+    with pytest.raises(TypeError, match=message):
+        Launch(make_kernel(), 1, 0, scalars)
+
+
+def test_a_type_for_no_parameter_is_refused():
+    kernel = Kernel("shift", lambda: shift, {types.CPointer(float32): "x y z"}, 32, 1)
+    with pytest.raises(TypeError, match="shift has no parameter z"):
+        kernel.parameters
+
+
+def test_strides_are_named_by_their_axes():
+    assert steps(x_nc=(6, 3), w_k=(2,)) == {"x_n": 6, "x_c": 3, "w_k": 2}
+    with pytest.raises(ValueError, match="zip"):
+        steps(x_nc=(1, 2, 3))
+
+
+# Queueing
+
+
+def test_pointers_and_scalars_arrive_where_the_kernel_reads_them(driver, launch):
+    launch.queue(0, 5, pointers_of())
+    (queued,) = driver.launches
+    names = list(launch.kernel.parameters)
+    found = dict(zip(names, queued.values, strict=True))
+    assert tuple(queued.values[:4]) == pointers_of()
+    assert [found[name] for name in ("x_n", "x_c", "x_h", "x_w")] == [3 * 8 * 9, 8 * 9, 9, 1]
+    assert found["h_origin"] == 2**64 - 1  # the row above the image, wrapped
+    assert (queued.stream, queued.block) == (5, (256, 1, 1))
+
+
+def test_a_kernel_takes_as_many_pointers_as_it_has(driver, launch):
+    launch.queue(0, 5, (*pointers_of(), 0x9000))
+    assert tuple(driver.launches[0].values[:5]) == (*pointers_of(), launch.values[0])
+
+
+def test_a_second_call_only_patches_pointers(driver, launch):
+    launch.queue(0, 5, pointers_of())
     before = len(driver.calls)
     driver.context = 70  # the device's primary context is current, as CuPy leaves it
-    x, w, y = convolve(driver, base=0x500000)
+    launch.queue(0, 5, pointers_of(0x500000))
     assert driver.calls[before:] == [("cuLaunchKernel", 5)]
-    assert driver.launches[1].values[:4] == [x.pointer, w.pointer, 0, y.pointer]
+    assert tuple(driver.launches[1].values[:4]) == pointers_of(0x500000)
     assert driver.launches[1].values[4:] == driver.launches[0].values[4:]
 
 
-def test_a_device_is_asked_once_for_what_choices_depend_on(driver):
-    assert chips.chip(0) == chips.Chip(108, 164 * 1024, fp32=128, cache_bytes=32)
-    driver.capability = (7, 5)
-    assert chips.chip(0).fp32 == 128
-    assert chips.chip(1) == chips.Chip(108, 164 * 1024, fp32=64, cache_bytes=16)
-
-
-def test_nothing_synchronises_or_allocates(driver):
-    convolve(driver, x_stream=6)
+def test_nothing_synchronises_or_allocates(driver, launch):
+    wait_for([6], 5, 0)
+    launch.queue(0, 5, pointers_of())
     names = [name for name, *_ in driver.calls]
     assert not [name for name in names if "Synchronize" in name or "Alloc" in name or "Memcpy" in name]
 
 
 def test_an_input_of_another_stream_is_waited_for_on_the_device(driver):
-    convolve(driver, stream=5, x_stream=6)
+    wait_for([6, 5, 6], 5, 0)
     names = [name for name, *_ in driver.calls]
     record, wait = names.index("cuEventRecord"), names.index("cuStreamWaitEvent")
-    assert record < wait < names.index("cuLaunchKernel")
+    assert names.count("cuEventRecord") == 1 and record < wait
     assert driver.calls[record][2] == 6
     assert driver.calls[wait][1] == 5
+    assert names[-2:] == ["cuEventDestroy_v2", "cuCtxPopCurrent"] or names[-1] == "cuCtxPopCurrent"
 
 
-def test_the_context_of_the_device_is_current_during_the_launch_only(driver):
-    convolve(driver, device=1)
-    names = [
-        call for call in driver.calls if call[0] in ("cuCtxPushCurrent", "cuLaunchKernel", "cuCtxPopCurrent")
-    ]
-    assert names == [("cuCtxPushCurrent", 71), ("cuLaunchKernel", 5), ("cuCtxPopCurrent",)]
+def test_nobody_waits_for_the_own_stream(driver):
+    wait_for([5, 5], 5, 0)
+    assert driver.calls == []
 
 
-def test_each_device_gets_the_function_of_its_own_context(driver):
-    convolve(driver, device=0)
-    convolve(driver, device=1)
+def test_the_context_of_the_device_is_current_during_the_launch_only(driver, launch):
+    launch.queue(1, 5, pointers_of())
+    kept = "cuCtxPushCurrent", "cuLaunchKernel", "cuCtxPopCurrent"
+    calls = [call for call in driver.calls if call[0] in kept]
+    assert calls == [("cuCtxPushCurrent", 71), ("cuLaunchKernel", 5), ("cuCtxPopCurrent",)]
+
+
+def test_each_device_gets_the_function_of_its_own_context(driver, launch):
+    launch.queue(0, 5, pointers_of())
+    launch.queue(1, 5, pointers_of())
     assert [name for name, *_ in driver.calls].count("cuKernelGetFunction") == 2
 
 
 @pytest.mark.parametrize(("kilobytes", "asked"), [(48, 0), (50, 1)])
-def test_more_shared_memory_than_48_kb_is_asked_for_once(driver, kilobytes, asked):
-    y = array((1,), 0x1000)
-    launch = launching.Launch(engine.KERNELS[0], 1, kilobytes * 1024, ())
-    driver.slots = 1
-    launch.start(y, y)
-    launch.start(y, y)
+def test_more_shared_memory_than_48_kb_is_asked_for_once(driver, launch, kilobytes, asked):
+    larger = Launch(launch.kernel, 1, kilobytes * 1024, launch.scalars)
+    larger.queue(0, 5, pointers_of())
+    larger.queue(0, 5, pointers_of())
     found = [call for call in driver.calls if call[0] == "cuFuncSetAttribute"]
     assert [call[2:] for call in found] == asked * [("dynamic", 226 * 1024)]
 
 
-def test_two_kernels_follow_each_other_on_the_outputs_stream(driver, monkeypatch):
-    kernel = engine.KERNELS[0]
-    x, y, parts = array((8,), 0x1000), array((8,), 0x2000), array((8,), 0x3000)
-    library = SimpleNamespace(scratch=lambda elements, like: parts._replace(stream=like.stream))
-    monkeypatch.setattr(split, "library_of", lambda owner, name: library)
-    launches = [launching.Launch(kernel, blocks, 0, ()) for blocks in (3, 4)]
+def test_two_kernels_follow_each_other_on_the_outputs_stream(driver):
+    scalars = {"x_n": 1, "y_n": 1, "count": 8, "step": 2}
+    first, second = (Launch(make_kernel(), blocks, 0, scalars) for blocks in (3, 4))
     driver.slots = 2
-    split.Passes(8, ((launches[0], (0, 2)), (launches[1], (2, 1)))).start(y, x, y)
+    Passes(8, ((first, (0, 2)), (second, (2, 1)))).queue(0, 5, (0x1000, 0x2000, 0x3000))
     assert [(launch.grid[0], launch.values, launch.stream) for launch in driver.launches] == [
         (3, [0x1000, 0x3000], 5), (4, [0x3000, 0x2000], 5),
     ]  # fmt: skip
     assert not [name for name, *_ in driver.calls if name in ("cuEventRecord", "cuStreamWaitEvent")]
 
 
-def test_a_failed_launch_names_cudas_error_and_restores_the_context(driver):
+def test_a_failed_launch_names_cudas_error_and_restores_the_context(driver, launch):
     driver.launch_status = Status.CUDA_ERROR_LAUNCH_FAILED
     with pytest.raises(RuntimeError, match="CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure"):
-        convolve(driver)
+        launch.queue(0, 5, pointers_of())
     assert driver.calls[-1] == ("cuCtxPopCurrent",)
 
 
-def test_threads_never_mix_their_pointers(driver):
+def test_threads_never_mix_their_pointers(driver, launch):
     barrier = threading.Barrier(4)
 
     def call(i):
         barrier.wait()
-        return [convolve(driver, base=0x100000 * (1 + i + 4 * j)) for j in range(25)]
+        bases = [0x100000 * (1 + i + 4 * j) for j in range(25)]
+        for base in bases:
+            launch.queue(0, 5, pointers_of(base))
+        return bases
 
     with ThreadPoolExecutor(4) as pool:
-        calls = [call for calls in pool.map(call, range(4)) for call in calls]
-    expected = {(x.pointer, w.pointer, 0, y.pointer) for x, w, y in calls}
-    assert {tuple(launch.values[:4]) for launch in driver.launches} == expected
+        bases = [base for bases in pool.map(call, range(4)) for base in bases]
+    assert {tuple(queued.values[:4]) for queued in driver.launches} == set(map(pointers_of, bases))
     assert len(driver.launches) == 100
 
 
 def test_an_empty_output_launches_nothing(driver):
-    spec = PoolSpec("max", 0, 3, 8, 8, 2, 2)
-    engine.pool2d(spec, array((0, 3, 8, 8), 0), array(spec.out_shape, 0))
+    spec = ConvSpec(0, 3, 8, 8, 2, 2, 2)
+    tiled.ALGORITHM.plan(spec, contiguous(spec), H200).queue(0, 5, (0, 0, 0, 0))
     assert driver.launches == []
 
 
-@pytest.mark.parametrize(("op", "indices"), [("max", False), ("max", True), ("avg", False)])
-def test_pools_pass_one_slot_per_argument(driver, op, indices):
-    spec = PoolSpec(op, 2, 3, 8, 8, 2, 2, stride=(2, 2), pads=((1, 0), (0, 1)), return_indices=indices)
-    x, y = array((2, 3, 8, 8), 0x1000), array(spec.out_shape, 0x9000)
-    places = array(spec.out_shape, 0xA000, dtype="int64") if indices else None
-    plan = engine.pool_direct.plan(spec, x.strides, y.strides, places.strides if indices else None)
-    driver.slots = len(plan.kernel.arguments)
-    engine.pool2d(spec, x, y, places, "pool_direct")
-    (launch,) = driver.launches
-    pointers = {"avg": [x, y], "max": [x, y, places]}[op]
-    assert launch.values[: len(pointers)] == [0 if a is None else a.pointer for a in pointers]
-    assert len(plan.scalars) + len(pointers) == len(plan.kernel.arguments)
-    assert 2**64 - 1 in launch.values  # the origin above the padding, wrapped
-
-
-@pytest.mark.parametrize(
-    ("capability", "arch"),
-    [((7, 5), "sm_75"), ((8, 0), "sm_80"), ((8, 6), "sm_80"), ((8, 9), "sm_80"), ((9, 0), "sm_90a"),
-     ((10, 0), "sm_100"), ((10, 3), "sm_100"), ((12, 0), "sm_120"), ((12, 1), "sm_120"), ((13, 0), "sm_130")],
-)  # fmt: skip
-def test_the_architecture_of_a_device(driver, capability, arch):
-    driver.capability = capability
-    assert launching.device(0).arch == arch
-
-
-def test_a_device_older_than_turing_is_refused_by_name(driver):
+def test_a_device_older_than_turing_is_refused_by_name(driver, launch):
     driver.capability = (7, 0)
-    with pytest.raises(RuntimeError, match=r"GPU 0 \(Notebook GPU\) is sm_70; gpuconv needs sm_75 or newer"):
-        convolve(driver)
-
-
-def test_devices_lists_what_the_driver_has(driver):
-    assert [(device.ordinal, device.name) for device in launching.devices()] == [
-        (0, "Notebook GPU"),
-        (1, "Notebook GPU"),
-    ]
+    with pytest.raises(RuntimeError, match=r"Notebook GPU is sm_70; gpuconv needs sm_75 or newer"):
+        launch.queue(0, 5, pointers_of())
 
 
 def child(queue):
     try:
-        engine.refuse_forked_child()
+        refuse_forked_child()
     except RuntimeError as error:
         queue.put(str(error))
     else:
@@ -190,7 +223,7 @@ def child(queue):
 @pytest.mark.parametrize("started", [False, True])
 def test_a_child_forked_after_cuda_had_started_gets_a_clear_error(driver, started):
     if started:
-        engine.refuse_forked_child()
+        refuse_forked_child()
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     process = context.Process(target=child, args=(queue,))
@@ -203,5 +236,4 @@ def test_a_child_forked_after_cuda_had_started_gets_a_clear_error(driver, starte
 def test_a_driver_that_does_not_start_is_a_clear_error(driver):
     driver.cuInit = lambda flags: (Status.CUDA_ERROR_LAUNCH_FAILED,)
     with pytest.raises(RuntimeError, match=r"CUDA_ERROR_LAUNCH_FAILED.*Is there a GPU and its driver"):
-        engine.refuse_forked_child()
-    assert launching.devices() == []
+        driving.start_driver()

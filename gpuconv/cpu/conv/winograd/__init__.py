@@ -8,7 +8,7 @@ takes t^2 products a channel where the definition takes 9 m^2. The t^2 elements 
 products:
 
       U [xi][k][c]   times   V [xi][c][tile]   =   M [xi][k][tile]
-      G g G^T                B^T d B               A^T .. A gives y      (the functions of winograd_tiles.py)
+      G g G^T                B^T d B               A^T .. A gives y      (the functions of `tiles`)
 
       +-----------+-----------+--            vector   LANES tiles (in G g G^T: LANES channels)
       | tile      | next tile |              loop     xi, panels of tiles, DEPTH channels, ROWS of k
@@ -51,14 +51,16 @@ Measured beside PyTorch 2.13 (oneDNN) on one core of an AMD EPYC (Zen 5), Novemb
     1 x 512 @ 14     3.6     2.7     5.7        1 x  512 @   7   1.3     1.2     2.1
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
+from functools import cache, partial
 
 import numba
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, select
-from gpuconv.cpu.conv.winograd.plan import BLOCK_C, plan, round_up, tile
+from gpuconv.algorithm import Algorithm, Algorithms, select
+from gpuconv.cpu.conv.taken import TAKEN
+from gpuconv.cpu.conv.winograd.spans import BLOCK_C, Spans, cut_spans, round_up, tile
 from gpuconv.cpu.conv.winograd.tiles import (
     POINTS,
     Arrays,
@@ -69,11 +71,14 @@ from gpuconv.cpu.conv.winograd.tiles import (
     transform_weights,
 )
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, kernel, source, target, workspace
-from gpuconv.cpu.engine.layout import contiguous, in_rows
+from gpuconv.cpu.engine.launch import Run
+from gpuconv.cpu.engine.layout import in_rows
+from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.cpu.simd import LANES, ROWS, claim
 from gpuconv.spec import ConvSpec
-from gpuconv.threads import get_num_threads, share
+from gpuconv.spec.layouts import ConvLayouts
+from gpuconv.threads import share
 from gpuconv.workspace import beyond_limit, workspace_limit
 
 # multiplications that take as long as to transform a tile of inputs, one of outputs, a kernel; and as a call
@@ -193,17 +198,17 @@ _KERNELS = {m: make_kernels(m) for m in POINTS}
 KERNELS: tuple[Kernel, ...] = tuple(kernel for three in _KERNELS.values() for kernel in three)
 
 
-def unsupported(spec: ConvSpec) -> str | None:
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
     if (spec.R, spec.S, spec.stride, spec.dilation) != (3, 3, (1, 1), (1, 1)):
         return "only for 3x3 kernels at stride 1 and dilation 1"
     if spec.C_group == 0:
         return "there are no input channels"
     if 0 in spec.out_shape:
         return None
-    return beyond_limit(plan(spec, 1, workspace_limit()).needed(spec.itemsize))
+    return beyond_limit(cut_spans(spec, 1, workspace_limit()).needed(spec.itemsize))
 
 
-def worth(spec: ConvSpec) -> bool:
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     # COSTS agree with 65 layers of 3 to 2048 channels on images of 2x2 to 224x224, batches of 1 to 64, on one
     # core of an AMD EPYC (Zen 5), November 2026. Time of conv_implicit_gemm / of this with m = 2 (and m = 4):
     # 64 channels @ 112: 1.7 (2.7), 256 @ 56: 1.9 (3.0), 32 @ 28: 1.2 (1.3), 64 @ 14: 1.0 (1.2), 32 @ 14: 0.7
@@ -216,58 +221,74 @@ def worth(spec: ConvSpec) -> bool:
     return tiles * (products + transforms) + weights * spec.K * spec.C_group + call < spec.flops // 2
 
 
-def run(spec: ConvSpec, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    if y.size == 0:
-        return
-    not_finite = np.zeros(spec.N, np.bool_)
-    _convolve(spec, x, *contiguous(w, bias), y, not_finite)
-    if not_finite.any():
-        algorithms = import_module("gpuconv.cpu").CONVOLUTIONS
-        image = replace(spec, N=1)
-        other = select(tuple(algorithm for algorithm in algorithms if algorithm is not ALGORITHM), image)
-        for n in np.flatnonzero(not_finite):
-            other.run(image, x[n : n + 1], w, bias, y[n : n + 1])
+def plan(others: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    if 0 in spec.out_shape:
+        return lambda x, w, bias, y: None
+    convolve, anew = plan_tiles(spec, layouts, device), plan_anew(others, spec, layouts, device)
+
+    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+        not_finite = np.zeros(spec.N, np.bool_)
+        convolve(x, w, bias, y, not_finite)
+        if not_finite.any():
+            for n in np.flatnonzero(not_finite):
+                anew()(x[n : n + 1], w, bias, y[n : n + 1])
+
+    return run
 
 
-def _convolve(spec, x, w, bias, y, not_finite) -> None:
-    """y, part by part; not_finite[n] is set where image n must be computed anew."""
-    cut = plan(spec, get_num_threads(), workspace_limit())
+def plan_anew(
+    others: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Processor
+) -> Callable[[], Run]:
+    """How one image is computed by the first of `others` that can; compiled when it is first needed."""
+    x, y = (each._replace(shape=(1, *each.shape[1:])) for each in (layouts.x, layouts.y))
+    problem = replace(spec, N=1), layouts._replace(x=x, y=y), device
+    other = select(others, *problem)
+    return cache(lambda: other.plan(*problem))
+
+
+def plan_tiles(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    """run(x, w, bias, y, not_finite): y, pass by pass, and whether image n must be computed anew."""
+    cut = cut_spans(spec, device.threads, workspace_limit())
     share_weights, share_inputs, multiply_spans = _KERNELS[cut.m]
-    prepare_part = (share_weights if cut.by_tiles else share_inputs)[spec.dtype]
-    compute_spans = multiply_spans[spec.dtype]
-    rows, pads = (in_rows(x), in_rows(y)), (spec.pads[0][0], spec.pads[1][0])
-    (shared,) = reserve("conv_winograd, shared", spec.dtype, cut.shared)
+    prepare_part = (share_weights if cut.by_tiles else share_inputs).entry(spec.dtype)
+    multiply_part = multiply_spans.entry(spec.dtype)
+    pads, x_in_rows = (spec.pads[0][0], spec.pads[1][0]), in_rows(layouts.x)
+    flags, geometry = (x_in_rows, in_rows(layouts.y), cut.by_tiles, pads), (spec.groups, cut.sizes)
+    passes = [(part, *cut.tasks(spec, part)) for part in cut.parts]
 
-    def arrays() -> Arrays:
-        own, *rest = reserve("conv_winograd", spec.dtype, *cut.own)
-        arrays = Arrays(*((shared, own) if cut.by_tiles else (own, shared)), *rest)
-        arrays.zeros[:] = arrays.lines[-cut.sizes.line :] = 0
-        return arrays
+    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, not_finite: np.ndarray) -> None:
+        (shared,) = reserve("conv_winograd, shared", spec.dtype, cut.shared)
+        source = (w,) if cut.by_tiles else (x, x_in_rows, pads)
 
-    def compute_part(part: tuple[int, int]) -> None:
-        first, then = cut.tasks(spec, part)
+        def compute_part(part: tuple[int, int], first: int, then: int) -> None:
+            def prepare(counter: np.ndarray) -> None:
+                prepare_part(*source, part, *geometry, arrays_of(spec, cut, shared), counter, first)
 
-        def prepare(counter: np.ndarray) -> None:
-            if cut.by_tiles:
-                prepare_part(w, part, spec.groups, cut.sizes, arrays(), counter, first)
-            else:
-                prepare_part(x, rows[0], pads, part, spec.groups, cut.sizes, arrays(), counter, first)
+            def multiply(counter: np.ndarray) -> None:
+                arrays = arrays_of(spec, cut, shared)
+                multiply_part(x, w, bias, y, not_finite, *flags, part, *geometry, arrays, counter, then)
 
-        def compute(counter: np.ndarray) -> None:
-            compute_spans(
-                x, w, bias, y, not_finite, *rows, cut.by_tiles, pads, part, spec.groups, cut.sizes, arrays(),
-                counter, then,
-            )  # fmt: skip
+            share(prepare, first, cut.shared)
+            share(multiply, then, spec.flops // 4)
 
-        share(prepare, first, cut.shared)
-        share(compute, then, spec.flops // 4)
+        for each in passes:
+            compute_part(*each)
 
-    for part in cut.parts:
-        compute_part(part)
+    return run
 
 
-ALGORITHM = Algorithm(
-    "conv_winograd", unsupported, worth, run,
-    fast_for="3x3 kernels and many channels: 1.5 to 2 times as fast as PyTorch, 2.4 to 3.5 times with tf32 "
-    "(AMD Zen 5, November 2026)",
-)  # fmt: skip
+def arrays_of(spec: ConvSpec, cut: Spans, shared: np.ndarray) -> Arrays:
+    """What a thread works in: U or V, which is shared, and what it has for itself."""
+    own, *rest = reserve("conv_winograd", spec.dtype, *cut.own)
+    arrays = Arrays(*((shared, own) if cut.by_tiles else (own, shared)), *rest)
+    arrays.zeros[:] = arrays.lines[-cut.sizes.line :] = 0
+    return arrays
+
+
+def beside(others: Algorithms) -> Algorithm:
+    """The algorithm that leaves images with results that are not finite to the first of `others` that can."""
+    return Algorithm(
+        "conv_winograd", TAKEN, unsupported, worth, partial(plan, others),
+        fast_for="3x3 kernels and many channels: 1.5 to 2 times as fast as PyTorch, 2.4 to 3.5 times with "
+        "tf32 (AMD Zen 5, November 2026)",
+    )  # fmt: skip

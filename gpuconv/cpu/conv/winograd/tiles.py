@@ -7,9 +7,9 @@ end anywhere:
 
     tile = (n * TH + ty) * TW + tx      has the outputs y[n, :, ty m + i, tx m + j], i < m and j < m
 
-The t x t elements xi of a transformed tile are kept apart, in V[xi][c][tile] and M[xi][k][tile]; likewise
-those of the weights, in U[xi][part][k][c], where a part is of DEPTH channels c. That is for one span of
-tiles and one block of output channels; where there are several, one V or U follows the other, so that a
+The t x t elements xi of a transformed tile lie in planes of their own, V[xi][c][tile] and M[xi][k][tile];
+likewise those of the weights, in U[xi][part][k][c], where a part is of DEPTH channels c. That is for one span
+of tiles and one block of output channels; where there are several, one V or U follows the other, so that a
 product reads them from end to end. After each xi there is a vector to spare: a vector may reach beyond the
 last tile, and t^2 rows that lie a power of two apart would compete for the same few places of a cache.
 """
@@ -19,6 +19,7 @@ from fractions import Fraction
 
 from gpuconv.cpu.conv.winograd.cook_toom import cook_toom
 from gpuconv.cpu.engine.compiled import merged
+from gpuconv.cpu.engine.epilogue import finished, start
 from gpuconv.cpu.simd import (
     ROWS,
     VECTORS,
@@ -178,7 +179,7 @@ def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, size
     zero = splat(y.dtype.type(0))
     scale = y.dtype.type(0.25)  # of 2 G and its transpose, undone
     for k in range(k_begin, k_end):
-        offset = splat(bias[k])
+        offset = splat(start(bias, k))
         for tile in range(0, end - begin, step):
             elements = load_grid(p_M, (k - k_begin) * T + tile, t * M_step, t, M_step, t)
             store_grid(p_rows, tile * m, T * m, step, m, collect(output_transform(m, elements), m))
@@ -195,17 +196,19 @@ def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, size
                     place = pointer(y, n * steps[0] + k * steps[1] + (ty * m + i) * steps[2] + q)
                     rest = width % step
                     for v in range(0, width - rest, step):
-                        result = fma(load(p_rows, at + v), splat(scale), offset)
+                        result = finished(load(p_rows, at + v), splat(scale), offset)
                         store(place, v, result)
                         prefetch_to_write(place, steps[1] + v)  # one channel ahead
                         bad = fma(result, zero, bad)
                     if rest:
-                        result = fma(load_between(p_rows, at + width - rest, 0, rest), splat(scale), offset)
+                        result = finished(
+                            load_between(p_rows, at + width - rest, 0, rest), splat(scale), offset
+                        )
                         store_part(place, width - rest, result, rest)
                         bad = fma(result, zero, bad)
                 else:
                     for v in range(width):
-                        scalar = rows[at + v] * scale + bias[k]
+                        scalar = rows[at + v] * scale + start(bias, k)
                         y[n, k, ty * m + i, q + v] = scalar
                         bad = fma(splat(scalar), zero, bad)
             if has_nan(bad):

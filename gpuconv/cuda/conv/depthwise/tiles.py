@@ -17,18 +17,17 @@ that request little the one is taken whose predicted time, in cycles, is the lea
 from dataclasses import dataclass
 
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
-from gpuconv.cuda.runtime.gpu import H200
+from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
 EXTENTS, STRIDES = (3, 5, 7), (1, 2)  # that are compiled
 WIDE = 20  # columns; where they are fewer, one a lane keeps more lanes and warps busy
-MANY = 2**19  # elements of all images, whose strips of 5x5 and 7x7 windows keep an H200 busy
+MANY = 3971  # elements of all images for each multiprocessor, whose strips of 5x5 and 7x7 keep it busy
 MOST_REQUESTED = 1.18  # times the least bytes
 MOST_CUTS = 512  # that are compared
 
-# For the prediction: an H200, which moves 4.8 TB/s at about 1.8 GHz. The instructions are those of the
-# compiled 3x3 kernels, the latency is an estimate.
-BYTES_PER_CYCLE, LATENCY = 2640, 1000
+# For the prediction: the instructions are those of the compiled 3x3 kernels, the latency is an estimate.
+LATENCY = 1000
 SETUP, STEP = 350, 20  # instructions of a warp once, and for each row of the image beside the products
 CYCLES = 3  # from one instruction of a warp to its next, where no other warp has any
 
@@ -36,21 +35,27 @@ CYCLES = 3  # from one instruction of a warp to its next, where no other warp ha
 def is_compiled(spec: ConvSpec) -> bool:
     """Whether a sliding kernel is compiled for the problem."""
     square = spec.R == spec.S in EXTENTS and spec.stride[0] == spec.stride[1] in STRIDES
-    return square and spec.dilation == (1, 1) and spec.dtype == "float32"
+    return square and spec.dilation == (1, 1)
 
 
-def slides(spec: ConvSpec) -> bool:
-    """Whether a sliding kernel computes the problem.
+def slides(spec: ConvSpec, gpu: Gpu) -> bool:
+    """Whether a sliding kernel is the faster of the depthwise ones.
 
     The larger a kernel, the longer a warp takes for its strip, so that few strips leave the chip idle; and
     narrow lanes issue a shuffle for each column of a window. Predicted on an H200, us, sliding /
-    `depthwise_window`: 3x3 144 @56 N 1 3.4 / 4.6; 5x5 192 @28 N 1 7.6 / 3.7, N 8 8.8 / 9.1, N 32 16 / 24;
-    7x7 96 @56 N 1 12.0 / 4.8, N 8 12.1 / 12.5, N 32 32 / 40; 7x7 256 @14 N 1 9.6 / 4.0, N 32 32 / 15.
+    `conv_depthwise_window`: 3x3 144 @56 N 1 3.4 / 4.6; 5x5 192 @28 N 1 7.6 / 3.7, N 8 8.8 / 9.1, N 32
+    16 / 24; 7x7 96 @56 N 1 12.0 / 4.8, N 8 12.1 / 12.5, N 32 32 / 40; 7x7 256 @14 N 1 9.6 / 4.0, N 32
+    32 / 15.
     """
-    if not is_compiled(spec) or spec.R == 3:
-        return is_compiled(spec)
-    many = spec.N * spec.K * spec.H * spec.W >= MANY
+    if spec.R == 3:
+        return True
+    many = keeps_busy(spec.N * spec.K * spec.H * spec.W, gpu)
     return many and (spec.R == 5 or spec.stride[1] == 2 or spec.Q >= WIDE)
+
+
+def keeps_busy(elements: int, gpu: Gpu) -> bool:
+    """Whether strips of so many elements give every multiprocessor enough to do."""
+    return elements // gpu.multiprocessors >= MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class Strips:
     cycles: float  # predicted
 
     @classmethod
-    def of(cls, spec: ConvSpec, outputs: int, steps: int) -> "Strips":
+    def of(cls, spec: ConvSpec, outputs: int, steps: int, gpu: Gpu) -> "Strips":
         """The strips of a problem with an odd square kernel, not dilated; a round computes `steps` rows."""
         lanes = pitch, slots, _, out_lanes = _lanes(spec, outputs)
         tile_q = out_lanes * outputs
@@ -87,8 +92,8 @@ class Strips:
             requested = planes * (rows * columns + spec.P * spec.Q + strips * tiles_q * taps)
             rounds = -(-(tile_p + (spec.R - 1) // spec.stride[0]) // steps)
             instructions = SETUP + rounds * steps * (taps * outputs + STEP * spec.stride[0])
-            issued = -(-groups * strips // (H200.multiprocessors * SCHEDULERS)) * instructions
-            moved = requested * spec.itemsize / BYTES_PER_CYCLE
+            issued = -(-groups * strips // (gpu.multiprocessors * SCHEDULERS)) * instructions
+            moved = requested * spec.itemsize / gpu.device_bytes
             cycles = LATENCY + CYCLES * instructions + max(issued, moved)
             return cls(
                 *lanes, tile_q, tiles_q, tile_p, strips, groups * strips, rounds,

@@ -1,6 +1,7 @@
-"""How a block of `depthwise_window` fills shared memory for a stage: the images of its slots, and weights.
+"""How a block of `conv_depthwise_window` fills shared memory for a stage: the images of its slots, and
+weights.
 
-The layout is that of `window_tiles.py`. All is copied asynchronously, element by element, since the columns
+The layout is that of `tiles.py`. All is copied asynchronously, element by element, since the columns
 of an image are kept one beside the other; what lies outside of the image becomes zero. A warp takes 8 columns
 of a slot and 4 rows at once: whole sectors of an image, and all banks. Coordinates are unsigned and wrap, so
 that one comparison checks both borders.
@@ -25,8 +26,8 @@ def make_fills(threads: int, itemsize: int) -> tuple[Callable[..., None], Callab
     @cuda.jit(device=True, inline="always")
     def fill_images(
         shared, places, coordinates, x, x_h, x_w, thread, slots, patches, w_more, columns, lines, step_w, W,
-        phases, row_step, phase_step, longer, skip_long, skip_short, residues_m, residues_s, residues,
-        residue_pitch, phase_pitch, pitch, slot_pitch, x_tile,
+        phases, row_step, phase_step, longer, skip_long, skip_short, residues_multiplier, residues_shift,
+        residues, residue_pitch, phase_pitch, pitch, slot_pitch, x_tile,
     ):  # fmt: skip
         """Copy `lines` rows of each phase, and `columns` columns, of the image of each slot."""
         lane = uint32(thread % uint32(LANES))
@@ -42,7 +43,7 @@ def make_fills(threads: int, itemsize: int) -> tuple[Callable[..., None], Callab
             offset = uint32(w_more + column * step_w)
             H, h_first, w_first, _ = load4(coordinates, slot * uint32(8) + uint32(4))
             inside = H if uint32(w_first + offset) < W else uint32(0)
-            nth = quotient(column, residues_m, residues_s)
+            nth = quotient(column, residues_multiplier, residues_shift)
             place = uint32((column - nth * residues) * residue_pitch + nth)
             target = uint32(x_tile + slot * slot_pitch + place * pitch + down)
             phase = phases if column < columns else uint32(0)
@@ -65,11 +66,12 @@ def make_fills(threads: int, itemsize: int) -> tuple[Callable[..., None], Callab
 
     @cuda.jit(device=True, inline="always")
     def fill_weights(
-        shared, places, coordinates, w, w_r, w_s, thread, slots, s_first, S, R, taps, taps_m, taps_s,
-        phases, phases_m, phases_s, longer, skip_long, skip_short, w_phase, w_column, w_slot, w_tile,
+        shared, places, coordinates, w, w_r, w_s, thread, slots, s_first, S, R, taps, taps_multiplier,
+        taps_shift, phases, phases_multiplier, phases_shift, longer, skip_long, skip_short, w_phase, w_column,
+        w_slot, w_tile,
     ):  # fmt: skip
         """[slot][column of taps][phase][tap]; what is skipped stays as it was."""
-        tap_count = taps, taps_m, taps_s
+        tap_count = taps, taps_multiplier, taps_shift
         down, along = quotient_and_rest(uint32(THREADS), tap_count)  # from a tap of a thread to its next,
         w_further = int64(down) * w_r + int64(along) * w_s
         w_around = w_r - int64(taps) * w_s  # and if that is beyond the row
@@ -85,7 +87,7 @@ def make_fills(threads: int, itemsize: int) -> tuple[Callable[..., None], Callab
             while r < R:
                 i, phase, skip = r, uint32(0), skip_short
                 if phases != uint32(1):
-                    i = quotient(r, phases_m, phases_s)
+                    i = quotient(r, phases_multiplier, phases_shift)
                     phase = uint32(r - i * phases)
                     skip = skip_long if phase < longer else skip_short
                 target = shared_address(shared, uint32(begin + s * w_column + phase * w_phase + skip + i))

@@ -100,23 +100,23 @@ def locate_pixel(pixel, image, window, strides):
     x_n, _, x_h, x_w, _ = strides
     rest, q = divide(pixel, Q)
     n, p = divide(rest, P)
-    h, v = uint32(p * stride_h + h_origin), uint32(q * stride_w + w_origin)  # they wrap if negative
+    h, w = uint32(p * stride_h + h_origin), uint32(q * stride_w + w_origin)  # they wrap if negative
     bits = uint32(BEYOND)
     for r in range(R):
         if uint32(h + uint32(r) * dilation_h) >= H:
             bits = uint32(bits | uint32(1) << uint32(r))
     for s in range(S):
-        if uint32(v + uint32(s) * dilation_w) >= W:
+        if uint32(w + uint32(s) * dilation_w) >= W:
             bits = uint32(bits | uint32(1) << uint32(R + uint32(s)))
     if pixel >= pixels:
         bits = uint32(2**32 - 1)
-    return int64(n) * x_n + int64(int32(h)) * x_h + int64(int32(v)) * x_w, bits
+    return int64(n) * x_n + int64(int32(h)) * x_h + int64(int32(w)) * x_w, bits
 
 
 @cuda.jit(device=True, inline="always")
 def last_entry(end, first, left, taps):
     """(Where the entries of a share's last slab stand, or, if the depth goes on behind it, those of a slab
-    beyond; how many taps are left when it comes to them)."""
+    beyond; how many taps are left when they are reached)."""
     rest = int32((left - int32(1)) % int32(SLAB) + int32(1))
     if uint32(first + uint32(left)) == taps:
         return end, rest
@@ -124,7 +124,7 @@ def last_entry(end, first, left, taps):
 
 
 def make_gather(taps: int, lanes: int, columns: int) -> Callable[..., None]:
-    """A function that asks for `taps` taps of a thread's pixels; in a slab they are `lanes` apart.
+    """A function that asks for `taps` taps of a thread's pixels, the second `lanes` after the first.
 
     `x` and `outside` are tuples, of which as many are looked at as there are columns, 1 or 2.
     """

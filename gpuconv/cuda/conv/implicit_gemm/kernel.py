@@ -8,7 +8,7 @@ than 1100 cycles, about twice the way from device memory, so that a third would 
     weights  [16][tile.k + 4]     the pad staggers taps over the banks: w is read along taps, kept along k
     input    [16][tile.pixels]
     ... twice, then
-    w table  [threads / 8][8 tile.k / threads] int32    the rows of w that a thread loads (`gemm_weights.py`)
+    w table  [threads / 8][8 tile.k / threads] int32    the rows of w that a thread loads (`load_weights.py`)
     x table  [period + 32][2] uint32                    where the taps lie (`gather.py`); none if `pointwise`
 
 A warp computes 32 channels x 64 pixels, a thread 8 x 8 of them in registers, as two by two squares of 4 x 4:
@@ -24,8 +24,10 @@ hardware serves a load of 128 bits in two passes, and otherwise in four (NVIDIA'
 77228).
 
 All state of the main loop is addresses, because what can be computed anew from the thread's number is, by the
-compiler, in every slab. Not yet run on a GPU.
+compiler, in every slab.
 """
+
+from collections.abc import Callable
 
 from numba import cuda, float32, int32, int64, types, uint32
 
@@ -33,14 +35,14 @@ from gpuconv.cuda.conv.implicit_gemm.gather import SLAB
 from gpuconv.cuda.conv.implicit_gemm.load import make_gathered, make_pointwise
 from gpuconv.cuda.conv.implicit_gemm.load_weights import make_weights
 from gpuconv.cuda.conv.implicit_gemm.store import store
-from gpuconv.cuda.conv.implicit_gemm.tiles import PAD, SUMS, WARP_K, WARP_PIXELS, Tile
+from gpuconv.cuda.conv.implicit_gemm.tiles import PAD, SUMS, TILES, WARP_K, WARP_PIXELS, GemmTile
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.ptx.async_copy import commit_group, element_pointer, shared_address, wait_group
 from gpuconv.cuda.ptx.slab_product import make_slab_product
 from gpuconv.cuda.runtime.compiled import Kernel
 
 
-def make_kernel(tile: Tile, pointwise: bool) -> Kernel:
+def make_function(tile: GemmTile, pointwise: bool) -> Callable[..., None]:
     TILE_K, TILE_PIXELS, WARPS_K, W_ROWS = tile.k, tile.pixels, tile.warps_k, tile.w_rows
     STAGE = 4 * tile.stage  # bytes
     X = SLAB * (tile.k + PAD)  # the word where a stage's input begins
@@ -110,9 +112,7 @@ def make_kernel(tile: Tile, pointwise: bool) -> Kernel:
             channels, uint32(pixel_first + pixel_thread), pixels, (run, runs, aligned),
         )  # fmt: skip
 
-    arguments = (*[types.CPointer(float32)] * 4, *[int64] * 11, *[uint32] * 26)
-    name = f"conv_implicit_gemm {tile.k}x{tile.pixels}{' pointwise' if pointwise else ''}"
-    return Kernel(name, conv_implicit_gemm, arguments, tile.threads, tile.blocks_per_sm)
+    return conv_implicit_gemm
 
 
 @cuda.jit(device=True, inline="always")
@@ -140,3 +140,22 @@ def locate_sums(thread, warps_k):
     pixel_lane = uint32(lane // uint32(2) % uint32(8))
     k = uint32(warp % uint32(warps_k) * uint32(WARP_K) + k_lane * uint32(4))
     return k, uint32(warp // uint32(warps_k) * uint32(WARP_PIXELS) + pixel_lane * uint32(4))
+
+
+def make_kernel(tile: GemmTile, pointwise: bool) -> Kernel:
+    """The kernel for a tile, of any window or of 1x1 over pixels side by side."""
+    return Kernel(
+        f"conv_implicit_gemm {tile.k}x{tile.pixels}{' pointwise' if pointwise else ''}",
+        lambda: make_function(tile, pointwise),
+        {
+            types.CPointer(float32): "x w bias y",
+            int64: "x_n x_c x_h x_w x_period bias_k y_n y_k y_p y_q y_split",
+        },
+        tile.threads,
+        tile.blocks_per_sm,
+    )
+
+
+KERNELS_BY_TILE = {
+    (tile, pointwise): make_kernel(tile, pointwise) for tile in TILES for pointwise in (False, True)
+}

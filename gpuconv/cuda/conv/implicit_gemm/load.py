@@ -25,27 +25,30 @@ from gpuconv.cuda.conv.implicit_gemm.gather import (
     locate_pixel,
     make_gather,
 )  # fmt: skip
-from gpuconv.cuda.conv.implicit_gemm.tiles import Tile
+from gpuconv.cuda.conv.implicit_gemm.tiles import GemmTile
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.ptx.async_copy import copy_async, element_pointer, shared_address
 
 Functions = tuple[Callable[..., Any], Callable[..., Any]]
 
 
-def make_gathered(tile: Tile) -> Functions:
+def make_gathered(tile: GemmTile) -> Functions:
     """`locate` and `load` for any window."""
     THREADS, PIXELS, TABLE = tile.threads, tile.pixels, tile.x_table
-    LANES = min(tile.threads, tile.pixels)  # threads along the pixels
-    COLUMNS = tile.pixels // LANES  # pixels of a thread
-    TAPS = SLAB * LANES // tile.threads  # of a thread
-    gather = make_gather(TAPS, LANES, COLUMNS)
+    PIXEL_THREADS = min(tile.threads, tile.pixels)  # threads along the pixels
+    COLUMNS = tile.pixels // PIXEL_THREADS  # pixels of a thread
+    TAPS = SLAB * PIXEL_THREADS // tile.threads  # of a thread
+    gather = make_gather(TAPS, PIXEL_THREADS, COLUMNS)
 
     @cuda.jit(device=True, inline="always")
     def locate(x, table, thread, pixel, base, depth, image, window, strides):
         first, left, taps, period = depth
         x_period = strides[4]
         fill_table(table, uint32(TABLE), thread, uint32(THREADS), taps, period, window, strides)
-        column, tap = uint32(thread % uint32(LANES)), uint32(thread // uint32(LANES) * uint32(TAPS))
+        column, tap = (
+            uint32(thread % uint32(PIXEL_THREADS)),
+            uint32(thread // uint32(PIXEL_THREADS) * uint32(TAPS)),
+        )
         periods, in_period = divide(first, period)
         base += int64(periods) * x_period
         place, outside = locate_pixel(uint32(pixel + column), image, window, strides)
@@ -53,7 +56,7 @@ def make_gathered(tile: Tile) -> Functions:
         x_other, outside_other = x_from, outside
         if COLUMNS == 2:
             place, outside_other = locate_pixel(
-                uint32(pixel + column + uint32(LANES)), image, window, strides
+                uint32(pixel + column + uint32(PIXEL_THREADS)), image, window, strides
             )
             x_other = element_pointer(x, base + place)
         entries = shared_address(table, uint32(uint32(TABLE) + uint32(ENTRY_BYTES // 4) * tap))
@@ -78,16 +81,19 @@ def make_gathered(tile: Tile) -> Functions:
     return locate, load
 
 
-def make_pointwise(tile: Tile) -> Functions:
+def make_pointwise(tile: GemmTile) -> Functions:
     """`locate` and `load` for 1x1 windows over pixels that lie side by side, 16 bytes aligned."""
     PIXELS = tile.pixels
-    LANES = PIXELS // 4  # threads along the pixels
-    STEP = tile.threads // LANES  # taps between those of a thread
+    PIXEL_THREADS = PIXELS // 4  # threads along the pixels
+    STEP = tile.threads // PIXEL_THREADS  # taps between those of a thread
 
     @cuda.jit(device=True, inline="always")
     def locate(x, table, thread, pixel, base, depth, image, window, strides):
         first, left = depth[:2]
-        column, tap = uint32(thread % uint32(LANES) * uint32(4)), uint32(thread // uint32(LANES))
+        column, tap = (
+            uint32(thread % uint32(PIXEL_THREADS) * uint32(4)),
+            uint32(thread // uint32(PIXEL_THREADS)),
+        )
         place, outside = locate_pixel(uint32(pixel + column), image, window, strides)
         x_from = element_pointer(x, base + place + int64(uint32(first + tap)) * strides[1])
         mine = int32(left - int32(tap)) if outside == uint32(BEYOND) else int32(0)

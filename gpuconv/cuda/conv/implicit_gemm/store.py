@@ -6,8 +6,9 @@ bytes aligned, and 4 stores do elsewhere.
 
 from numba import cuda, float32, int64, uint32
 
-from gpuconv.cuda.conv.implicit_gemm.gather import divide
 from gpuconv.cuda.conv.implicit_gemm.tiles import SIDE
+from gpuconv.cuda.device.division import divide
+from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.ptx.vectors import store4
 
 
@@ -45,8 +46,8 @@ def store_half(column, total, start, y, y_first, strides, channels, pixel, pixel
             if below < channels and pixel < pixels:
                 store4(
                     y, place + int64(below) * y_k,
-                    epilogue(total[first], start[i]), epilogue(total[first + 1], start[i]),
-                    epilogue(total[first + 2], start[i]), epilogue(total[first + 3], start[i]),
+                    finish(total[first], start[i]), finish(total[first + 1], start[i]),
+                    finish(total[first + 2], start[i]), finish(total[first + 3], start[i]),
                 )  # fmt: skip
     else:
         places = cuda.local.array(4, int64)
@@ -56,7 +57,7 @@ def store_half(column, total, start, y, y_first, strides, channels, pixel, pixel
             below = channel(i)
             for j in range(4):
                 if below < channels and uint32(pixel + uint32(j)) < pixels:
-                    y[places[j] + int64(below) * y_k] = epilogue(total[i * SIDE + column + j], start[i])
+                    y[places[j] + int64(below) * y_k] = finish(total[i * SIDE + column + j], start[i])
 
 
 @cuda.jit(device=True, inline="always")
@@ -66,9 +67,3 @@ def place_of_pixel(pixel, run, runs, strides):
     rest, q = divide(pixel, run)
     n, p = divide(rest, runs)
     return int64(n) * y_n + int64(p) * y_p + int64(q) * y_q
-
-
-@cuda.jit(device=True, inline="always")
-def epilogue(total, bias):
-    """What is stored of a sum."""
-    return total + bias

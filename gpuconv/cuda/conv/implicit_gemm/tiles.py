@@ -1,15 +1,13 @@
 """The tiles of the implicit GEMM, and which of them a problem takes, with how many blocks sharing its depth.
 
-A choice is made by a prediction of cycles on the GPU at hand, from counts and not from measurements; it is
-what `profiling.model` says, in short:
+A choice is made by a prediction of cycles on the GPU at hand (`runtime/cost.py`); it is what
+`profiling.model` says, in short:
 
-- a multiprocessor has 4 schedulers, each of which issues an instruction a cycle, ISSUE of the time, and a
-  slab costs a warp as many as the main loop is long; multiply-adds take longer where there are 64 units
+- a slab costs a warp as many instructions as the main loop is long; multiply-adds take longer where there
+  are 64 units
 - a block begins and ends with about OVERHEAD instructions a warp, and alone, with nothing to hide it, waits
   STALL cycles in each slab and START in all
-- the multiprocessor with the most blocks counts
-- the cache behind the multiprocessors hands out the slabs, CACHE of its rate
-- a second kernel has to start, and reads what the blocks of one output have summed
+- the cache behind the multiprocessors hands out the slabs
 
 Predicted for ResNet-50, VGG-16, U-Net and DeepBench on H200, RTX 4090 and A100, tiles of 64x128, 128x64,
 64x256, 256x64, 96 or 192 along one side and 32x64 win at most 2 % in the geometric mean of a workload, and
@@ -20,8 +18,10 @@ import functools
 from dataclasses import dataclass
 
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB, Depth
+from gpuconv.cuda.conv.split import cycles_of_sum, partial_bytes
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
-from gpuconv.cuda.runtime.gpu import Chip
+from gpuconv.cuda.runtime.cost import HOST, ISSUE, busiest, cache_rate, is_even
+from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
 STAGES = 2  # slabs in shared memory
@@ -29,18 +29,14 @@ PAD = 4  # words between the taps of the weights, which staggers them over the b
 SIDE = 8  # channels, and pixels, of a thread
 SUMS = SIDE**2
 WARP_K, WARP_PIXELS = 32, 64
-ISSUE = 0.95
 OVERHEAD = 1400  # instructions
 STALL, START = 40, 3000  # cycles
-SECOND_KERNEL = 3000  # cycles
-CACHE = 0.75  # of the rate of the cache behind a multiprocessor that is reached
-HOST = 4000  # cycles that a second kernel has to win: to launch it takes the host two microseconds
 MAX_SPLITS = 32
 MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class GemmTile:
     """The outputs of a block, and the instructions of a warp for a slab, gathered and of a 1x1 window."""
 
     k: int
@@ -92,70 +88,58 @@ class Tile:
 
 
 TILES = (
-    Tile(128, 128, gathered=1155, pointwise=1131),
-    Tile(64, 64, gathered=1201, pointwise=1153),
-    Tile(32, 128, gathered=1242, pointwise=1159),
+    GemmTile(128, 128, gathered=1155, pointwise=1131),
+    GemmTile(64, 64, gathered=1201, pointwise=1153),
+    GemmTile(32, 128, gathered=1242, pointwise=1159),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class GemmChoice:
     """A tile, and how many blocks share the depth of each."""
 
-    tile: Tile
+    tile: GemmTile
     splits: int
 
 
 @functools.lru_cache(maxsize=1024)
-def choose(spec: ConvSpec, workspace: int, chip: Chip) -> Choice:
+def choose(spec: ConvSpec, workspace: int, gpu: Gpu) -> GemmChoice:
     """The choice with the fewest predicted cycles that takes at most `workspace` bytes."""
     slabs, share = Depth.of(spec).slabs, partial_bytes(spec)
     most = min(MAX_SPLITS, slabs) if share <= MAX_PARTIAL else 1
     choices = (
-        Choice(tile, splits)
+        GemmChoice(tile, splits)
         for tile in TILES
         for splits in range(1, most + 1)
         if splits == 1 or (is_even(slabs, splits) and splits * share <= workspace)
     )
-    return min(choices, key=lambda choice: cost(spec, choice, chip))
+    return min(choices, key=lambda choice: cost(spec, choice, gpu))
 
 
-def is_even(slabs: int, splits: int) -> bool:
-    """Whether no fewer blocks would do with as many slabs each."""
-    return -(-slabs // -(-slabs // splits)) == splits
+def least_cost(spec: ConvSpec, workspace: int, gpu: Gpu) -> float:
+    """That of the choice for a problem."""
+    return cost(spec, choose(spec, workspace, gpu), gpu)
 
 
-def partial_row(spec: ConvSpec) -> int:
-    """Elements of one channel's partial sums: the pixels, and up to 3 more for aligned stores."""
-    return -(-spec.N * spec.P * spec.Q // 4) * 4
-
-
-def partial_bytes(spec: ConvSpec) -> int:
-    """Bytes of one share of the partial sums."""
-    return 4 * spec.K * partial_row(spec)
-
-
-def cost(spec: ConvSpec, choice: Choice, chip: Chip) -> float:
+def cost(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
     """Predicted cycles, and what a second kernel has to win."""
-    return cycles(spec, choice, chip) + (HOST if choice.splits > 1 else 0)
+    return cycles(spec, choice, gpu) + (HOST if choice.splits > 1 else 0)
 
 
-def cycles(spec: ConvSpec, choice: Choice, chip: Chip) -> float:
+def cycles(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
     """Predicted cycles of the device."""
     tile, splits, depth = choice.tile, choice.splits, Depth.of(spec)
     slabs, warps = -(-depth.slabs // splits), tile.threads / LANES
     instructions = tile.pointwise if spec.is_pointwise and spec.stride == (1, 1) else tile.gathered
     issue = warps / SCHEDULERS * (slabs * instructions + OVERHEAD) / ISSUE
-    work = max(issue, warps * slabs * SLAB * SUMS * LANES / chip.fp32)
+    work = max(issue, warps * slabs * SLAB * SUMS * LANES / gpu.each.fp32)
     alone = max(1, warps / SCHEDULERS) * (slabs * (instructions + STALL) + OVERHEAD) + START
-    blocks = -(-tile.blocks(spec) * splits // chip.multiprocessors)  # of the busiest multiprocessor
-    resident = min(tile.blocks_per_sm, chip.blocks(tile.shared_bytes(depth.table_bytes)))
+    blocks = busiest(tile.blocks(spec) * splits, gpu)
+    resident = min(tile.blocks_per_sm, gpu.resident(tile.shared_bytes(depth.table_bytes)))
     waves, rest = divmod(blocks, resident)
     busy = waves * max(resident * work, alone) + (max(rest * work, alone) if rest else 0)
-    rate = CACHE * chip.cache_bytes * chip.multiprocessors
+    rate = cache_rate(gpu) * gpu.multiprocessors
     pixels = tile.pixels * spec.stride[1] / spec.S  # the taps of a row find their sectors in the nearer cache
     loaded = tile.blocks(spec) * depth.slabs * SLAB * 4 * (tile.k + pixels)
     busy = max(busy, loaded / rate)
-    if splits == 1:
-        return busy
-    return busy + SECOND_KERNEL + (splits + 1) * partial_bytes(spec) / rate
+    return busy if splits == 1 else busy + cycles_of_sum(spec, splits, gpu)

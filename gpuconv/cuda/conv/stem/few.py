@@ -3,11 +3,11 @@
     pixels ->    | lane 0, 12 pixels | lane 1, 12 pixels | ...    lanes_q lanes a row
     rows         | lane 0 again, at the row that lies tile_p / 2 further down ...
 
-Per phase (`stem_tiles.py`) the windows of a lane slide over the input: 16 elements of each row are in
-registers, which 4 taps of 12 pixels meet, and per 4 taps the oldest 4 make place for the next, 128 bits at
-once. As the places go round, the loop is written out four times, and nothing is moved. The weights of 4 taps
-are one access, the same for all lanes, made one chunk ahead. So 9 instructions in 10 are products, and each
-element is loaded from shared memory once for each row of taps. Lanes that load together lie 12 words apart,
+Per phase (`tiles.py`) the windows of a lane slide over the input: 16 elements of each row are in registers,
+which 4 taps of 12 pixels meet, and per 4 taps the oldest 4 make place for the next, 128 bits at once. As the
+places go round, the loop is written out four times, and nothing is moved. The weights of 4 taps are one
+access, the same for all lanes, made one chunk ahead. So 9 instructions in 10 are products, and each element
+is loaded from shared memory once for each row of taps. Lanes that load together lie 12 words from each other,
 which meets all banks.
 
 The first chunk of a phase leaves out the places that it skips, so that nothing but the taps is multiplied: a
@@ -15,27 +15,28 @@ non-finite element reaches only windows that cover it. Sums of more than 256 pro
 added up. Outputs pass through shared memory, so that the lanes of a warp store neighbouring pixels.
 """
 
-from numba import cuda, float32, int64, types, uint32, uint64
+from collections.abc import Callable
+
+from numba import cuda, float32, int64, uint32, uint64
 
 from gpuconv.cuda.conv.stem.load import fill_input, fill_weights_of_one, locate, locate_lane
-from gpuconv.cuda.conv.stem.tiles import Shape
+from gpuconv.cuda.conv.stem.store import make_store_few
+from gpuconv.cuda.conv.stem.tiles import FEW, StemShape
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.limits import LANES
-from gpuconv.cuda.device.rings import CHUNK, WEIGHTS, make_anew, make_slide
+from gpuconv.cuda.device.rings import WEIGHTS, make_anew, make_slide
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
-from gpuconv.cuda.ptx.predicated import load_if
-from gpuconv.cuda.ptx.vectors import store4
-from gpuconv.cuda.runtime.compiled import Kernel
 
-ROWS, PIXELS = 2, 12
+ROWS, PIXELS = FEW.thread_rows, FEW.thread_q
 OUTPUTS = ROWS * PIXELS
 RING = 16  # elements of a row in registers
 WINDOWS = ROWS * RING
 slide, anew = make_slide(ROWS, PIXELS, RING), make_anew(OUTPUTS)
 
 
-def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
+def make_function(shape: StemShape) -> Callable[..., None]:
     THREADS, WARPS = shape.threads, shape.threads // LANES
+    store = make_store_few(WARPS)
 
     def conv_stem(
         x, w, bias, y,
@@ -43,13 +44,13 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
         C, H, W, K, P, Q, groups, h_origin, w_origin, stride_h, phases, R, S,
         channels, rows, lines, columns, phase_pitch, pitch, w_row, w_tile, tile_p, tile_q, lanes_q,
         tiles_k, tiles_p, tiles_q, full, longer, skip_long, skip_short, has_bias, vectors,
-        phases_m, phases_s, S_m, S_s,
+        phases_multiplier, phases_shift, S_multiplier, S_shift,
     ):  # fmt: skip
         shared = cuda.shared.array(0, float32, alignment=16)
         thread = uint32(cuda.threadIdx.x)
         lane, warp = uint32(thread % uint32(LANES)), uint32(thread // uint32(LANES))
         zero = float32(0)
-        row_count, phase_count = (S, S_m, S_s), (phases, phases_m, phases_s)
+        row_count, phase_count = (S, S_multiplier, S_shift), (phases, phases_multiplier, phases_shift)
         layout = lines, columns, phase_pitch, pitch
 
         # locate
@@ -107,20 +108,9 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                         slide(shared, sums, weight, ring, x_at, x_further, w_at, taps, skip)
 
         # store
-        cuda.syncthreads()
-        for j in range(0, OUTPUTS, CHUNK):
-            line = uint32(row + uint32(j // PIXELS) * further)
-            place = uint32(line * tile_q + pixel + uint32(j % PIXELS))
-            a, b, c, d = sums[j], sums[j + 1], sums[j + 2], sums[j + 3]
-            store4(shared, place, total[j] + a, total[j + 1] + b, total[j + 2] + c, total[j + 3] + d)
-        cuda.syncthreads()
-        start = load_if(has_bias != uint32(0), bias, channel * bias_k, zero)
-        for line in range(warp, min(tile_p, uint32(P - p_first)), uint32(WARPS)):
-            y_row = int64(n) * y_n + channel * y_k + int64(uint32(p_first + uint32(line))) * y_p
-            for column in range(lane, min(tile_q, uint32(Q - q_first)), uint32(LANES)):
-                value = shared[uint32(uint32(line) * tile_q + uint32(column))]
-                y[y_row + int64(uint32(q_first + uint32(column))) * y_q] = start + value
+        store(
+            shared, total, sums, bias, bias_k, has_bias, y, (y_n, y_k, y_p, y_q), n, channel, lane, warp, row,
+            pixel, further, p_first, q_first, P, Q, tile_p, tile_q,
+        )  # fmt: skip
 
-    arguments = (*[types.CPointer(float32)] * 4, *[int64] * 13, *[uint32] * 37)
-    name = f"conv_stem 1x{shape.warps_p * LANES * OUTPUTS}"
-    return Kernel(name, conv_stem, arguments, THREADS, blocks_per_sm)
+    return conv_stem

@@ -1,6 +1,6 @@
 """Where a block of `conv_stem` computes, and how it fills shared memory with an input tile and weights.
 
-The layout is that of `stem_tiles.py`. The input is copied asynchronously, element by element, since its rows
+The layout is that of `tiles.py`. The input is copied asynchronously, element by element, since its rows
 begin anywhere; what lies outside of the image becomes zero. Coordinates are unsigned and wrap, so that one
 comparison checks both borders.
 """
@@ -48,12 +48,12 @@ def fill_input(
             x_row = x_channel + int64(h) * x_h
             row = uint32(begin + uint32(line) * pitch)
             for column in range(lane, columns, uint32(LANES)):
-                v = uint32(w_first + uint32(column))
+                w = uint32(w_first + uint32(column))
                 place, phase = quotient_and_rest(uint32(column), phase_count)
                 skip = skip_long if phase < longer else skip_short
-                bytes = uint32(4) if (h < H) & (v < W) else uint32(0)
+                bytes = uint32(4) if (h < H) & (w < W) else uint32(0)
                 target = shared_address(shared, uint32(row + phase * phase_pitch + skip + place))
-                copy_async(1, target, x, x_row + int64(v) * x_w, bytes)
+                copy_async(1, target, x, x_row + int64(w) * x_w, bytes)
 
 
 @cuda.jit(device=True, inline="always")

@@ -5,7 +5,7 @@
      v      |        ...                     tile_p / 2 rows further down
                      * * * *  * * * *
 
-Per chunk of four taps of a phase (`stem_tiles.py`) a thread loads 8 elements of the input for each of its
+Per chunk of four taps of a phase (`tiles.py`) a thread loads 8 elements of the input for each of its
 rows, 128 bits at once; and for each tap 8 weights, the same for all lanes, for 64 products. Lanes that load
 together lie side by side, so that no bank is met twice. A chunk that is not full leaves out the products, so
 that nothing but the taps is multiplied: a non-finite element reaches only windows that cover it.
@@ -13,20 +13,19 @@ that nothing but the taps is multiplied: a non-finite element reaches only windo
 
 from collections.abc import Callable, Sequence
 
-from numba import cuda, float32, int64, types, uint32, uint64
+from numba import cuda, float32, int64, uint32, uint64
 
 from gpuconv.cuda.conv.stem.load import fill_input, fill_weights_of_many, locate, locate_lane
-from gpuconv.cuda.conv.stem.tiles import Shape
+from gpuconv.cuda.conv.stem.store import store_many
+from gpuconv.cuda.conv.stem.tiles import SHAPES, StemShape
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.limits import LANES
 from gpuconv.cuda.device.rings import CHUNK
 from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
-from gpuconv.cuda.ptx.predicated import load_if, store4_if, store_if
 from gpuconv.cuda.ptx.products import add_products
 from gpuconv.cuda.ptx.vectors import load4
-from gpuconv.cuda.runtime.compiled import Kernel
 
-ROWS, PIXELS, CHANNELS = 2, 4, 8
+ROWS, PIXELS, CHANNELS = SHAPES[0].thread_rows, SHAPES[0].thread_q, SHAPES[0].thread_k
 OUTPUTS = ROWS * PIXELS * CHANNELS
 WINDOW = 8  # elements of a chunk: 4 pixels and 4 taps
 WINDOWS = ROWS * WINDOW
@@ -63,8 +62,8 @@ def make_chunk(pitch_k: int) -> Callable[..., None]:
     return add_chunk
 
 
-def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
-    THREADS, WARPS, WARPS_K = shape.threads, shape.threads // LANES, shape.warps_k
+def make_function(shape: StemShape) -> Callable[..., None]:
+    WARPS, WARPS_K = shape.threads // LANES, shape.warps_k
     TILE_K, QUADS, PITCH_K = shape.k, shape.k // 4, shape.pitch_k
     add_chunk = make_chunk(PITCH_K)
 
@@ -74,13 +73,13 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
         C, H, W, K, P, Q, groups, h_origin, w_origin, stride_h, phases, R, S,
         channels, rows, lines, columns, phase_pitch, pitch, w_row, w_tile, tile_p, tile_q, lanes_q,
         tiles_k, tiles_p, tiles_q, full, longer, skip_long, skip_short, has_bias, vectors,
-        phases_m, phases_s, S_m, S_s,
+        phases_multiplier, phases_shift, S_multiplier, S_shift,
     ):  # fmt: skip
         shared = cuda.shared.array(0, float32, alignment=16)
         thread = uint32(cuda.threadIdx.x)
         lane, warp = uint32(thread % uint32(LANES)), uint32(thread // uint32(LANES))
         zero = float32(0)
-        row_count, phase_count = (S, S_m, S_s), (phases, phases_m, phases_s)
+        row_count, phase_count = (S, S_multiplier, S_shift), (phases, phases_multiplier, phases_shift)
         layout = lines, columns, phase_pitch, pitch
 
         # locate
@@ -142,21 +141,12 @@ def make_kernel(shape: Shape, blocks_per_sm: int) -> Kernel:
                             x_at += uint64(CHUNK)
 
         # store
-        q = uint32(q_first + pixel)
-        for i in range(CHANNELS):
-            k = uint32(k_first + warp_k * uint32(CHANNELS) + uint32(i))
-            channel = int64(uint32(g * K + k))
-            start = load_if((k < K) & (has_bias != uint32(0)), bias, channel * bias_k, zero)
-            for j in range(ROWS):
-                p = uint32(p_first + row + uint32(j) * further)
-                place = int64(n) * y_n + channel * y_k + int64(p) * y_p + int64(q) * y_q
-                store_pixels(
-                    y, place, y_q, (k < K) & (p < P), q, Q, vectors, sums, (i * ROWS + j) * PIXELS, start
-                )
+        store_many(
+            sums, bias, bias_k, has_bias, y, (y_n, y_k, y_p, y_q), n, g, K, k_first, warp_k, p_first, q_first,
+            row, further, pixel, P, Q, vectors,
+        )  # fmt: skip
 
-    arguments = (*[types.CPointer(float32)] * 4, *[int64] * 13, *[uint32] * 37)
-    name = f"conv_stem {shape.k}x{shape.warps_p * LANES * ROWS * PIXELS}"
-    return Kernel(name, conv_stem, arguments, THREADS, blocks_per_sm)
+    return conv_stem
 
 
 @cuda.jit(device=True, inline="always")
@@ -171,20 +161,3 @@ def load_windows(shared, window, first, second):
 def load_channels(shared, weight, first):
     weight[0], weight[1], weight[2], weight[3] = load4(shared, first)
     weight[4], weight[5], weight[6], weight[7] = load4(shared, first + uint64(4))
-
-
-@cuda.jit(device=True, inline="always")
-def store_pixels(y, place, y_q, inside, q, Q, vectors, sums, first, start):
-    """Four pixels, at once where `vectors` says that it can be."""
-    a, b, c, d = (
-        sums[first] + start,
-        sums[first + 1] + start,
-        sums[first + 2] + start,
-        sums[first + 3] + start,
-    )
-    whole = vectors != uint32(0)
-    store4_if(inside & whole & (q < Q), y, place, a, b, c, d)
-    store_if(inside & (not whole) & (q < Q), y, place, a)
-    store_if(inside & (not whole) & (uint32(q + uint32(1)) < Q), y, place + y_q, b)
-    store_if(inside & (not whole) & (uint32(q + uint32(2)) < Q), y, place + int64(2) * y_q, c)
-    store_if(inside & (not whole) & (uint32(q + uint32(3)) < Q), y, place + int64(3) * y_q, d)

@@ -9,6 +9,7 @@ A kernel for few outputs reads taps by fours, and so begins each phase with the 
 lacks to a multiple of four: tap i of a phase lies at place skip + i, and so does element i of the input.
 """
 
+import functools
 from dataclasses import dataclass
 
 from gpuconv.cuda.device.limits import LANES, SHARED_BYTES
@@ -20,7 +21,7 @@ WORD = 4  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class StemShape:
     """How the threads of a block share its outputs: what is compiled into a kernel.
 
     A thread computes `thread_k` channels at `thread_q` neighbouring pixels of `thread_rows` rows; `warps_k`
@@ -47,8 +48,21 @@ class Shape:
         return self.k + 4 if self.thread_k > 1 else 1
 
 
+THREADS = 128
+MANY = 6  # outputs of a group from which on 8 channels at once are better than one after the other
+SHAPES = tuple(StemShape(THREADS, warps_k, 8, 2, 4) for warps_k in (1, 2, 4))  # of `many.py`
+FEW = StemShape(THREADS, 1, 1, 2, 12)  # of `few.py`
+
+
+def shape_of(spec: ConvSpec) -> StemShape:
+    """The kernel for a number of outputs."""
+    if spec.K_group < MANY:
+        return FEW
+    return next((shape for shape in SHAPES if shape.k >= spec.K_group), SHAPES[-1])
+
+
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StemStage:
     """A tile of lanes_q * thread_q columns, and its stages of `rows` rows of taps of `channels` channels."""
 
     lanes_q: int
@@ -65,7 +79,7 @@ class Stage:
     words: int
 
     @classmethod
-    def of(cls, spec: ConvSpec, shape: Shape, lanes_q: int, channels: int, rows: int) -> "Stage":
+    def of(cls, spec: ConvSpec, shape: StemShape, lanes_q: int, channels: int, rows: int) -> "StemStage":
         stride_h, stride_w = spec.stride
         tile_q = lanes_q * shape.thread_q
         tile_p = LANES // lanes_q * shape.warps_p * shape.thread_rows
@@ -84,7 +98,7 @@ class Stage:
             lanes_q, tile_p, tile_q, channels, rows, lines, columns, phase_pitch, pitch, w_row, w_tile, words
         )  # fmt: skip
 
-    def blocks(self, spec: ConvSpec, shape: Shape) -> int:
+    def blocks(self, spec: ConvSpec, shape: StemShape) -> int:
         """Tiles of all images, groups and channels."""
         pixels = -(-spec.P // self.tile_p) * -(-spec.Q // self.tile_q)
         return spec.N * spec.groups * -(-spec.K_group // shape.k) * pixels
@@ -98,20 +112,28 @@ def chunks_of(spec: ConvSpec) -> int:
 
 def _staggered(words: int, phases: int) -> int:
     """At least so many words from phase to phase that neighbours in the image have different banks."""
-    apart = LANES // phases // CHUNK * CHUNK if phases > 1 else 0
-    return words + (apart - words) % LANES if phases > 1 else words
+    shift = LANES // phases // CHUNK * CHUNK if phases > 1 else 0
+    return words + (shift - words) % LANES if phases > 1 else words
 
 
-def choose(spec: ConvSpec, shape: Shape) -> Stage | None:
+def choose(spec: ConvSpec, shape: StemShape) -> StemStage | None:
     """The stage with the fewest blocks, then the fewest loads; None if not even one row of taps fits."""
     fitting = []
     for lanes_q in (8, 16, 32):
         several = ((channels, spec.R, STAGE_BYTES) for channels in range(spec.C_group, 1, -1))
         one = ((1, rows, SHARED_BYTES) for rows in range(spec.R, 0, -1))
-        stages = ((Stage.of(spec, shape, lanes_q, *extents), limit) for *extents, limit in (*several, *one))
+        stages = (
+            (StemStage.of(spec, shape, lanes_q, *extents), limit) for *extents, limit in (*several, *one)
+        )
         fitting += [stage for stage, limit in stages if stage.words * WORD <= limit][:1]
 
-    def cost(stage: Stage) -> tuple[int, int]:
+    def cost(stage: StemStage) -> tuple[int, int]:
         return stage.blocks(spec, shape), -(-spec.R // stage.rows) * stage.lines * stage.columns
 
     return min(fitting, key=cost, default=None)
+
+
+@functools.lru_cache(maxsize=256)
+def stage_of(spec: ConvSpec) -> StemStage | None:
+    """The stage for a problem, by the kernel for its number of outputs."""
+    return choose(spec, shape_of(spec))

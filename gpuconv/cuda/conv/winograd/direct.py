@@ -13,6 +13,7 @@ It is slow, and rare: one thread computes each output, with a load for each fact
 
 from numba import cuda, float32, int64, uint32
 
+from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.ptx.predicated import load_if
 
 
@@ -38,7 +39,7 @@ def compute_directly(
                     seen = inside >> uint32(uint32(4) * a + b)
                     window = int64(a) * x_h + int64(b)
                     total = sum_of_window(x, w, window, int64(k) * w_k, x_c, x_h, w_c, w_r, w_s, seen, C)
-                    y[int64(k) * y_k + int64(a) * y_p + int64(b) * y_q] = total + start
+                    y[int64(k) * y_k + int64(a) * y_p + int64(b) * y_q] = finish(total, start)
                     b = uint32(b + uint32(1))
                 a = uint32(a + uint32(1))
         channels_of_thread = channels_of_thread >> uint32(1)

@@ -5,7 +5,7 @@ of 8. Tiles are one axis (n, p, q), so that small images leave no lane without w
 first, so that those which read the same pixels run together.
 
     shared memory, 96 KB      two stages of each: one is multiplied while the next is filled
-    weights  [2][8 c][16 elements][64 k]      32 KB a stage, by cp.async, as `winograd_transform.py` laid them
+    weights  [2][8 c][16 elements][64 k]      32 KB a stage, by cp.async, as `transform.py` laid them
     inputs   [2][8 c][16 elements][32 tiles]  16 KB a stage, from registers, transformed
     biases   [64 k]
 
@@ -18,17 +18,18 @@ first, so that those which read the same pixels run together.
 Lanes n and n ^ 1 read the same weights, n and n ^ 2 the same inputs, so a load of 128 bits takes two passes.
 To load, a lane is a tile and a warp a channel of the slab: 16 elements, asked for two slabs ahead, and one
 slab ahead transformed and put down. To store, a lane is that tile again, and a warp takes 8 channels: sums
-change hands through the same shared memory (`winograd_tail.py`).
+change hands through the same shared memory (`store.py`).
 
 A sum is one chain of fused multiply-adds over the input channels. Where a result is not finite, its tile is
-computed anew (`winograd_direct.py`). Not yet run on a GPU.
+computed anew (`direct.py`).
 """
 
-from numba import cuda, float32, int32, int64, types, uint32, uint64
+from numba import cuda, float32, int32, int64, types, uint32
 
 from gpuconv.cuda.conv.winograd.direct import compute_directly
+from gpuconv.cuda.conv.winograd.load import TILES, first_output, inside_bits, put
 from gpuconv.cuda.conv.winograd.store import lane_k, lane_tile, store_tiles
-from gpuconv.cuda.conv.winograd.transform import BLOCK_K, ELEMENTS, SLAB, SLAB_WORDS, THREADS, transform_input
+from gpuconv.cuda.conv.winograd.transform import BLOCK_K, ELEMENTS, SLAB_C, SLAB_WORDS, THREADS
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.ptx.async_copy import commit_group, element_pointer, shared_address, wait_group
 from gpuconv.cuda.ptx.predicated import load_if
@@ -37,17 +38,16 @@ from gpuconv.cuda.ptx.slab_product import make_slab_product
 from gpuconv.cuda.ptx.tile_load import load_tile
 from gpuconv.cuda.runtime.compiled import Kernel
 
-TILES = 32  # of a block
 ROW_W, ROW_X = ELEMENTS * BLOCK_K, ELEMENTS * TILES  # words of one input channel
-W_STAGE, X_STAGE = SLAB_WORDS, SLAB * ROW_X  # words
+W_STAGE, X_STAGE = SLAB_WORDS, SLAB_C * ROW_X  # words
 X_FIRST = 2 * W_STAGE
 BIASES = 2 * (W_STAGE + X_STAGE)  # where they begin
-SHARED_BYTES = 4 * (BIASES + BLOCK_K)
+BLOCK_BYTES = 4 * (BIASES + BLOCK_K)
 COPIES, MIDDLE = 8, 8 // 2 * 128  # of 16 bytes, of a thread for a slab; where the middle one begins, words
 SUMS = 64  # of a thread for an element
 
 copy_weights = make_run_copy(COPIES, 16 * 32)
-slab_product = make_slab_product(SLAB, ROW_W, ROW_X, (0, 32), (0, 16))
+slab_product = make_slab_product(SLAB_C, ROW_W, ROW_X, (0, 32), (0, 16))
 
 
 def conv_winograd(
@@ -66,13 +66,13 @@ def conv_winograd(
     rest, split = divide(rest, splits)
     tile = uint32(rest * uint32(TILES) + lane)
     n, p, q = first_output(tile, tiles_p, tiles_q)
-    h, v = uint32(p + h_origin), uint32(q + w_origin)  # they wrap if negative
-    inside = inside_bits(h, v, H, W) if tile < tiles else uint32(0)
+    row, column = uint32(p + h_origin), uint32(q + w_origin)  # they wrap if negative
+    inside = inside_bits(row, column, H, W) if tile < tiles else uint32(0)
     slab = uint32(split * slabs)
     slab_end = min(all_slabs, uint32(slab + slabs))
-    c_first, c_end = uint32(slab * uint32(SLAB)), uint32(min(C, uint32(slab_end * uint32(SLAB))))
+    c_first, c_end = uint32(slab * uint32(SLAB_C)), uint32(min(C, uint32(slab_end * uint32(SLAB_C))))
     c = uint32(c_first + warp)
-    x_tile = int64(n) * x_n + int64(uint32(g * C)) * x_c + int64(int32(h)) * x_h + int64(int32(v))
+    x_tile = int64(n) * x_n + int64(uint32(g * C)) * x_c + int64(int32(row)) * x_h + int64(int32(column))
     x_from = element_pointer(x, x_tile + int64(c) * x_c)
     to_copy = uint32(warp * uint32(COPIES * 128) + lane * uint32(4))
     w_slab = u_first + int64(uint32(uint32(g * blocks_k + block_k) * all_slabs + slab)) * int64(SLAB_WORDS)
@@ -96,7 +96,7 @@ def conv_winograd(
     put(d, shared, to_x)
     if thread < uint32(BLOCK_K):
         shared[uint32(uint32(BIASES) + thread)] = start
-    c, x_from = uint32(c + uint32(SLAB)), element_pointer(x_from, int64(SLAB) * x_c)
+    c, x_from = uint32(c + uint32(SLAB_C)), element_pointer(x_from, int64(SLAB_C) * x_c)
     load_tile(d, x_from, x_h, inside if c < c_end else uint32(0))
     stage = uint32(0)
     while slab < slab_end:
@@ -104,9 +104,9 @@ def conv_winograd(
         cuda.syncthreads()  # this slab is there, the one before has been read
 
         # load: the next slab's weights; its inputs, which have come meanwhile; those of the slab after it
-        slab, c, following = uint32(slab + uint32(1)), uint32(c + uint32(SLAB)), uint32(stage ^ uint32(1))
+        slab, c, following = uint32(slab + uint32(1)), uint32(c + uint32(SLAB_C)), uint32(stage ^ uint32(1))
         w_from = element_pointer(w_from, int64(SLAB_WORDS))
-        x_from = element_pointer(x_from, int64(SLAB) * x_c)
+        x_from = element_pointer(x_from, int64(SLAB_C) * x_c)
         to = uint32(to_w + following * uint32(4 * W_STAGE))
         copy_weights(to, w_from, uint32(16) if slab < slab_end else uint32(0))
         commit_group()
@@ -139,32 +139,13 @@ def conv_winograd(
     )  # fmt: skip
 
 
-@cuda.jit(device=True, inline="always")
-def first_output(tile, tiles_p, tiles_q):
-    """(n, p, q) of a tile's first output."""
-    image, tile_q = divide(tile, tiles_q)
-    n, tile_p = divide(image, tiles_p)
-    return n, uint32(tile_p * uint32(2)), uint32(tile_q * uint32(2))
-
-
-@cuda.jit(device=True, inline="always")
-def inside_bits(h, v, H, W):
-    """A bit for each of the 4 x 4 inputs from (h, v) on that lies in the image."""
-    columns, bits = uint32(0), uint32(0)
-    for i in range(4):
-        columns |= uint32(1 << i) if uint32(v + uint32(i)) < W else uint32(0)
-    for i in range(4):
-        bits |= uint32(columns << uint32(4 * i)) if uint32(h + uint32(i)) < H else uint32(0)
-    return bits
-
-
-@cuda.jit(device=True, inline="always")
-def put(d, shared, to):
-    """Transform a tile's inputs and put them into a stage."""
-    transform_input(d)
-    for element in range(ELEMENTS):
-        shared[uint64(to) + uint64(TILES * element)] = d[element]
-
-
-ARGUMENTS = (*[types.CPointer(float32)] * 5, *[int64] * 14, *[uint32] * 18)
-KERNEL = Kernel("conv_winograd", conv_winograd, ARGUMENTS, THREADS, blocks_per_sm=1)
+KERNEL = Kernel(
+    "conv_winograd",
+    lambda: conv_winograd,
+    {
+        types.CPointer(float32): "x w u bias y",
+        int64: "x_n x_c x_h w_k w_c w_r w_s bias_k y_n y_k y_p y_q y_split u_first",
+    },
+    THREADS,
+    blocks_per_sm=1,
+)

@@ -3,7 +3,7 @@
 After the product a warp has 2 of the 16 elements of 64 channels x 32 tiles; an output needs all 16. They
 change hands in shared memory, 16 channels at a time, two of each thread's eight:
 
-    [16 elements][2 halves of the tiles][16 channels][16 tiles]  float32, the halves 16 words further apart
+    [16 elements][2 halves of the tiles][16 channels][16 tiles]  float32, 16 words more between the halves
 
 Two such buffers take turns, so that one barrier separates putting from taking. A thread takes both channels
 of its own tile, transforms them back and stores them.
@@ -15,6 +15,7 @@ from numba import cuda, float32, int64, uint32, uint64
 
 from gpuconv.cuda.conv.winograd.direct import channel
 from gpuconv.cuda.conv.winograd.transform import ELEMENTS, transform_output
+from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.ptx.predicated import store2_if, store_if
 from gpuconv.cuda.ptx.vectors import store4
 
@@ -94,14 +95,14 @@ def store_channel(i, m, shared, y, outputs):
     place = int64(k) * y_k
     upper, lower = here and rows > uint32(0), here and rows > uint32(1)
     if aligned != uint32(0):
-        store2_if(upper, y, place, a + start, b + start)
-        store2_if(lower, y, place + y_p, c + start, d + start)
+        store2_if(upper, y, place, finish(a, start), finish(b, start))
+        store2_if(lower, y, place + y_p, finish(c, start), finish(d, start))
     else:
-        both = columns > uint32(1)
-        store_if(upper, y, place, a + start)
-        store_if(upper and both, y, place + y_q, b + start)
-        store_if(lower, y, place + y_p, c + start)
-        store_if(lower and both, y, place + y_p + y_q, d + start)
+        second = columns > uint32(1)
+        store_if(upper, y, place, finish(a, start))
+        store_if(upper and second, y, place + y_q, finish(b, start))
+        store_if(lower, y, place + y_p, finish(c, start))
+        store_if(lower and second, y, place + y_p + y_q, finish(d, start))
     return uint32(0) if finite or not upper else uint32(1 << i)
 
 

@@ -1,28 +1,22 @@
 """How `conv_winograd` cuts a problem, and what that is predicted to cost beside the implicit GEMM.
 
-As in `gemm_tiles.py`, cycles are predicted from counts and not from measurements, so that the two can be
-compared: LOOP and OVERHEAD are instructions of a warp of the main kernel, ARITHMETIC those of a slab that
-multiply or add, and a multiprocessor has two of its warps for each scheduler. The weights are transformed in
-a kernel of their own. Where there are few blocks, several share the input channels of each, and a last kernel
-adds up their sums in order (`split.py`). On seven layers of the networks this is within 9 % of what
-`profiling.model` predicts.
+As for the implicit GEMM, cycles are predicted (`runtime/cost.py`), so that the two can be compared: LOOP and
+OVERHEAD are instructions of a warp of the main kernel, ARITHMETIC those of a slab that multiply or add, and a
+multiprocessor has two of its warps for each scheduler. The weights are transformed in a kernel of their own.
+Where there are few blocks, several share the input channels of each, and a last kernel adds up their sums in
+order (`conv/split.py`). On seven layers of the networks this is within 9 % of what `profiling.model`
+predicts.
 """
 
 import functools
 from dataclasses import dataclass
 
-from gpuconv.cuda.conv.implicit_gemm.tiles import (
-    CACHE,
-    HOST,
-    ISSUE,
-    SECOND_KERNEL,
-    is_even,
-    partial_bytes,
-)
-from gpuconv.cuda.conv.winograd.kernel import TILES
-from gpuconv.cuda.conv.winograd.transform import BLOCK_K, SLAB, SLAB_WORDS
+from gpuconv.cuda.conv.split import cycles_of_sum, partial_bytes
+from gpuconv.cuda.conv.winograd.load import TILES
+from gpuconv.cuda.conv.winograd.transform import BLOCK_K, SLAB_C, SLAB_WORDS
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
-from gpuconv.cuda.runtime.gpu import Chip
+from gpuconv.cuda.runtime.cost import HOST, ISSUE, SECOND_KERNEL, busiest, cache_rate, is_even
+from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
 LOOP, OVERHEAD, ARITHMETIC = 1220, 1600, 1056  # instructions
@@ -48,7 +42,7 @@ class Cut:
     def of(cls, spec: ConvSpec) -> "Cut":
         tiles_p, tiles_q = -(-spec.P // 2), -(-spec.Q // 2)
         tiles = spec.N * tiles_p * tiles_q
-        blocks_k, slabs = -(-spec.K_group // BLOCK_K), -(-spec.C_group // SLAB)
+        blocks_k, slabs = -(-spec.K_group // BLOCK_K), -(-spec.C_group // SLAB_C)
         blocks = spec.groups * blocks_k * -(-tiles // TILES)
         return cls(tiles_p, tiles_q, tiles, blocks_k, slabs, blocks, spec.groups * blocks_k * slabs)
 
@@ -58,7 +52,7 @@ class Cut:
 
 
 @functools.lru_cache(maxsize=1024)
-def choose_splits(spec: ConvSpec, workspace: int, chip: Chip) -> int:
+def choose_splits(spec: ConvSpec, workspace: int, gpu: Gpu) -> int:
     """How many blocks are to share the input channels of each, in at most `workspace` bytes."""
     cut = Cut.of(spec)
     left = workspace - 4 * cut.weight_words
@@ -67,26 +61,24 @@ def choose_splits(spec: ConvSpec, workspace: int, chip: Chip) -> int:
         for splits in range(1, min(MAX_SPLITS, cut.slabs) + 1)
         if splits == 1 or (is_even(cut.slabs, splits) and splits * partial_bytes(spec) <= left)
     ]
-    return min(choices, key=lambda splits: cost(spec, splits, chip))
+    return min(choices, key=lambda splits: cost(spec, splits, gpu))
 
 
-def cost(spec: ConvSpec, splits: int, chip: Chip) -> float:
+def cost(spec: ConvSpec, splits: int, gpu: Gpu) -> float:
     """Predicted cycles, and what a second and a third kernel have to win."""
-    return cycles(spec, splits, chip) + (HOST if splits == 1 else 2 * HOST)
+    return cycles(spec, splits, gpu) + (HOST if splits == 1 else 2 * HOST)
 
 
-def cycles(spec: ConvSpec, splits: int, chip: Chip) -> float:
+def cycles(spec: ConvSpec, splits: int, gpu: Gpu) -> float:
     """Predicted cycles of the device."""
     cut = Cut.of(spec)
     slabs = -(-cut.slabs // splits)
     issue = WARPS * (slabs * LOOP + OVERHEAD) / ISSUE
-    rate = CACHE * chip.cache_bytes  # bytes in a clock
-    math = SCHEDULERS * WARPS * slabs * ARITHMETIC * LANES / chip.fp32
+    rate = cache_rate(gpu)
+    math = SCHEDULERS * WARPS * slabs * ARITHMETIC * LANES / gpu.each.fp32
     work = max(issue, math, slabs * SLAB_BYTES / rate)
     alone = WARPS * slabs * LOOP + OVERHEAD + START
-    blocks = -(-cut.blocks * splits // chip.multiprocessors)  # of the busiest multiprocessor
-    weights = 4 * (cut.weight_words + spec.K * spec.C_group * 9) / (rate * chip.multiprocessors)
+    blocks = busiest(cut.blocks * splits, gpu)
+    weights = 4 * (cut.weight_words + spec.K * spec.C_group * 9) / (rate * gpu.multiprocessors)
     busy = SECOND_KERNEL + weights + blocks * max(work, alone)
-    if splits == 1:
-        return busy
-    return busy + SECOND_KERNEL + (splits + 1) * partial_bytes(spec) / (rate * chip.multiprocessors)
+    return busy if splits == 1 else busy + cycles_of_sum(spec, splits, gpu)

@@ -30,11 +30,11 @@ from gpuconv.cuda.ptx.async_copy import element_pointer
 from gpuconv.cuda.ptx.predicated import load_if
 from gpuconv.cuda.runtime.compiled import Kernel
 
-BLOCK_K, SLAB, ELEMENTS = 64, 8, 16  # output channels of a block, input channels of a slab, of a tile
-SLAB_WORDS = SLAB * ELEMENTS * BLOCK_K
+BLOCK_K, SLAB_C, ELEMENTS = 64, 8, 16  # output channels of a block, input channels of a slab, of a tile
+SLAB_WORDS = SLAB_C * ELEMENTS * BLOCK_K
 THREADS, WARPS = 256, 8
 TAPS = 9
-RUN, PITCH = SLAB * TAPS, SLAB * TAPS + 1
+RUN, PITCH = SLAB_C * TAPS, SLAB_C * TAPS + 1
 WORDS = BLOCK_K * PITCH
 PARTS, ROWS = -(-RUN // 32), BLOCK_K // WARPS  # of a warp's loads: along the taps, and along k
 LOADS = PARTS * ROWS
@@ -83,7 +83,7 @@ def winograd_weights(
     # locate
     rest, slab = divide(uint32(cuda.blockIdx.x), slabs)
     g, block = divide(rest, blocks_k)
-    k_first, c_first = uint32(block * uint32(BLOCK_K)), uint32(slab * uint32(SLAB))
+    k_first, c_first = uint32(block * uint32(BLOCK_K)), uint32(slab * uint32(SLAB_C))
     from_w = int64(uint32(g * K + k_first + warp)) * w_k + int64(c_first) * w_c
 
     # load: all of it is asked for before the first of it is put down
@@ -109,7 +109,7 @@ def winograd_weights(
 
     # transform, store
     k = thread % uint32(BLOCK_K)
-    for c in range(thread // uint32(BLOCK_K), SLAB, ALONG_K):
+    for c in range(thread // uint32(BLOCK_K), SLAB_C, ALONG_K):
         window = cuda.local.array(TAPS, float32)
         for tap in range(TAPS):
             window[tap] = shared[uint32(k * uint32(PITCH) + uint32(c) * uint32(TAPS) + uint32(tap))]
@@ -144,8 +144,10 @@ def _half(sum) -> Any:
     return float32(0.5) * sum
 
 
-POINTER = types.CPointer(float32)
 KERNEL = Kernel(
-    "winograd_weights", winograd_weights, (POINTER, POINTER, *[int64] * 5, *[uint32] * 4), THREADS,
+    "winograd_weights",
+    lambda: winograd_weights,
+    {types.CPointer(float32): "w u", int64: "w_k w_c w_r w_s u_first"},
+    THREADS,
     blocks_per_sm=4,
-)  # fmt: skip
+)

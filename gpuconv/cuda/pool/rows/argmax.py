@@ -1,45 +1,26 @@
-"""Maxima with their indices, by rows in registers: the kernel of `pool_rows` that carries both.
-
-An index is flat in the input plane, h W + w, and travels beside its value through the same reductions; of
-equals the smallest index wins, which is the first of them in the window. Values are compared as integers that
-sort like them (`ordered.py`); padding is below all.
-"""
+"""Maxima with their indices, by rows in registers: an index travels beside its value (`pool/indices.py`)."""
 
 from collections.abc import Callable
-from typing import Any
 
-from numba import cuda, int32, int64, types, uint32
+from numba import cuda, int32, int64, uint32
 
-from gpuconv.cuda.device.elements import ELEMENTS, INDEX
+from gpuconv.cuda.device.elements import ELEMENTS, INDEX, Function, inlined
 from gpuconv.cuda.device.limits import ALL_LANES
 from gpuconv.cuda.device.ordered import INTEGERS, KEY, VALUE
-from gpuconv.cuda.pool.rows.tiles import (
-    BLOCKS_PER_SM,
-    THREADS,
-    Tile,
-    kernel_name,
-    make_locate,
-    make_row_storer,
-    make_rows_loader,
-)
-from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.pool.indices import first_greatest
+from gpuconv.cuda.pool.rows.load import make_locate, make_rows_loader
+from gpuconv.cuda.pool.rows.store import make_row_storer
+from gpuconv.cuda.pool.rows.tiles import RowsTile
 
 
-@cuda.jit(device=True, inline="always")
+@inlined
 def next_row(best, index, key, place):
     """The greater key; of equals that of the row above."""
     greater = key > best
     return key if greater else best, place if greater else index
 
 
-@cuda.jit(device=True, inline="always")
-def next_column(best, index, other, place):
-    """The greater key; of equals the one with the smaller index."""
-    wins = (other > best) | ((other == best) & (place < index))
-    return other if wins else best, place if wins else index
-
-
-def make_picker(R: int) -> Callable[..., Any]:
+def make_picker(R: int) -> Function:
     """pick(keys, at, step, place, W): the greatest of R elements of a column, and where it lies."""
 
     def pick(keys, at, step, place, W):
@@ -48,23 +29,25 @@ def make_picker(R: int) -> Callable[..., Any]:
             best, index = next_row(best, index, keys[at + 2 * step], uint32(place + W + W))
         return best, index
 
-    return cuda.jit(device=True, inline="always")(pick)
+    return inlined(pick)
 
 
-def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
+def make_argmax_function(dtype: str, tile: RowsTile) -> Callable[..., None]:
+    """The kernel for a dtype and a tile."""
     element = ELEMENTS[dtype]
     scalar, arithmetic = element.scalar, element.arithmetic
     R, STRIDE, TILE_P = tile.window.R, tile.window.stride, tile.tile_p
     COLUMNS, OUTPUTS, LEFT, RIGHT = tile.columns, tile.outputs, tile.left, tile.right
     ROWS, OWN, LINE = tile.rows, tile.rows * tile.columns, LEFT + COLUMNS + RIGHT
-    APART = int(not tile.wide)  # an aligned vector lies inside of the image with its first column
+    SPACING = int(not tile.wide)  # an aligned vector lies inside of the image with its first column
     integer, key, value_of = INTEGERS[arithmetic], KEY[arithmetic], VALUE[arithmetic]
     locate, load, pick = make_locate(tile), make_rows_loader(element, tile, 0.0), make_picker(R)
     store, store_indices = make_row_storer(element, OUTPUTS), make_row_storer(INDEX, OUTPUTS)
 
     def pool_rows_argmax(
         x, y, indices, x_n, x_c, x_h, x_w, y_n, y_c, y_p, y_q, i_n, i_c, i_p, i_q,  # strides in elements
-        items, plane_items, plane_by, plane_shift, vectors, vectors_by, vectors_shift, C, C_by, C_shift,
+        items, plane_items, plane_items_multiplier, plane_items_shift,
+        vectors, vectors_multiplier, vectors_shift, C, C_multiplier, C_shift,
         H, W, P, Q, h_origin, w_origin, y_vectors,
     ):  # fmt: skip
         row, keys = cuda.local.array(OWN, scalar), cuda.local.array(OWN, integer)
@@ -75,8 +58,8 @@ def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
 
         # locate
         inside, n, c, p_first, q, h, w, at_left, at_right = locate(
-            items, plane_items, plane_by, plane_shift, vectors, vectors_by, vectors_shift, C, C_by, C_shift,
-            h_origin, w_origin,
+            items, (plane_items, plane_items_multiplier, plane_items_shift),
+            (vectors, vectors_multiplier, vectors_shift), (C, C_multiplier, C_shift), h_origin, w_origin,
         )  # fmt: skip
 
         # load
@@ -85,7 +68,7 @@ def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
         for i in range(ROWS):
             in_image = uint32(h + uint32(i)) < H
             for j in range(COLUMNS):
-                known = in_image & (uint32(w + uint32(j * APART)) < W)
+                known = in_image & (uint32(w + uint32(j * SPACING)) < W)
                 keys[i * COLUMNS + j] = key(row[i * COLUMNS + j], known)
             if LEFT > 0:
                 known = in_image & (uint32(w - uint32(1)) < W)
@@ -119,9 +102,9 @@ def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
                 where[LINE - 1] = index if at_right else uint32(near_index)
             for j in range(OUTPUTS):
                 e = j * STRIDE
-                best, index = next_column(line[e], where[e], line[e + 1], where[e + 1])
+                best, index = first_greatest(line[e], where[e], line[e + 1], where[e + 1])
                 if R > 2:
-                    best, index = next_column(best, index, line[e + 2], where[e + 2])
+                    best, index = first_greatest(best, index, line[e + 2], where[e + 2])
                 out[j], out_where[j] = value_of(best), int64(index)
             if inside & (uint32(p_first + uint32(i)) < P):
                 store(out, y, place, y_q, whole, uint32(Q - q))
@@ -129,6 +112,4 @@ def make_argmax_kernel(dtype: str, tile: Tile) -> Kernel:
             place += y_p
             place_i += i_p
 
-    pointers = *[types.CPointer(element.stored)] * 2, types.CPointer(int64)
-    arguments = (*pointers, *[int64] * 12, *[uint32] * 17)
-    return Kernel(kernel_name(dtype, tile), pool_rows_argmax, arguments, THREADS, BLOCKS_PER_SM[dtype])
+    return pool_rows_argmax

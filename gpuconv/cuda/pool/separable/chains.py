@@ -10,20 +10,19 @@ in common, the ones before and the ones behind; of three windows of 7 taps:
 
 so that each takes one step for its own tap and two to put the parts together, however many taps there are.
 Nothing is ever subtracted: what is infinite or not a number stays in the windows that cover it. Windows that
-share less, for their stride or dilation, are reduced side by side.
+share less, for their stride or dilation, are reduced tap by tap.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from numba import cuda, uint32
 
-from gpuconv.cuda.device.elements import inlined
+from gpuconv.cuda.device.elements import Function, inlined
 from gpuconv.cuda.pool.separable.tiles import COUNT
 from gpuconv.cuda.ptx.shared_vectors import get_shared
 
 
-def make_getter(scalar: Any, width: int) -> Callable[..., Any]:
+def make_getter(scalar: Any, width: int) -> Function:
     """get(values, address): `width` elements of shared memory."""
 
     def one(values, address):
@@ -38,64 +37,64 @@ def make_getter(scalar: Any, width: int) -> Callable[..., Any]:
     return inlined({1: one, 2: two, 4: four}[width])
 
 
-def make_chain(scalar: Any, both: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """chain(out, address, step, taps, nothing): windows of at least COUNT - 1 taps, `step` bytes apart.
+def make_chain(scalar: Any, combine: Function, width: int) -> Function:
+    """chain(out, address, step, taps, identity): windows of at least COUNT - 1 taps.
 
-    Each is as far behind the one before; a tap, and so a window, is `width` neighbouring elements.
+    Taps, and windows, follow each other at `step` bytes; each is `width` neighbouring elements.
     """
     LAST, get = COUNT - 1, make_getter(scalar, width)
 
-    def make_before(i: int) -> Callable[..., Any]:  # a loop that counts down is no straight line for sm_100
+    def make_before(i: int) -> Function:  # a loop that counts down is no straight line for sm_100
         def before(out, kept, tap, address, step):
             get(tap, uint32(address + uint32(uint32(i) * step)))
             for j in range(width):
-                kept[j] = both(kept[j], tap[j])
+                kept[j] = combine(kept[j], tap[j])
                 out[i * width + j] = kept[j]
 
         return inlined(before)
 
     before3, before2, before1, before0 = map(make_before, reversed(range(LAST)))
 
-    def chain(out, address, step, taps, nothing):
+    def chain(out, address, step, taps, identity):
         tap, kept = cuda.local.array(width, scalar), cuda.local.array(width, scalar)
         for j in range(width):
-            kept[j] = nothing
+            kept[j] = identity
         before3(out, kept, tap, address, step)
         before2(out, kept, tap, address, step)
         before1(out, kept, tap, address, step)
         before0(out, kept, tap, address, step)
         for j in range(width):
-            kept[j] = nothing
+            kept[j] = identity
         address = uint32(address + uint32(uint32(LAST) * step))
         behind = uint32(address + uint32(uint32(taps - uint32(LAST)) * step))
         while address != behind:
             get(tap, address)
             address = uint32(address + step)
             for j in range(width):
-                kept[j] = both(kept[j], tap[j])
+                kept[j] = combine(kept[j], tap[j])
         for i in range(LAST):
             get(tap, uint32(address + uint32(uint32(i) * step)))
             for j in range(width):
-                out[i * width + j] = both(out[i * width + j], kept[j])
-                kept[j] = both(kept[j], tap[j])
+                out[i * width + j] = combine(out[i * width + j], kept[j])
+                kept[j] = combine(kept[j], tap[j])
         for j in range(width):
             out[LAST * width + j] = kept[j]
 
     return inlined(chain)
 
 
-def make_apart(scalar: Any, both: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """apart(out, address, step, column, taps, dilation, layout, nothing): windows `step` bytes apart.
+def make_tap_by_tap(scalar: Any, combine: Function, width: int) -> Function:
+    """tap_by_tap(out, address, step, column, taps, dilation, phases, identity): each `step` bytes on.
 
-    Their first tap is at `column`, the next `dilation` columns on, by the `layout` of phases.
+    Their first tap is at `column`, the next `dilation` columns on, each where its phase lies.
     """
     get, SIZE, OUTPUTS = make_getter(scalar, width), scalar.bitwidth // 8, COUNT * width
 
-    def apart(out, address, step, column, taps, dilation, layout, nothing):
+    def tap_by_tap(out, address, step, column, taps, dilation, phases, identity):
         tap = cuda.local.array(width, scalar)
-        _, mask, shift, phase_pitch = layout
+        _, mask, shift, phase_pitch = phases
         for i in range(OUTPUTS):
-            out[i] = nothing
+            out[i] = identity
         behind = uint32(column + uint32(taps * dilation))
         while column != behind:
             place = uint32(uint32(column & mask) * phase_pitch)
@@ -104,7 +103,7 @@ def make_apart(scalar: Any, both: Callable[..., Any], width: int) -> Callable[..
             for i in range(COUNT):
                 get(tap, uint32(place + uint32(uint32(i) * step)))
                 for j in range(width):
-                    out[i * width + j] = both(out[i * width + j], tap[j])
+                    out[i * width + j] = combine(out[i * width + j], tap[j])
             column = uint32(column + dilation)
 
-    return inlined(apart)
+    return inlined(tap_by_tap)

@@ -1,0 +1,220 @@
+"""What a call means, and the memory of calls: the same call again is only a look-up.
+
+    arrays, parameters -> signatures -> Call(spec, layouts, device, algorithm) -> Replay -> kernel
+
+`understand` checks everything once: the arrays among each other, the parameters (`gpuconv.spec`), `out`, and
+chooses the algorithm. All of that depends on the signatures of the arrays and on the parameters alone, so
+what came of it, a `Replay`, is remembered by them, for every library and both engines: `make` looks it up,
+learns it if it is new, and runs it. A `Call` holds no array, since it is kept.
+
+Equal is not the same here, where 1 == 1.0 == True: only plain parameters, of which type and value tell all,
+are looked up. Errors are not kept.
+"""
+
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gpuconv import threads, workspace
+from gpuconv.algorithm import Algorithm, select
+from gpuconv.arrays import Extent, Signature, extent, library_of, see
+from gpuconv.engines import engine_of
+from gpuconv.operators import CONV2D, OPERATORS, Operator
+from gpuconv.replay import Replay, check_memory, replay_of
+from gpuconv.spec import ConvLayouts, Dtype, Layout, Layouts, PoolLayouts, Spec, check_out
+from gpuconv.spec.dtypes import INT64
+from gpuconv.spec.layouts import contiguous_strides
+
+CALLS = 4096  # that are remembered
+OPTIONAL = ("bias", "out")  # arrays that may be left out
+_PLAIN = frozenset({int, str, bool, type(None)})
+_known: dict[tuple, Replay] = {}
+_learning = threading.Lock()
+
+
+class Call(NamedTuple):
+    """What a call means: all that can be said before its arrays are touched.
+
+    Attributes
+    ----------
+    operator : Operator
+    signatures : tuple of Signature or None
+        Of `operator.arrays`.
+    extents : tuple of Extent or None
+        How far each of them reaches.
+    spec, layouts, device
+        The problem; the device is the engine's description of it.
+    algorithms : tuple of Algorithm
+        Those of the engine for this operator.
+    forced : str or None
+        The name by which the user forces one of them.
+    """
+
+    operator: Operator
+    signatures: tuple[Signature | None, ...]
+    extents: tuple[Extent | None, ...]
+    spec: Spec
+    layouts: Layouts
+    device: Any
+    algorithms: tuple[Algorithm, ...]
+    forced: str | None
+
+    @property
+    def input(self) -> Signature:
+        """The signature of the input."""
+        return self.signatures[0]  # type: ignore[return-value]
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The one that runs: the one named, or the one that `select` takes, now."""
+        return select(self.algorithms, self.spec, self.layouts, self.device, self.forced)
+
+    @property
+    def is_batched(self) -> bool:
+        return len(self.input.shape) == 4
+
+    @property
+    def results(self) -> list[tuple[tuple[int, ...], Dtype]]:
+        """Shape, as the user gets it, and dtype of each result."""
+        return _results(self.spec, self.is_batched)
+
+
+def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...], name: str | None) -> Any:
+    """Make the call: its result, or its results."""
+    places, signatures, stream, waits = see(operator.arrays, arrays)
+    replay = recall(operator, signatures, parameters, name)
+    return replay.run(arrays[-1], places, stream, waits)
+
+
+def recall(
+    operator: Operator, signatures: tuple[Any, ...], parameters: tuple[Any, ...], name: str | None
+) -> Replay:
+    """What was learned of such a call, or is learned now."""
+    kinds = tuple(map(type, parameters))
+    key = operator.name, signatures, parameters, name, kinds, threads.count, workspace.limit
+    if tuple not in kinds or all(map(_is_plain, parameters)):
+        try:
+            return _known[key]
+        except (KeyError, TypeError):  # new, or there is a list among the parameters
+            pass
+    replay = replay_of(understand_signatures(operator, signatures, parameters, name))
+    if all(map(_is_plain, (*parameters, name))):
+        with _learning:
+            while len(_known) >= CALLS:
+                del _known[next(iter(_known))]
+            _known[key] = replay
+    return replay
+
+
+def _is_plain(parameter: Any) -> bool:
+    """A plain value, or a tuple of integers, or of tuples of integers."""
+    if type(parameter) is tuple:
+        return all(type(each) is int or (type(each) is tuple and _is_plain(each)) for each in parameter)
+    return type(parameter) in _PLAIN
+
+
+def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Call:
+    """What a call of a public operator means; nothing is computed. Raises what the call would raise."""
+    operator = OPERATORS.get(getattr(function, "__name__", ""))
+    if operator is None or getattr(function, "__module__", "") != "gpuconv.api":
+        got = getattr(function, "__name__", f"<{type(function).__name__}>")
+        raise TypeError(f"function must be one of gpuconv's {', '.join(OPERATORS)}; got {got}")
+    bound = inspect.signature(function).bind(*arguments, **keywords)
+    bound.apply_defaults()
+    given = bound.arguments
+    arrays = tuple(given[name] for name in operator.arrays)
+    places, signatures, _, _ = see(operator.arrays, arrays)
+    call = understand_signatures(
+        operator, signatures, tuple(given[name] for name in operator.parameters), given["algorithm"]
+    )
+    if arrays[-1] is not None:
+        check_memory(call, places)
+    return call
+
+
+def understand_signatures(
+    operator: Operator, signatures: tuple[Any, ...], parameters: tuple[Any, ...], name: str | None
+) -> Call:
+    """What a call of arrays with these signatures means, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value.
+    """
+    checked = tuple(None if values is None else Signature(*values) for values in signatures)
+    input: Any = checked[0]
+    *inputs, out = checked
+    for array, signature in zip(operator.arrays, checked, strict=True):
+        if signature is not None:
+            _check_beside(array, signature, input)
+        elif array not in OPTIONAL:
+            library_of(None, array)
+    spec = operator.spec(*inputs, *parameters)
+    is_batched = len(input.shape) == 4
+    if out is not None:
+        shape, dtype = _results(spec, is_batched)[0]
+        check_out(out, shape, dtype)
+        if not _extent(out).is_injective:
+            raise ValueError(f"out has elements that share memory: strides {out.strides}")
+        if not out.writeable:
+            raise ValueError("out is read-only")
+    extents = tuple(None if signature is None else _extent(signature) for signature in checked)
+    engine = engine_of(input.device)
+    layouts, device = _layouts(operator, spec, checked), engine.device(input.device)
+    algorithms = engine.ALGORITHMS[operator.room]
+    return Call(operator, checked, extents, spec, layouts, device, algorithms, name)
+
+
+def _check_beside(name: str, array: Signature, input: Signature) -> None:
+    """Refuse an array that may not stand in one call with the input, or that its engine cannot read."""
+    library, other = array.library, input.library
+    if library is not other and library.kind(array.device) != other.kind(input.device):
+        raise TypeError(
+            f"{name} is of {library.name} and input of {other.name}: the arrays of one call must be of one "
+            "library"
+        )
+    if array.device != input.device:
+        raise ValueError(
+            f"{name} is on {array.place} and input on {input.place}: nothing is moved between devices"
+        )
+    if array.device is not None and (not _extent(array).are_whole or array.offset % array.dtype.itemsize):
+        raise ValueError(f"{name} has elements that do not lie on multiples of their size, which a GPU needs")
+
+
+def _extent(array: Signature) -> Extent:
+    return extent(array.shape, array.strides, array.dtype.itemsize)
+
+
+def _results(spec: Spec, is_batched: bool) -> list[tuple[tuple[int, ...], Dtype]]:
+    shape: tuple[int, ...] = spec.out_shape if is_batched else spec.out_shape[1:]
+    results = [(shape, spec.dtype)]
+    if getattr(spec, "return_indices", False):
+        results.append((shape, INT64))
+    return results
+
+
+def _layouts(operator: Operator, spec: Spec, signatures: tuple[Any, ...]) -> Layouts:
+    """How the arrays lie, as batches; fresh results without gaps, from an aligned address on."""
+    laid: list[Any] = [None if each is None else _layout(each) for each in signatures]
+    x, *others, out = laid
+    shape = spec.out_shape
+    y = out or Layout(shape, contiguous_strides(shape, x.dtype.itemsize), x.dtype.newbyteorder("="))
+    if operator is CONV2D:
+        w, bias = others
+        return ConvLayouts(x, w, bias, y)
+    indices = None
+    if spec.return_indices:  # type: ignore[union-attr]
+        indices = Layout(shape, contiguous_strides(shape, INT64.itemsize), INT64.numpy)
+    return PoolLayouts(x, y, indices)
+
+
+def _layout(array: Signature) -> Layout:
+    """How an array lies, as a batch; an empty one, whose strides mean nothing, as if without gaps."""
+    shape, strides = array.shape, array.strides
+    if 0 in shape:
+        strides = contiguous_strides(shape, array.dtype.itemsize)
+    if len(shape) == 3:
+        shape, strides = (1, *shape), (0, *strides)
+    return Layout(shape, strides, array.dtype, array.offset)

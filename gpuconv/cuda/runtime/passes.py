@@ -1,0 +1,30 @@
+"""Several kernels, one after the other on one stream, with memory of our own between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpuconv.cuda.runtime.launch import Launch
+
+X, W, BIAS, Y, SCRATCH = range(5)  # the places of a convolution's pointers, and of that to memory of our own
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Kernels one after the other on one stream, with memory between them: made once, started often.
+
+    Attributes
+    ----------
+    elements : int
+        Numbers of float32 between the kernels, which the caller takes from the library of the output at each
+        start; the pointer to them comes after those of the arrays.
+    launches : tuple
+        The kernels, each with its pointers as places among those of `queue`.
+    """
+
+    elements: int
+    launches: tuple[tuple[Launch, tuple[int, ...]], ...]
+
+    def queue(self, ordinal: int, stream: int, pointers: Sequence[int]) -> None:
+        """Queue the kernels; the last of the pointers is that of the memory between them."""
+        for launch, places in self.launches:
+            launch.queue(ordinal, stream, [pointers[place] for place in places])

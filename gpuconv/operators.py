@@ -1,0 +1,69 @@
+"""The operators: which of the arguments are arrays, and which spec they and the parameters make."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gpuconv.spec import ConvSpec, PoolSpec, Spec
+
+
+class Operator(NamedTuple):
+    """One public operator.
+
+    Attributes
+    ----------
+    name : str
+        Of the function in `gpuconv.api`.
+    room : str
+        Of its algorithms, in each engine.
+    arrays : tuple of str
+        Its arguments that are arrays: `input` first, `out` last.
+    parameters : tuple of str
+        Its other arguments, but `algorithm`.
+    spec : callable
+        `spec(*arrays but out, *parameters)`, checked; of the arrays, shape and dtype are read.
+    """
+
+    name: str
+    room: str
+    arrays: tuple[str, ...]
+    parameters: tuple[str, ...]
+    spec: Callable[..., Spec]
+
+
+def _max_spec(
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: Any,
+    return_indices: Any,
+) -> PoolSpec:
+    return PoolSpec.from_arrays(
+        "max", input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices
+    )
+
+
+def _mean_spec(
+    input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: Any, count_include_pad: Any,
+    divisor_override: Any,
+) -> PoolSpec:  # fmt: skip
+    return PoolSpec.from_arrays(
+        "mean", input, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+CONV2D = Operator(
+    "conv2d", "conv", ("input", "weight", "bias", "out"),
+    ("stride", "padding", "dilation", "groups", "padding_mode", "activation", "residual", "precision"),
+    ConvSpec.from_arrays,
+)  # fmt: skip
+MAX_POOL2D = Operator(
+    "max_pool2d", "pool", ("input", "out"),
+    ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"), _max_spec,
+)  # fmt: skip
+AVG_POOL2D = Operator(
+    "avg_pool2d", "pool", ("input", "out"),
+    ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"), _mean_spec,
+)  # fmt: skip
+OPERATORS = {operator.name: operator for operator in (CONV2D, MAX_POOL2D, AVG_POOL2D)}

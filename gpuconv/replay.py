@@ -1,0 +1,189 @@
+"""A call that was made before, made again: what was learned of it, and all that is left to do.
+
+A program makes the same call over and over, and for small images it takes longer to find out what a call
+means than to compute it. So what a call came to is kept as a `Replay`: the plan of its algorithm, how results
+are made, and how far its arrays reach. All that is left to look at is whether `out` may be written to and
+shares memory with an input. A first call is learned and then replayed, like every other.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuconv import threads, workspace
+from gpuconv.arrays import ALIGNED, Library, overlap
+from gpuconv.engines import engine_of
+from gpuconv.spec import PoolLayouts
+
+if TYPE_CHECKING:
+    from gpuconv.call import Call
+
+Places = list[Any]  # of the arrays of a call, `out` last: ndarrays or None; on a GPU addresses or 0
+
+# NumPy's own function, past its look for arrays that override it, which costs as much again
+_may_share_memory = getattr(np.may_share_memory, "_implementation", np.may_share_memory)
+
+
+def check_memory(call: "Call", places: Places) -> None:
+    """Refuse an `out` that is read-only or has an element in common with an input, to the element."""
+    out = places[-1]
+    signatures: Any = call.signatures
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError("out is read-only")
+    for name, place, signature in zip(call.operator.arrays[:-1], places, signatures, strict=False):
+        if signature is not None and overlap(place, out, signature, signatures[-1]):
+            raise ValueError(f"out overlaps {name} in memory")
+
+
+class Replay:
+    """What was learned of a call."""
+
+    __slots__ = ("algorithm", "call", "device", "indices", "library", "publish", "result", "settings")
+
+    def __init__(self, call: "Call") -> None:
+        self.call = call
+        self.algorithm = call.algorithm
+        self.library: Library = call.input.library
+        self.device: Any = call.input.device
+        (shape, dtype), *more = call.results
+        self.result = shape, dtype.numpy, self.device  # the arguments of `Library.empty`
+        self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
+        hands_over = type(self.library).publish is not Library.publish
+        self.publish = self.library.publish if hands_over else None
+        self.settings = threads.count, workspace.limit  # that it was learned under
+
+    def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
+        """Compute, into `out` or fresh arrays, and return them as the user gets them.
+
+        `places` are those of the arrays of the call, and are filled up with those of the results.
+        """
+        raise NotImplementedError
+
+    def check_out(self, places: Places) -> None:
+        """Refuse an `out` that may not be written to, or shares memory with an input."""
+        raise NotImplementedError
+
+    def _handed_over(self, result: Any, is_fresh: bool, indices: Any) -> Any:
+        """What the user gets."""
+        if self.publish is not None:
+            result = self.publish(result) if is_fresh else result
+            indices = None if indices is None else self.publish(indices)
+        return result if indices is None else (result, indices)
+
+
+class CpuReplay(Replay):
+    """On the CPU a plan is a function of the arrays, `compute`.
+
+    `stand_ins` are places and arrays for what the user left out, `unbatched` the places of what lacks the
+    axis of images; `is_plain`: results are ndarrays as they are made.
+    """
+
+    __slots__ = ("compute", "is_plain", "is_simple", "stand_ins", "unbatched")
+
+    def __init__(self, call: "Call") -> None:
+        super().__init__(call)
+        self.compute, self.stand_ins = engine_of(None).ready(call, self.algorithm)
+        self.is_plain = type(self.library).empty is Library.empty
+        last = len(call.signatures) - 1
+        lacking = (0, last) if self.indices is None else (0, last, last + 1)
+        self.unbatched = () if call.is_batched else lacking
+        self.is_simple = self.indices is None and self.publish is None
+
+    def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
+        result, indices = out, None
+        if out is None:
+            result = self.library.empty(*self.result)
+            places[-1] = result if self.is_plain else self.library.view(result)
+        else:
+            self.check_out(places)
+        if self.indices is not None:
+            indices = self.library.empty(*self.indices)
+            places.append(self.library.view(indices))
+        for place in self.unbatched:
+            places[place] = places[place][None]
+        for place, array in self.stand_ins:
+            places[place] = array
+        self.compute(*places)
+        return result if self.is_simple else self._handed_over(result, out is None, indices)
+
+    def check_out(self, places: Places) -> None:
+        out = places[-1]
+        flags = out.flags
+        if not flags.writeable:
+            check_memory(self.call, places)
+        owns = flags.owndata  # then it shares with none that owns its memory too, but itself
+        for array in places[:-1]:
+            if array is None or (owns and array.flags.owndata and array is not out):
+                continue
+            if _may_share_memory(array, out):
+                check_memory(self.call, places)
+
+
+class GpuReplay(Replay):
+    """On a GPU a plan is a launch, which is queued with pointers.
+
+    `reaches` are place, first byte and end of each input from its pointer on, `out_reach` those of `out`.
+    """
+
+    __slots__ = ("is_simple", "launch", "out_reach", "reaches", "takes_indices", "wait")
+
+    def __init__(self, call: "Call") -> None:
+        super().__init__(call)
+        engine = engine_of(self.device)
+        self.launch = self.algorithm.plan(call.spec, call.layouts, call.device)
+        self.wait = engine.wait_for
+        self.takes_indices = isinstance(call.layouts, PoolLayouts)
+        self.is_simple = self.indices is None and self.publish is None
+        *inputs, out = call.extents
+        self.reaches = [(place, each.first, each.end) for place, each in enumerate(inputs) if each]
+        self.out_reach = (0, 0) if out is None else (out.first, out.end)
+
+    def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
+        result, indices = out, None
+        launch, odd = self.launch, 0
+        if out is None:
+            result = self.library.empty(*self.result)
+            places[-1] = self.library.address(result)
+            odd = places[-1] % ALIGNED
+        else:
+            self.check_out(places)
+        if self.indices is not None:
+            indices = self.library.empty(*self.indices)
+            places.append(self.library.address(indices))
+            odd = odd or places[-1] % ALIGNED
+        elif self.takes_indices:
+            places.append(0)
+        if odd:
+            launch = self._launch_for(places)
+        scratch = None
+        if launch.elements:
+            pointer, scratch = self.library.scratch(launch.elements, self.device, stream)
+            places.append(pointer)
+        if waits:
+            self.wait(waits, stream, self.device)
+        launch.queue(self.device, stream, places)
+        del scratch  # whoever gets that memory next uses it on the same stream, behind the kernels
+        return result if self.is_simple else self._handed_over(result, out is None, indices)
+
+    def _launch_for(self, places: Places) -> Any:
+        """A launch for fresh results that do not begin on a multiple of ALIGNED."""
+        call, inputs = self.call, len(self.call.signatures) - 1
+        layouts: Any = call.layouts
+        for name, address in zip(("y", "indices"), places[inputs:], strict=False):
+            if address:
+                layout = getattr(layouts, name)._replace(offset=address % ALIGNED)
+                layouts = layouts._replace(**{name: layout})
+        return call._replace(layouts=layouts).algorithm.plan(call.spec, layouts, call.device)
+
+    def check_out(self, places: Places) -> None:
+        out, (first, end) = places[-1], self.out_reach
+        begin, end = out + first, out + end
+        for place, input_first, input_end in self.reaches:
+            if begin < places[place] + input_end and places[place] + input_first < end:
+                check_memory(self.call, places)
+
+
+def replay_of(call: "Call") -> Replay:
+    """A call made ready."""
+    return CpuReplay(call) if call.input.device is None else GpuReplay(call)

@@ -1,0 +1,63 @@
+"""All shape arithmetic of one axis: how many outputs there are, and what named padding means."""
+
+from typing import NamedTuple
+
+Pair = tuple[int, int]
+
+
+class Axis(NamedTuple):
+    """One axis of a problem: the image's extent and its pads, the window's taps, and its steps."""
+
+    size: int
+    taps: int
+    pads: Pair = (0, 0)  # before and after
+    stride: int = 1
+    dilation: int = 1
+
+    @property
+    def reach(self) -> int:
+        """Elements from the first tap of a window to its last, both included."""
+        return self.dilation * (self.taps - 1) + 1
+
+    @property
+    def padded(self) -> int:
+        """Extent of the image with its padding."""
+        return self.size + sum(self.pads)
+
+    def outputs(self, ceil_mode: bool = False) -> int:
+        """Windows along the axis; 0 or less where none fits.
+
+        floor((size + before + after - dilation * (taps - 1) - 1) / stride) + 1, and with `ceil_mode` the
+        ceiling instead, less a last window that would start beyond the image and its leading padding
+        (PyTorch's pooling_output_shape).
+
+        Examples
+        --------
+        >>> Axis(28, taps=3, pads=(2, 2), stride=2).outputs()
+        15
+        """
+        span = self.padded - self.reach
+        if not ceil_mode:
+            return span // self.stride + 1
+        count = -(-span // self.stride) + 1
+        return count - 1 if (count - 1) * self.stride >= self.size + self.pads[0] else count
+
+
+def no_padding(axis: Axis) -> Pair:
+    """`padding="valid"`."""
+    return 0, 0
+
+
+def same_padding(axis: Axis) -> Pair:
+    """TensorFlow's and JAX's "SAME": ceil(size / stride) outputs, the odd element of padding at the end."""
+    covered = (-(-axis.size // axis.stride) - 1) * axis.stride + axis.reach
+    total = max(covered - axis.size, 0)
+    return total // 2, total - total // 2
+
+
+def full_padding(axis: Axis) -> Pair:
+    """Every overlap of window and image."""
+    return axis.reach - 1, axis.reach - 1
+
+
+NAMED_PADDING = {"valid": no_padding, "same": same_padding, "full": full_padding}

@@ -1,0 +1,92 @@
+"""What every spec checks of its arrays: shapes and dtypes, of whatever has both; no memory is touched."""
+
+import functools
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from gpuconv.spec.axis import Axis, Pair
+from gpuconv.spec.dtypes import Dtype
+from gpuconv.spec.parameters import Pads
+
+
+def batched_shape(input: Any) -> tuple[int, int, int, int]:
+    """(N, C, H, W) of a batch, or of one unbatched (C, H, W) image as a batch of 1."""
+    shape = tuple(input.shape)
+    if len(shape) == 3:
+        return (1, *shape)
+    if len(shape) != 4:
+        raise ValueError(f"input must have shape (N, C, H, W) or (C, H, W), got {shape}")
+    return shape
+
+
+def checked_dtype(input: Any, taken: Collection[Dtype]) -> Dtype:
+    """The input's dtype, if an operator takes it."""
+    name = dtype_name(input.dtype)
+    if name not in taken:
+        *most, last = taken
+        raise TypeError(f"input must be {', '.join(most)} or {last}, got dtype {name}")
+    return Dtype(name)
+
+
+def same_dtype(array: Any, name: str, dtype: Dtype) -> None:
+    """Refuse an array of another dtype than the input's."""
+    got = dtype_name(array.dtype)
+    if got != dtype:
+        raise TypeError(f"{name} must have the input's dtype {dtype}, got {got}; nothing is cast silently")
+
+
+@functools.lru_cache(maxsize=64)
+def dtype_name(dtype: Any) -> str:
+    """NumPy's name of a dtype, which Python code of NumPy's works out each time that it is asked for."""
+    return np.dtype(dtype).name
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: Dtype) -> None:
+    """Refuse an `out` array that cannot take the result."""
+    if tuple(out.shape) != shape:
+        raise ValueError(f"out must have the result's shape {shape}, got {tuple(out.shape)}")
+    same_dtype(out, "out", dtype)
+
+
+def refuse_unbuilt(**options: tuple[Any, Any]) -> None:
+    """Refuse the options, given as name=(value, neutral value), that this version does not offer yet."""
+    for name, (value, neutral) in options.items():
+        if value is not neutral and not (isinstance(value, str) and value == neutral):
+            shown = f"<{type(value).__name__}>" if getattr(value, "ndim", 0) else repr(value)
+            raise ValueError(
+                f"{name}={shown} is not offered by this version of gpuconv; leave it {neutral!r}"
+            )
+
+
+def axes_of(spec: Any) -> tuple[Axis, Axis]:
+    """The rows and the columns of a problem with H W R S pads stride dilation."""
+    size, window = (spec.H, spec.W), (spec.R, spec.S)
+    rows, columns = map(Axis, size, window, spec.pads, spec.stride, spec.dilation)
+    return rows, columns
+
+
+def checked_outputs(spec: Any, ceil_mode: bool = False) -> Pair:
+    """(P, Q), each at least 1."""
+    axes = axes_of(spec)
+    P, Q = (axis.outputs(ceil_mode) for axis in axes)
+    if P < 1 or Q < 1:
+        raise ValueError(
+            f"input is too small: its {axes[0].padded}x{axes[1].padded} after padding {spec.pads} is less "
+            f"than the {axes[0].reach}x{axes[1].reach} that a kernel of {spec.R}x{spec.S} with dilation "
+            f"{spec.dilation} covers"
+        )
+    return P, Q
+
+
+def check_pool_pads(pads: Pads, padding: Any, window: Pair) -> None:
+    """Refuse padding of more than half of a window; each window of "same" meets the image even so."""
+    if isinstance(padding, str) and padding == "same":
+        return
+    for sides, taps in zip(pads, window, strict=True):
+        if max(sides) > taps // 2:
+            raise ValueError(
+                f"padding of a pool may be at most half of its kernel on each side, {taps // 2} for "
+                f"kernel_size {taps}; got padding={padding!r}"
+            )

@@ -1,0 +1,188 @@
+"""One convolution: every check of the user's arguments, and what follows from the shapes."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from gpuconv.spec.checks import batched_shape, checked_dtype, checked_outputs, refuse_unbuilt, same_dtype
+from gpuconv.spec.dtypes import FLOAT32, FLOATS, Dtype
+from gpuconv.spec.epilogue import NO_EPILOGUE, Epilogue
+from gpuconv.spec.parameters import Pads, Pair, as_integer, as_pads, as_pair
+
+PRECISIONS = ("tf32",)  # errors that the caller may allow, beside None: that of the dtype itself
+
+
+@dataclass(frozen=True, slots=True)
+class ConvSpec:
+    """One 2-D convolution problem: the shapes, the parameters and the dtype, and nothing else.
+
+    Its direction is "forward"; the gradient by the input, which a transposed convolution is, and the one by
+    the weight are problems of the same shapes in other directions.
+
+    Examples
+    --------
+    >>> spec = ConvSpec(N=8, C=64, H=56, W=56, K=64, R=3, S=3, pads=((1, 1), (1, 1)))
+    >>> spec.out_shape
+    (8, 64, 56, 56)
+    >>> spec.flops
+    1849688064
+    """
+
+    N: int
+    C: int
+    H: int
+    W: int
+    K: int
+    R: int
+    S: int
+    P: int = field(init=False)
+    Q: int = field(init=False)
+    pads: Pads = ((0, 0), (0, 0))
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    dtype: Dtype = FLOAT32
+    precision: str | None = None
+    direction: str = "forward"
+    padding_mode: str = "zeros"
+    epilogue: Epilogue = NO_EPILOGUE
+
+    # what every algorithm looks at by itself; all else must be in what it takes (`Algorithm.takes`)
+    GEOMETRY: ClassVar[Collection[str]] = (
+        "N", "C", "H", "W", "K", "R", "S", "P", "Q", "pads", "stride", "dilation", "groups",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", Dtype(self.dtype))
+        for name, outputs in zip("PQ", checked_outputs(self), strict=True):
+            object.__setattr__(self, name, outputs)
+
+    def __hash__(self) -> int:
+        """Of numbers alone, so that a set of specs has one order in every process."""
+        return hash(
+            (
+                self.N,
+                self.C,
+                self.H,
+                self.W,
+                self.K,
+                self.R,
+                self.S,
+                self.pads,
+                self.stride,
+                self.dilation,
+                self.groups,
+            )
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: Any = 1,
+        padding_mode: Any = "zeros",
+        activation: Any = None,
+        residual: Any = None,
+        precision: Any = None,
+    ) -> "ConvSpec":
+        """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
+        refuse_unbuilt(
+            padding_mode=(padding_mode, "zeros"), activation=(activation, None), residual=(residual, None)
+        )
+        dtype = checked_dtype(input, FLOATS)
+        N, C, H, W = batched_shape(input)
+        if len(weight.shape) != 4:
+            raise ValueError(f"weight must have shape (K, C / groups, R, S), got {tuple(weight.shape)}")
+        K, C_group, R, S = weight.shape
+        if R < 1 or S < 1:
+            raise ValueError(f"weight must have a kernel of at least 1x1, got shape {tuple(weight.shape)}")
+        groups = as_integer(groups, "groups", least=1)
+        _check_groups(C, K, C_group, groups)
+        same_dtype(weight, "weight", dtype)
+        if bias is not None:
+            same_dtype(bias, "bias", dtype)
+            if tuple(bias.shape) != (K,):
+                raise ValueError(f"bias must have shape ({K},), one per output channel, got {bias.shape}")
+        stride = as_pair(stride, "stride", least=1)
+        dilation = as_pair(dilation, "dilation", least=1)
+        pads = as_pads(padding, (H, W), (R, S), stride, dilation)
+        _check_precision(precision)
+        return cls(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
+
+    @property
+    def out_shape(self) -> tuple[int, int, int, int]:
+        """(N, K, P, Q)."""
+        return self.N, self.K, self.P, self.Q
+
+    @property
+    def C_group(self) -> int:
+        """Input channels that one output channel sees: C / groups."""
+        return self.C // self.groups
+
+    @property
+    def K_group(self) -> int:
+        """Output channels of one group: K / groups."""
+        return self.K // self.groups
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions of the direct sum: 2 N K P Q (C / groups) R S."""
+        return 2 * self.N * self.K * self.P * self.Q * self.C_group * self.R * self.S
+
+    @property
+    def min_bytes(self) -> int:
+        """Bytes that must move at least: input, weight and output once each."""
+        return self.itemsize * sum(_sizes(self))
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Each group has one input channel, and there are several groups."""
+        return self.groups > 1 and self.groups == self.C
+
+    @property
+    def is_pointwise(self) -> bool:
+        """The kernel is 1x1."""
+        return self.R == self.S == 1
+
+    @property
+    def fits_int32(self) -> bool:
+        """Every element offset of the (contiguous) input, weight and output is below 2^31."""
+        return max(_sizes(self)) < 2**31
+
+
+def _sizes(spec: ConvSpec) -> tuple[int, int, int]:
+    """Elements of the input, the weight and the output."""
+    return (
+        spec.N * spec.C * spec.H * spec.W,
+        spec.K * spec.C_group * spec.R * spec.S,
+        spec.N * spec.K * spec.P * spec.Q,
+    )
+
+
+def _check_precision(precision: Any) -> None:
+    if precision is not None and not (isinstance(precision, str) and precision in PRECISIONS):
+        plain = isinstance(precision, str | int | float)
+        shown = repr(precision) if plain else f"<{type(precision).__name__}>"
+        raise ValueError(f"precision must be None or one of {', '.join(PRECISIONS)}; got {shown}")
+
+
+def _check_groups(C: int, K: int, C_group: int, groups: int) -> None:
+    if C % groups or K % groups:
+        raise ValueError(
+            f"groups={groups} must divide the {C} channels of input and the {K} output channels of weight"
+        )
+    if C_group != C // groups:
+        raise ValueError(
+            f"weight must have C / groups = {C} / {groups} = {C // groups} channels (its dimension 1), "
+            f"got {C_group}"
+        )

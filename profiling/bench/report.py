@@ -1,0 +1,110 @@
+"""What a run says on the terminal: the tables of its rows, their summary, and the progress meanwhile."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from statistics import geometric_mean
+from typing import Any
+
+from profiling.results import Row, Table, show, significant
+
+COLUMNS = ("layer", "x", "algorithm", "ms", "GFLOP/s", "GB/s", "roof %", "error")
+
+
+def ratio(row: Row) -> float | None:
+    """How many times faster than its peer: peer_ms / ms."""
+    return row["peer_ms"] / row["ms"] if row["peer_ms"] and row["ms"] else None
+
+
+def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """For each workload, operator, threads and peer, over the selected algorithms of all layers it computes.
+
+    `geomean` is the geometric mean of peer_ms / ms, every layer counting alike, `geomean_fastest` that of the
+    fastest repeats; `total` is the peer's time over ours for one pass, each layer counting as often as the
+    network has it.
+    """
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        if row["selected"] and ratio(row):
+            groups.setdefault((row["workload"], row["op"], row["threads"], row["peer"]), []).append(row)
+    summary = []
+    for (workload, op, threads, peer), members in groups.items():
+        fastest = (row["peer_fastest_ms"] / row["fastest_ms"] for row in members)
+        theirs = sum(row["multiplicity"] * row["peer_ms"] for row in members)
+        total = theirs / sum(row["multiplicity"] * row["ms"] for row in members)
+        summary.append(
+            {"workload": workload, "op": op, "threads": threads, "peer": peer, "layers": len(members),
+             "geomean": significant(geometric_mean(map(ratio, members))),
+             "geomean_fastest": significant(geometric_mean(fastest)), "total": significant(total)}
+        )  # fmt: skip
+    return summary
+
+
+def tables(rows: Sequence[Row]) -> Iterator[Table]:
+    """One for each workload and number of threads; one line a layer and algorithm."""
+    sections = dict.fromkeys((row["workload"], row["threads"]) for row in rows)
+    for workload, threads in sections:
+        members = [row for row in rows if (row["workload"], row["threads"]) == (workload, threads)]
+        peers = list(dict.fromkeys(row["peer"] for row in members if row["peer"]))
+        by_line: dict[tuple, list[Row]] = {}
+        for row in members:
+            by_line.setdefault((row["layer"], row["algorithm"]), []).append(row)
+        lines = [_line(group, peers) for group in by_line.values()]
+        title = workload if threads is None else f"{workload}, {threads} thread{'s' * (threads > 1)}"
+        ratios = [f"x {peer}" for peer in peers]
+        yield Table(title, [*COLUMNS, *ratios], lines, ("layer", "algorithm"), ratios)
+
+
+def _line(group: Sequence[Row], peers: Sequence[str]) -> list[str]:
+    row, ratios = group[0], {row["peer"]: ratio(row) for row in group}
+    name = row["algorithm"] + ("" if row["selected"] else " (not selected)")
+    cells = [row["layer"], str(row["multiplicity"]), name]
+    cells += [_number(row[key]) for key in ("ms", "gflops", "gbytes_s", "roofline_pct")]
+    cells.append("" if row["max_error"] is None else f"{row['max_error']:.1e}")
+    return cells + [_number(ratios.get(peer)) for peer in peers]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def print_report(rows: Sequence[Row]) -> None:
+    """Tables of all rows, then the summary."""
+    lines = [
+        [entry["workload"], entry["op"], str(entry["threads"] or ""), entry["peer"], str(entry["layers"]),
+         _number(entry["geomean"]), _number(entry["total"])]
+        for entry in summarise(rows)
+    ]  # fmt: skip
+    header = ["workload", "operator", "threads", "peer", "layers", "geomean", "total"]
+    title = "Summary: peer's time over gpuconv's; above 1 gpuconv is faster"
+    show([*tables(rows), Table(title, header, lines, [*header[:2], "peer"], ("geomean", "total"))])
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Any]:
+    """A function to call with what comes next, `total` times: a bar on a terminal, lines elsewhere."""
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    except ImportError:
+        yield _Lines(total)
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(total)
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total, completed=-1)
+        yield lambda what: bar.update(task, advance=1, description=what)
+        bar.update(task, completed=total, description="done")
+
+
+class _Lines:
+    """The progress without a terminal or without rich: a numbered line for each step."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.begun = total, 0
+
+    def __call__(self, what: str) -> None:
+        self.begun += 1
+        print(f"[{self.begun}/{self.total}] {what}", file=sys.stderr, flush=True)

@@ -1,0 +1,106 @@
+"""The predicted time of a launch, and of the launches of an algorithm: the arithmetic of the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from gpuconv.cuda.runtime.gpu import Gpu
+from gpuconv.spec import Spec
+from profiling.counts import WARP, Counted, blocks_per_sm, counted
+
+START, NEXT = 2.0, 1.0  # microseconds of an empty kernel, alone and behind another: assumptions
+ISSUE, MEMORY = 0.95, 0.9  # of the rates that is reached: assumptions
+LATENCY = 500  # cycles until the first data arrive
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The predicted time of one or several launches, and its parts, all in microseconds.
+
+    Each part is what the launches would take if nothing else took time. `waves` is how often the device is
+    filled, of the longest launch; `bound` the part that decides about it; `kernel` its name.
+    """
+
+    us: float
+    issue_us: float
+    math_us: float
+    shared_us: float
+    l2_us: float
+    device_us: float
+    latency_us: float
+    waves: float
+    bound: str
+    kernel: str
+    launches: int = 1
+
+
+def predict(spec: Spec, algorithm: str, gpu: Gpu) -> Prediction:
+    """What one of the engine's algorithms, by name, is predicted to take for a problem.
+
+    Examples
+    --------
+    >>> from gpuconv.cuda.runtime.gpu import H200
+    >>> from profiling.workloads import convolution
+    >>> predict(convolution(1, 8, 8, 8, 3), "conv_tiled", H200).bound
+    'latency'
+    """
+    return together([of_launch(launch, gpu) for launch in counted(spec, algorithm, gpu)])
+
+
+def together(launches: Sequence[Prediction]) -> Prediction:
+    """Launches one after the other, which have to be started; nothing for an empty result."""
+    if not launches:
+        return Prediction(*[0.0] * 8, "nothing", "", 0)
+    longest = max(launches, key=lambda each: each.us)
+    us, *sums = [sum(getattr(each, name) for each in launches) for name in _PARTS]
+    us += START + NEXT * (len(launches) - 1)
+    return Prediction(us, *sums, longest.waves, longest.bound, longest.kernel, len(launches))
+
+
+_PARTS = ("us", "issue_us", "math_us", "shared_us", "l2_us", "device_us", "latency_us")
+
+
+def of_launch(launch: Counted, gpu: Gpu) -> Prediction:
+    """The time of one launch, but for its start."""
+    resident = blocks_per_sm(gpu.each, launch.threads, launch.registers, launch.shared_bytes)
+    most = ceil(launch.blocks / gpu.multiprocessors)  # blocks of the busiest multiprocessor
+    parts = {"issue": launch.work.issued / gpu.each.issue / ISSUE, "math": math_cycles(launch, gpu)}
+    parts["shared"] = launch.shared_cycles * 128 / gpu.each.shared_rate
+    busy, latency = waves(most, resident, max(parts.values()), launch.path_cycles)
+    us = {name: gpu.microseconds(most * cycles) for name, cycles in parts.items()}
+    us["latency"] = gpu.microseconds(latency)
+    l2_cycles = launch.blocks * launch.l2_bytes / (gpu.each.cache_bytes * gpu.multiprocessors * MEMORY)
+    us["l2"] = gpu.microseconds(l2_cycles)
+    us["device"] = device_bytes(launch, gpu) / (gpu.device_gbytes * MEMORY) / 1e3
+    decisive = max(us, key=us.__getitem__)
+    total = gpu.microseconds(LATENCY) + max(gpu.microseconds(busy), us["l2"], us["device"])
+    ordered = [us[name.removesuffix("_us")] for name in _PARTS[1:]]
+    full = launch.blocks / (resident * gpu.multiprocessors)
+    return Prediction(total, *ordered, full, decisive, launch.kernel)
+
+
+def math_cycles(launch: Counted, gpu: Gpu) -> float:
+    """Clocks in which the busiest of the units for arithmetic carries out a block's instructions."""
+    units = ("fp32", "fp64", "integer", "special")
+    return max(getattr(launch.work, unit) * WARP / getattr(gpu.each, unit) for unit in units)
+
+
+def waves(blocks: int, resident: int, cycles: float, path: float) -> tuple[float, float]:
+    """Clocks of a multiprocessor that carries out `blocks`, `resident` at once, and how many of its paths
+    alone.
+
+    Examples
+    --------
+    >>> waves(5, 2, cycles=10.0, path=12.0)  # 2, 2 and 1 block
+    (52.0, 36.0)
+    """
+    full, rest = divmod(blocks, resident)
+    busy = full * max(resident * cycles, path) + (max(rest * cycles, path) if rest else 0.0)
+    return busy, (full + bool(rest)) * path
+
+
+def device_bytes(launch: Counted, gpu: Gpu) -> float:
+    """Bytes of device memory: each array once, or what is asked for of it; scratch if the cache cannot keep
+    it."""
+    scratch = launch.scratch_bytes if launch.scratch_bytes > gpu.l2_mbytes * 1e6 else 0
+    return min(launch.array_bytes + scratch, launch.blocks * launch.l2_bytes)

@@ -1,0 +1,145 @@
+"""A problem as a layer of a workload: how it is made, named, described and counted."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from gpuconv.spec import ConvSpec, Dtype, PoolSpec, Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A problem, how tables call it, and how often one forward pass meets it."""
+
+    label: str
+    spec: Spec
+    multiplicity: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Layers that are reported together.
+
+    Attributes
+    ----------
+    host_clock : bool
+        The layers are so small that a call costs what the host spends on it: on a GPU the host's clock is
+        read, without waiting for the device.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    host_clock: bool = False
+
+    def with_dtype(self, dtype: Dtype) -> "Workload":
+        """The same layers on elements of `dtype`."""
+        layers = (replace(layer, spec=replace(layer.spec, dtype=dtype)) for layer in self.layers)
+        return replace(self, layers=tuple(layers))
+
+    def with_precision(self, precision: str | None) -> "Workload":
+        """The same convolutions where the caller allows the error of `precision`; pools as they are."""
+        layers = (
+            replace(layer, spec=replace(layer.spec, precision=precision))
+            if isinstance(layer.spec, ConvSpec)
+            else layer
+            for layer in self.layers
+        )
+        return replace(self, layers=tuple(layers))
+
+    def sample(self, count: int) -> "Workload":
+        """At most `count` of the layers: of each kind the one of median work, the weightiest kinds first."""
+        kinds: dict[tuple, list[Layer]] = {}
+        for layer in self.layers:
+            kinds.setdefault(_kind(layer.spec), []).append(layer)
+        members = sorted(kinds.values(), key=lambda layers: -sum(map(_work, layers)))
+        chosen = {_median(layers) for layers in members[:count]}
+        others = [layer for layer in self.layers if layer not in chosen]
+        missing = count - len(chosen)
+        chosen.update(others[:: max(1, -(-len(others) // missing))] if missing > 0 else ())
+        return replace(self, layers=tuple(layer for layer in self.layers if layer in chosen))
+
+
+def _kind(spec: Spec) -> tuple:
+    """What decides about the algorithm more than extents do."""
+    group = spec.is_depthwise if isinstance(spec, ConvSpec) else spec.reduction
+    return group, spec.R, spec.S, spec.stride
+
+
+def _work(layer: Layer) -> int:
+    return layer.multiplicity * layer.spec.flops
+
+
+def _median(layers: list[Layer]) -> Layer:
+    return sorted(layers, key=_work)[len(layers) // 2]
+
+
+def convolution(
+    N: int, C: int, size: int | tuple[int, int], K: int, kernel: int, stride: int = 1, pad: int | None = None,
+    groups: int = 1,
+) -> ConvSpec:  # fmt: skip
+    """A square kernel on `size`; `pad` keeps the extent of an odd kernel at stride 1 unless it is given."""
+    H, W = (size, size) if isinstance(size, int) else size
+    p = kernel // 2 if pad is None else pad
+    return ConvSpec(N, C, H, W, K, kernel, kernel, ((p, p), (p, p)), (stride, stride), groups=groups)
+
+
+def pool(
+    reduction: str, N: int, C: int, size: int, window: int, stride: int | None = None, pad: int = 0
+) -> PoolSpec:
+    """A square window on `size` x `size`; `stride` is the window unless it is given."""
+    step = window if stride is None else stride
+    return PoolSpec(reduction, N, C, size, size, window, window, ((pad, pad), (pad, pad)), (step, step))
+
+
+def label(spec: Spec) -> str:
+    """A short name: kernel, channels, extent, then what is out of the ordinary.
+
+    Examples
+    --------
+    >>> label(convolution(8, 64, 56, 64, 3))
+    '3x3 64->64 @56'
+    >>> label(convolution(8, 144, 56, 144, 3, stride=2, groups=144))
+    'depthwise 3x3 144 @56 /2'
+    >>> label(pool("max", 8, 64, 112, 3, stride=2, pad=1))
+    'max 3x3 64 @112 /2'
+    """
+    size = f"@{spec.H}" if spec.H == spec.W else f"@{spec.H}x{spec.W}"
+    window = f"{spec.R}x{spec.S}"
+    stride = "" if spec.stride == (1, 1) else f" /{spec.stride[0]}"
+    if isinstance(spec, PoolSpec):
+        return f"{spec.reduction} {window} {spec.C} {size}{stride}"
+    if spec.is_depthwise:
+        return f"depthwise {window} {spec.C} {size}{stride}"
+    return f"{window} {spec.C}->{spec.K} {size}{stride}"
+
+
+def operator(spec: Spec) -> str:
+    """The public function that computes it."""
+    if isinstance(spec, ConvSpec):
+        return "conv2d"
+    return "max_pool2d" if spec.reduction == "max" else "avg_pool2d"
+
+
+def describe(spec: Spec) -> str:
+    """The problem in one string: input, weight or window, pads, stride, and dilation and groups if any.
+
+    Examples
+    --------
+    >>> describe(ConvSpec(N=8, C=64, H=56, W=56, K=64, R=3, S=3, pads=((1, 1), (1, 1))))
+    '8x64x56x56 64x64x3x3 pad 1 1 1 1 stride 1 1'
+    """
+    shape = f"{spec.N}x{spec.C}x{spec.H}x{spec.W}"
+    window, groups = f"{spec.R}x{spec.S}", ""
+    if isinstance(spec, ConvSpec):
+        window = f"{spec.K}x{spec.C_group}x{window}"
+        groups = f" groups {spec.groups}" if spec.groups > 1 else ""
+    pads = " ".join(str(side) for sides in spec.pads for side in sides)
+    dilation = "" if spec.dilation == (1, 1) else " dilation {} {}".format(*spec.dilation)
+    return f"{shape} {window} pad {pads} stride {spec.stride[0]} {spec.stride[1]}{dilation}{groups}"
+
+
+def count(specs: Iterable[Spec], name: Callable[[Spec], str] = label) -> tuple[Layer, ...]:
+    """The distinct specs in order of appearance, each with its multiplicity."""
+    multiplicity: dict[Spec, int] = {}
+    for spec in specs:
+        multiplicity[spec] = multiplicity.get(spec, 0) + 1
+    return tuple(Layer(name(spec), spec, times) for spec, times in multiplicity.items())

@@ -1,0 +1,59 @@
+"""What is known of a GPU: the architecture that it runs, what its multiprocessors hold, what drivers tell."""
+
+from dataclasses import replace
+
+import pytest
+
+from gpuconv.cuda.runtime.cost import busiest, cache_rate, is_even
+from gpuconv.cuda.runtime.gpu import GPUS, H200, MULTIPROCESSORS, gpu, gpus
+from tests.cuda.noting_driver import Status
+
+
+@pytest.mark.parametrize(
+    ("capability", "arch"),
+    [((7, 5), "sm_75"), ((8, 0), "sm_80"), ((8, 6), "sm_80"), ((8, 9), "sm_80"), ((9, 0), "sm_90a"),
+     ((10, 0), "sm_100"), ((10, 3), "sm_100"), ((12, 0), "sm_120"), ((12, 1), "sm_120"), ((13, 0), "sm_130")],
+)  # fmt: skip
+def test_the_architecture_of_a_gpu(capability, arch):
+    assert replace(H200, capability=capability).arch == arch
+
+
+def test_a_driver_is_asked_once_for_what_choices_depend_on(driver):
+    found = gpu(0)
+    assert (found.name, found.capability, found.multiprocessors) == ("Notebook GPU", (9, 0), 108)
+    assert (found.clock, round(found.device_gbytes), found.l2_mbytes) == (1.41, 2039, 40)
+    driver.capability = (7, 5)
+    assert gpu(0).each.fp32 == 128
+    assert (gpu(1).each.fp32, gpu(1).each.cache_bytes) == (64, 16)
+    assert gpus() == [gpu(0), gpu(1)]
+
+
+def test_what_the_driver_does_not_tell_is_an_h200s(driver):
+    asked = driver.cuDeviceGetAttribute
+    driver.cuDeviceGetAttribute = lambda attribute, handle: (
+        (Status.CUDA_SUCCESS, 0) if "clock" in attribute else asked(attribute, handle)
+    )
+    assert (gpu(0).clock, gpu(0).device_gbytes) == (H200.clock, H200.device_gbytes)
+
+
+def test_without_a_driver_plans_are_for_an_h200(driver):
+    driver.cuInit = lambda flags: (Status.CUDA_ERROR_LAUNCH_FAILED,)
+    assert gpu(0) is H200
+    assert gpus() == []
+
+
+@pytest.mark.parametrize(("capability", "like"), [((8, 7), (8, 6)), ((10, 3), (10, 0)), ((7, 0), (7, 5))])
+def test_an_unknown_gpu_is_taken_for_the_newest_that_is_not_newer(capability, like):
+    assert replace(H200, capability=capability).each == MULTIPROCESSORS[like]
+
+
+def test_what_a_multiprocessor_holds():
+    assert (H200.resident(0), H200.resident(113 * 1024), H200.resident(10**6)) == (228, 2, 1)
+    assert H200.block_shared_bytes == 227 * 1024
+    assert GPUS["l4"].block_shared_bytes == 99 * 1024
+
+
+def test_costs():
+    assert [busiest(blocks, H200) for blocks in (0, 1, 132, 133)] == [0, 1, 1, 2]
+    assert cache_rate(H200) == 24
+    assert [splits for splits in range(1, 8) if is_even(7, splits)] == [1, 2, 3, 4, 7]

@@ -1,0 +1,227 @@
+"""The benchmark from end to end on problems that take no time, its arithmetic, and wrong command lines."""
+
+import doctest
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import gpuconv
+from gpuconv import cpu as engine
+from gpuconv.spec import ConvSpec
+from gpuconv.spec.dtypes import FLOATS
+from profiling.bench import command, contest, peers, report, rows
+from profiling.bench.reference import Error
+from profiling.device import Timing, cpu, timing, turns
+from profiling.results import Row, tables
+from profiling.workloads import Layer, Workload, convolution, describe, layers, operands, pool
+
+REQUIRED = {
+    "workload", "op", "dtype", "precision", "algorithm", "threads", "ms", "gflops", "gbytes_s",
+    "roofline_pct", "max_error", "norm_error", "peer", "peer_ms",
+}  # fmt: skip
+CEILING = {"threads": 1, "gflops": 100.0, "copy_gbytes_s": {1000: 50.0, 10_000: 10.0}}
+QUICKLY = ["--quick", "--repeats", "1", "--seconds", "0.01", "--threads", "1", "--no-plot"]
+
+
+@pytest.fixture
+def ready(monkeypatch):
+    """Ceilings without measuring them, and gpuconv's threads restored."""
+    monkeypatch.setattr(contest, "ceilings", lambda engine, dtype, threads: [CEILING])
+    before = gpuconv.get_num_threads()
+    yield
+    peers.use_threads(before)
+
+
+def run(tmp_path, *arguments) -> tuple[int, dict]:
+    status = command.main([*QUICKLY, "--out", str(tmp_path), *arguments])
+    (path,) = tmp_path.glob("*.json")
+    return status, json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_run_writes_what_it_promises(ready, tmp_path, capsys):
+    status, result = run(tmp_path, "--workload", "call_cost", "--algorithm", "selected")
+    assert status == 0
+    assert {"device", "driver", "packages", "date", "commit", "rows"} <= result.keys()
+    assert {row["op"] for row in result["rows"]} == {"conv2d", "max_pool2d"}
+    for row in result["rows"]:
+        assert row.keys() >= REQUIRED
+        assert row["max_error"] <= 2e-6 and row["threads"] == 1 and row["selected"]
+    names = {algorithm.name for listed in engine.ALGORITHMS.values() for algorithm in listed}
+    assert {row["algorithm"] for row in result["rows"]} <= names
+    assert "Summary" in capsys.readouterr().out
+
+
+def test_an_algorithm_is_measured_by_being_listed(ready, tmp_path, monkeypatch):
+    listed = engine.ALGORITHMS["conv"]
+    other = replace(listed[-1], name="other")
+    picky = replace(other, name="picky", unsupported=lambda spec, layouts, device: "never")
+    monkeypatch.setitem(engine.ALGORITHMS, "conv", (*listed, other, picky))
+    _, result = run(tmp_path, "--workload", "call_cost")
+    selected = {row["algorithm"]: row["selected"] for row in result["rows"] if row["op"] == "conv2d"}
+    assert selected["other"] is False and "picky" not in selected
+    _, result = run(tmp_path, "--workload", "call_cost", "--algorithm", "other")
+    assert {row["algorithm"] for row in result["rows"]} == {"other"}
+    _, result = run(tmp_path, "--workload", "call_cost", "--algorithm", "selected")
+    assert "other" not in {row["algorithm"] for row in result["rows"]}
+
+
+def test_a_wrong_result_is_not_timed_and_fails_the_run(ready, tmp_path, monkeypatch, capsys):
+    def zeros(x, w, bias, y):
+        y[...] = 0
+
+    listed = engine.ALGORITHMS["conv"]
+    wrong = replace(listed[-1], name="wrong", plan=lambda spec, layouts, device: zeros)
+    monkeypatch.setitem(engine.ALGORITHMS, "conv", (*listed, wrong))
+    status, result = run(tmp_path, "--workload", "call_cost")
+    (row, *_) = [row for row in result["rows"] if row["algorithm"] == "wrong"]
+    assert status == 1
+    assert row["ms"] is row["roofline_pct"] is None and row["max_error"] == 1
+    assert "wrong is wrong" in capsys.readouterr().err
+
+
+def test_a_run_without_peers_has_null_peers(ready, tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
+    _, result = run(tmp_path, "--workload", "call_cost")
+    assert {row["peer"] for row in result["rows"]} == {None}
+    assert result["summary"] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--workload", "resnet51"], ["--device", "tpu"], ["--dtype", "int32"], ["--threads", "0"],
+        ["--threads", "one"], ["--repeats", "-1"], ["--device", "cuda", "--threads", "2"],
+    ],
+)  # fmt: skip
+def test_a_wrong_command_line_is_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.parse(arguments)
+    assert stop.value.code == 2
+    assert arguments[0] in capsys.readouterr().err or "--threads" in arguments
+
+
+def test_an_unknown_algorithm_is_refused_by_name():
+    with pytest.raises(SystemExit, match="conv_direct"):
+        command.main(["--algorithm", "conv_magic"])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        convolution(1, 1, 16, 1, 5), pool("max", 1, 1, 16, 3, stride=1, pad=1),
+        pool("mean", 1, 1, 16, 3, stride=1, pad=1), convolution(2, 4, 8, 4, 3, 2, groups=4),
+    ],
+)  # fmt: skip
+def test_every_peer_computes_the_same(spec):
+    arrays = operands(spec)
+    names, best = contest.candidates(spec, arrays, "selected")
+    assert names == [best]
+    calls = contest.contestants("cpu", spec, arrays, names)
+    for name, error in contest.check(cpu, spec, arrays, calls).items():
+        assert error.greatest <= 2e-6, name
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        convolution(2, 1, 16, 1, 5), convolution(1, 1, 16, 2, 5), convolution(1, 1, 16, 1, 4),
+        convolution(1, 1, 16, 1, 5, pad=0), convolution(1, 1, 16, 1, 5, stride=2),
+        replace(convolution(1, 1, 16, 1, 3), pads=((2, 0), (1, 1))),
+        replace(convolution(1, 1, 16, 1, 3), pads=((2, 2), (2, 2)), dilation=(2, 2)),
+    ],
+)  # fmt: skip
+def test_image_filters_decline_what_they_cannot_do(spec):
+    assert not peers.is_image_filter(spec)
+
+
+def test_the_lower_bound_takes_the_scarcer_resource():
+    pointwise = ConvSpec(1, 1, 8, 8, 1, 1, 1)  # 128 operations, 516 bytes
+    assert rows.lower_bound(pointwise, CEILING) == pytest.approx(516 / 50e9)
+    deep = convolution(1, 64, 8, 64, 3)  # 180224 bytes
+    assert rows.lower_bound(deep, CEILING) == pytest.approx(max(deep.flops / 100e9, deep.min_bytes / 10e9))
+    speeds = rows.speeds(pointwise, Timing(median=516 / 50e6, fastest=1e-6), CEILING)
+    assert speeds["roofline_pct"] == pytest.approx(100, rel=1e-3)
+    assert speeds["gbytes_s"] == pytest.approx(50, rel=1e-3)
+
+
+def test_a_spec_is_described_in_full():
+    spec = ConvSpec(2, 4, 7, 9, 6, 3, 2, ((1, 2), (0, 1)), (2, 1), (1, 2), groups=2)
+    assert describe(spec) == "2x4x7x9 6x2x3x2 pad 1 2 0 1 stride 2 1 dilation 1 2 groups 2"
+    assert describe(pool("max", 1, 3, 4, 2)) == "1x3x4x4 2x2 pad 0 0 0 0 stride 2 2"
+
+
+def line(ms, peer_ms, multiplicity=1, selected=True) -> Row:
+    layer = Layer(str(ms), convolution(1, 1, 8, 1, 3), multiplicity)
+    workload = Workload("made up", (layer,))
+    ours = rows.row(workload, layer, "a", selected, Timing(ms, ms), Error(1e-7, 1e-7), CEILING)
+    return ours | rows.against("torch", peer_ms and Timing(peer_ms, peer_ms), Error(1e-7, 1e-7))
+
+
+def test_the_summary_averages_ratios_of_selected_algorithms():
+    members = [line(1.0, 4.0), line(2.0, 2.0, multiplicity=3)]
+    ignored = [line(1.0, 100.0, selected=False), line(1.0, None)]
+    (entry,) = report.summarise([*members, *ignored])
+    assert (entry["layers"], entry["geomean"], entry["geomean_fastest"]) == (2, 2, 2)
+    assert entry["total"] == pytest.approx(10 / 7, rel=1e-3)
+
+
+def test_tables_are_plain_without_rich(monkeypatch, capsys):
+    monkeypatch.setattr(tables, "find_spec", lambda name: None)
+    report.print_report([line(1.0, 4.0)])
+    printed = capsys.readouterr().out
+    assert "made up, 1 thread\nlayer" in printed and "x torch" in printed
+    assert printed.splitlines()[3].split()[-1] == "4"
+
+
+@pytest.mark.parametrize("module", [timing, layers])
+def test_the_examples_hold(module):
+    results = doctest.testmod(module)
+    assert results.attempted > 0 and results.failed == 0
+
+
+def test_turns_share_out_repeats_and_seconds():
+    assert turns([1.0], repeats=25, seconds=1.0) == [[5]] * 5
+    counts = np.array(turns([100.0, 0.0, 1e6], repeats=10, seconds=0.5))
+    assert counts.sum(axis=0).tolist() == [5, 10, 3]
+    assert np.sum(turns([1.0], repeats=1, seconds=1.0)) == 1
+
+
+def test_the_clock_calls_everyone_as_often_as_it_says(monkeypatch):
+    monkeypatch.setattr(cpu, "PAUSE", 0)
+    calls = []
+    timings = cpu.times([lambda: calls.append("a"), lambda: calls.append("b")], repeats=10, seconds=1.0)
+    assert calls.count("a") == calls.count("b") == 3 + 5 * (1 + 2)  # warm up; a turn: untimed, then timed
+    assert all(timing.fastest <= timing.median for timing in timings)
+    assert "".join(calls[6:]) == 5 * "aaabbb"
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_multiply_adds_really_run(dtype):
+    from profiling.device.multiply_adds import CHAINS, fused_multiply_adds, register_bits
+
+    compute, flops = fused_multiply_adds(dtype)
+    assert flops == 2 * CHAINS * register_bits() // (8 * dtype.itemsize)
+    once = sum(0.75 * (1.0 + index) + 0.5 for index in range(CHAINS))
+    assert compute(1) == once
+    assert compute(1000) == pytest.approx(2.0 * CHAINS)  # each chain's fixed point
+
+
+def test_a_plot_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    from profiling.bench.plots import speeds
+
+    head = {"device": "a device", "driver": None, "date": "a day", "commit": None, "others_pct": 0.0}
+    path = tmp_path / "plot.png"
+    speeds(path, head, [line(1.0, 4.0), line(2.0, 1.0, selected=False), line(1.0, None)])
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_import_is_measured_in_fresh_processes(monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "IMPORT_REPEATS", 1)
+    monkeypatch.setattr(command, "IMPORTED", ("gpuconv", "numpy"))
+    status, result = run(tmp_path, "--import-time")
+    (row,) = result["rows"]
+    assert status == 0 and row.keys() >= REQUIRED
+    assert row["peer"] == "numpy" and row["ms"] > 0

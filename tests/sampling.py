@@ -1,0 +1,144 @@
+"""Which tests of a large product a bare `pytest` runs; `.ci/run` runs the others too, marked `wide`.
+
+A kernel takes seconds to compile, and there are hundreds: what differs from a kernel that is tested in its
+dtype, its tile or its architecture alone is tested on a sample. It is the same in every run, and holds
+
+- every test that is no product, and every function that is one;
+- of tests of each kernel: kernels whose names hold every word that a name of their family holds, compiled for
+  sm_90a; and one for each other architecture;
+- of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
+  (most often float32); with the other dtypes, one test for each of them and for each algorithm;
+- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in eight; for
+  one architecture;
+- one in sixteen of the faults planted in a kernel.
+"""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+ROOMS = ("cuda/", "cpu/", "test_conv2d", "test_pool2d", "test_compiled")  # of the tests that compile kernels
+LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
+FAULTS = 16
+EXECUTED = 8
+VARIANTS = ("dtype", "arch")
+DEFAULT_ARCH = "sm_90a"
+
+
+def mark_wide(items: Iterable[pytest.Item]) -> None:
+    """Mark every item that is not in the sample; what is slow anyway is left as it is."""
+    products = defaultdict(list)
+    for item in items:
+        function = item.nodeid.split("[")[0]
+        ours = function.removeprefix("tests/").startswith(ROOMS)
+        if ours and hasattr(item, "callspec") and not item.get_closest_marker("slow"):
+            products[function].append(item)
+    for tests in products.values():
+        if len(tests) >= LEAST or _plants_faults(tests[0]) or "arch" in tests[0].callspec.params:
+            for item in set(tests) - set(_sample(tests)):
+                item.add_marker(pytest.mark.wide)
+
+
+def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
+    parameters = tests[0].callspec.params
+    if _plants_faults(tests[0]):
+        yield from tests[::FAULTS]
+        return
+    names = {test: _kernel_name(test) for test in tests}
+    default = {name: _default(name, tests) for name in VARIANTS if name in parameters}
+    plain = [test for test in tests if all(_value(test, name) == default[name] for name in default)]
+    others = sorted(set(tests) - set(plain), key=lambda test: zlib.crc32(test.nodeid.encode()))
+    if all(names.values()):
+        yield from covering(plain, lambda test: _words(names[test]))
+        yield from first_of_each(others, lambda test: {_value(test, "arch")})
+        return
+    if tests[0].nodeid.startswith("tests/cuda/"):
+        yield from plain[::EXECUTED]
+        yield from first_of_each(plain, _values)
+    elif "algorithm" in parameters:
+        yield from first_of_each(plain, _pairs_with_the_algorithm)
+    else:
+        yield from plain
+    here = [test for test in others if "arch" not in default or _value(test, "arch") == default["arch"]]
+    yield from first_of_each(here, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
+
+
+def first_of_each(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> Iterator[Any]:
+    """In their order, those with a feature that none before them has."""
+    seen: set[Hashable] = set()
+    for item in items:
+        if not (found := features(item)) <= seen:
+            seen |= found
+            yield item
+
+
+def covering(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> list[Any]:
+    """A few items that have every feature together: always the one that adds most, the first of equals."""
+    left = {item: features(item) for item in items}
+    chosen = []
+    while left and (best := max(left, key=lambda item: len(left[item]))) and left[best]:
+        chosen.append(best)
+        covered = left.pop(best)
+        left = {item: wanted - covered for item, wanted in left.items()}
+    return chosen
+
+
+def _plants_faults(test: pytest.Function) -> bool:
+    """Whether it compiles a kernel of its own, be it one without a fault for comparison."""
+    module = test.nodeid.split("::")[0]
+    return "fault" in test.callspec.params or module.endswith("faults.py") or "unharmed" in test.nodeid
+
+
+def _kernel_name(test: pytest.Function) -> str:
+    """The name of the CUDA kernel that a test is about; empty if there is none."""
+    parameters = test.callspec.params
+    kernel = parameters.get("kernel")
+    if kernel is not None and type(kernel).__module__.startswith("gpuconv.cuda"):
+        return kernel.name
+    return parameters["name"] if set(parameters) == {"name"} and "cuda/" in test.nodeid else ""
+
+
+def _words(name: str) -> set[Hashable]:
+    """What is said of a kernel beside its family."""
+    family, *words = name.split()
+    return {(family, word) for word in words or [""]}
+
+
+def _pairs_with_the_algorithm(test: pytest.Function) -> set[Hashable]:
+    algorithm = _value(test, "algorithm")
+    others = [name for name in test.callspec.params if name not in ("algorithm", *VARIANTS)]
+    return {(algorithm, name, _value(test, name)) for name in others}
+
+
+def _values(test: pytest.Function) -> set[Hashable]:
+    """Each value of a parameter; of an algorithm, beside the operator that it is to compute."""
+    found = {(name, _value(test, name)) for name in test.callspec.params if name != "algorithm"}
+    return {*found, (_value(test, "algorithm"), _operator(test))}
+
+
+def _variants(test: pytest.Function, default: dict[str, str]) -> set[Hashable]:
+    """What a test has that is not the default, beside the operator that it is to compute."""
+    found = {(name, _value(test, name)) for name in default if _value(test, name) != default[name]}
+    return {(*pair, _operator(test)) for pair in found}
+
+
+def _operator(test: pytest.Function) -> str:
+    """The reduction that a pool is tested with, if it is one."""
+    parameters = test.callspec.params
+    case = parameters.get("case")
+    return str(parameters.get("op") or getattr(case, "op", None) or getattr(case, "reduction", ""))
+
+
+def _default(name: str, tests: list[pytest.Function]) -> str:
+    values = [_value(test, name) for test in tests]
+    return DEFAULT_ARCH if DEFAULT_ARCH in values else values[0]
+
+
+def _value(test: pytest.Function, name: str) -> str:
+    value = test.callspec.params.get(name, "")
+    if name == "algorithm":  # or its name
+        return getattr(value, "name", value)
+    return getattr(value, "__name__", None) or str(value)

@@ -1,0 +1,159 @@
+"""The memory of calls: what is remembered, what is asked anew, and that a call made again is the call."""
+
+import gc
+import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import gpuconv
+from gpuconv import call as calls
+from tests.cases import integers
+
+X, W = integers((2, 6, 9, 7), "float32"), integers((4, 6, 3, 3), "float32", 1)
+PYTHON_CALLS, FILES = 25, {"conv2d": 8, "max_pool2d": 9}  # of a warm call on the CPU, at most
+
+
+@pytest.fixture
+def learned(monkeypatch):
+    """What was understood anew, in a memory that is empty at first."""
+    monkeypatch.setattr(calls, "_known", {})
+    found = []
+    understand = calls.understand_signatures
+
+    def noting(*arguments):
+        found.append(arguments)
+        return understand(*arguments)
+
+    monkeypatch.setattr(calls, "understand_signatures", noting)
+    return found
+
+
+@pytest.mark.parametrize("stride", [1, (1, 2), ((2, 1)), None], ids=repr)
+def test_the_same_plain_arguments_are_understood_once(learned, stride):
+    for _ in range(3):
+        gpuconv.max_pool2d(X, 2, stride)
+    assert len(learned) == 1
+    gpuconv.max_pool2d(X[:1], 2, stride)
+    gpuconv.max_pool2d(X.astype(np.float64), 2, stride)
+    gpuconv.max_pool2d(X[..., ::-1], 2, stride)
+    gpuconv.avg_pool2d(X, 2, stride)
+    assert len(learned) == 5
+
+
+@pytest.mark.parametrize("one", [1.0, True, np.float32(1)], ids=repr)
+def test_what_is_equal_is_not_the_same(learned, one):
+    for right, wrong in ((1, one), ((1, 1), (1, one)), (((1, 1), (1, 1)), ((1, 1), (1, one)))):
+        gpuconv.conv2d(X, W, padding=right)
+        with pytest.raises(TypeError, match="padding must be an integer"):
+            gpuconv.conv2d(X, W, padding=wrong)
+        gpuconv.conv2d(X, W, padding=right)
+
+
+@pytest.mark.parametrize("padding", [[1, 2], np.array([1, 2]), (np.int64(1), 2)], ids=repr)
+def test_other_arguments_are_understood_each_time(learned, padding):
+    expected = gpuconv.conv2d(X, W, padding=(1, 2))
+    for _ in range(2):
+        np.testing.assert_array_equal(gpuconv.conv2d(X, W, padding=padding), expected)
+    assert len(learned) == 3
+
+
+def test_an_error_is_raised_each_time(learned):
+    for _ in range(3):
+        with pytest.raises(ValueError, match="stride must be from 1"):
+            gpuconv.conv2d(X, W, stride=0)
+        with pytest.raises(ValueError, match="algorithm must be None or one of"):
+            gpuconv.conv2d(X, W, algorithm="conv_unheard_of")
+        with pytest.raises(TypeError, match=r"algorithm must be None or a name; got \['conv_direct'\]"):
+            gpuconv.conv2d(X, W, algorithm=["conv_direct"])
+    assert len(learned) == 9
+
+
+def test_out_is_looked_at_each_time(learned):
+    out = gpuconv.conv2d(X, W)
+    storage = np.zeros(X.size + out.size, np.float32)
+    x = storage[: X.size].reshape(X.shape)
+    x[...] = X
+    beside, over = (storage[X.size - back :][: out.size].reshape(out.shape) for back in (0, 1))
+    for _ in range(2):
+        assert gpuconv.conv2d(x, W, out=beside) is beside
+        np.testing.assert_array_equal(beside, out)
+        with pytest.raises(ValueError, match="out overlaps input in memory"):
+            gpuconv.conv2d(x, W, out=over)
+        beside.flags.writeable = False
+        with pytest.raises(ValueError, match="out is read-only"):
+            gpuconv.conv2d(x, W, out=beside)
+        beside.flags.writeable = True
+    assert len(learned) == 2
+
+
+def test_a_bounded_number_is_kept(learned, monkeypatch):
+    monkeypatch.setattr(calls, "CALLS", 3)
+    for height in range(2, 7):
+        gpuconv.max_pool2d(np.zeros((1, 1, height, 4), np.float32), 2)
+    assert len(calls._known) == 3
+    gpuconv.max_pool2d(np.zeros((1, 1, 6, 4), np.float32), 2)
+    assert len(learned) == 5
+    gpuconv.max_pool2d(np.zeros((1, 1, 2, 4), np.float32), 2)
+    assert len(learned) == 6
+
+
+def test_other_settings_are_heard_of(learned, threads):
+    gpuconv.conv2d(X, W)
+    threads(gpuconv.get_num_threads() + 1)
+    gpuconv.conv2d(X, W)
+    gpuconv.set_workspace_limit(1 << 20)
+    try:
+        gpuconv.conv2d(X, W)
+    finally:
+        gpuconv.set_workspace_limit(64 << 20)
+    assert len(learned) == 3
+
+
+def test_no_array_is_kept_alive(learned):
+    x, w = X.copy(), W.copy()
+    y = gpuconv.conv2d(x, w)
+    alive = [weakref.ref(array) for array in (x, w, y)]
+    del x, w, y
+    gc.collect()
+    assert [array() for array in alive] == [None] * 3
+
+
+def test_threads_do_not_mix_their_arrays(learned):
+    images = [integers((2, 6, 9, 7), "float32", seed) for seed in range(40)]
+    expected = [gpuconv.conv2d(image, W, algorithm="conv_direct") for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        for got, wanted in zip(pool.map(lambda x: gpuconv.conv2d(x, W), images), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("function", [gpuconv.conv2d, gpuconv.max_pool2d], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("given", ["out", "fresh"])
+def test_what_a_warm_call_costs_the_host(function, given):
+    """Counts, which do not depend on the clock."""
+    x = np.ones((1, 3, 8, 8), np.float32)
+    rest = (np.ones((4, 3, 3, 3), np.float32),) if function is gpuconv.conv2d else (2,)
+    keywords = {"out": function(x, *rest)} if given == "out" else {}
+    for _ in range(2):
+        function(x, *rest, **keywords)
+    found = [each for each in python_calls(lambda: function(x, *rest, **keywords)) if "tests" not in each[0]]
+    assert len(found) <= PYTHON_CALLS, found
+    assert len({file for file, _ in found}) <= FILES[function.__name__], found
+
+
+def python_calls(function):
+    """(file, name) of each Python function that is called, the function itself first."""
+    found = []
+
+    def note(frame, event, argument):
+        if event == "call":
+            found.append((frame.f_code.co_filename, frame.f_code.co_name))
+
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return found

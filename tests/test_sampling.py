@@ -1,0 +1,104 @@
+"""The sample of a large product that a bare pytest runs."""
+
+import itertools
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from tests import sampling
+
+
+@dataclass(eq=False)
+class Test:
+    """As much of a test as the sampling looks at."""
+
+    __test__ = False
+    nodeid: str
+    params: dict
+    marks: list = field(default_factory=list)
+
+    @property
+    def callspec(self):
+        return SimpleNamespace(params=self.params)
+
+    def add_marker(self, mark):
+        self.marks.append(mark.name)
+
+    def get_closest_marker(self, name):
+        return name in self.marks or None
+
+
+def product(function, **values):
+    combinations = itertools.product(*values.values())
+    parameters = [dict(zip(values, each, strict=True)) for each in combinations]
+    return [Test(f"{function}[{i}]", each) for i, each in enumerate(parameters)]
+
+
+def sample(tests):
+    sampling.mark_wide(tests)
+    return [test.params for test in tests if "wide" not in test.marks]
+
+
+def values(found, *names):
+    return {tuple(each[name] for name in names) for each in found}
+
+
+def test_an_algorithm_meets_every_value_in_one_dtype_and_some_in_others():
+    algorithms, cases, dtypes = ("a", "b"), tuple("123456"), ("float32", "float64", "float16")
+    axes = {"case": cases, "algorithm": algorithms, "dtype": dtypes, "make": ("normal", "wild")}
+    found = sample(product("tests/test_conv2d.py::test", **axes))
+    assert values(found, "algorithm", "case") == set(itertools.product(algorithms, cases))
+    assert values(found, "algorithm", "make") == set(itertools.product(algorithms, axes["make"]))
+    assert values(found, "dtype") == {(dtype,) for dtype in dtypes}
+    assert sum(each["dtype"] != "float32" for each in found) <= 4
+
+
+def test_every_word_of_a_kernels_name_and_every_architecture():
+    engine = pytest.importorskip("gpuconv.cuda")
+    archs = ("sm_80", "sm_90a", "sm_120")
+    found = sample(product("tests/cuda/test_kernels.py::test", kernel=engine.KERNELS, arch=archs))
+    plain = [each["kernel"].name for each in found if each["arch"] == "sm_90a"]
+
+    def words(names):
+        return {(name.split()[0], word) for name in names for word in name.split()}
+
+    assert words(plain) == words(kernel.name for kernel in engine.KERNELS)
+    assert len(plain) < len(engine.KERNELS) / 2
+    assert values(found, "arch") == {(arch,) for arch in archs}
+
+
+def test_each_tile_and_each_case_of_what_the_executor_runs():
+    found = sample(product("tests/cuda/conv/test_stem.py::test", tile=range(4), case=range(6)))
+    assert values(found, "tile") == {(i,) for i in range(4)}
+    assert values(found, "case") == {(i,) for i in range(6)}
+    assert len(found) < 16
+
+
+def test_one_of_sixteen_faults():
+    assert len(sample(product("tests/cuda/test_faults.py::test", fault=range(33)))) == 3
+    assert len(sample(product("tests/cuda/test_faults.py::test_unharmed", case=range(4)))) == 1
+
+
+def test_other_generations_are_left_to_the_tests_of_each_kernel():
+    found = sample(product("tests/cuda/conv/test_stem.py::test", arch=("sm_80", "sm_120")))
+    assert values(found, "arch") == {("sm_80",)}
+
+
+def test_few_tests_other_rooms_and_slow_ones_are_left_as_they_are():
+    few = product("tests/cuda/conv/test_stem.py::test", case=range(sampling.LEAST - 1))
+    others = product("tests/spec/test_spec.py::test", case=range(9), dtype=("float32", "float64"))
+    slow = product("tests/cuda/test_faults.py::test_slow", fault=range(12))
+    for test in slow:
+        test.marks.append("slow")
+    sampling.mark_wide([*few, *others, *slow])
+    assert not any("wide" in test.marks for test in (*few, *others, *slow))
+
+
+def test_the_sample_is_the_same_in_every_process(fresh_python):
+    code = """
+from tests.test_sampling import product, sample
+axes = {"algorithm": "ab", "case": range(9), "dtype": ("float32", "float64", "float16")}
+print(sample(product("tests/test_pool2d.py::test", **axes)))
+"""
+    assert len({fresh_python(code, PYTHONHASHSEED=seed) for seed in ("1", "2")}) == 1
