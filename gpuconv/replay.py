@@ -76,15 +76,14 @@ class CpuReplay(Replay):
     """On the CPU a plan is a function of the arrays, `compute`.
 
     `stand_ins` are places and arrays for what the user left out, `unbatched` the places of what lacks the
-    axis of images; `is_plain`: results are ndarrays as they are made.
+    axis of images.
     """
 
-    __slots__ = ("compute", "is_plain", "is_simple", "stand_ins", "unbatched")
+    __slots__ = ("compute", "is_simple", "stand_ins", "unbatched")
 
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
         self.compute, self.stand_ins = engine_of(None).ready(call, self.algorithm)
-        self.is_plain = type(self.library).empty is Library.empty
         last = len(call.signatures) - 1
         lacking = (0, last) if self.indices is None else (0, last, last + 1)
         self.unbatched = () if call.is_batched else lacking
@@ -94,12 +93,12 @@ class CpuReplay(Replay):
         result, indices = out, None
         if out is None:
             result = self.library.empty(*self.result)
-            places[-1] = result if self.is_plain else self.library.view(result)
+            places[-1] = result if type(result) is np.ndarray else self.library.view(result)
         else:
             self.check_out(places)
         if self.indices is not None:
             indices = self.library.empty(*self.indices)
-            places.append(self.library.view(indices))
+            places.append(indices if type(indices) is np.ndarray else self.library.view(indices))
         for place in self.unbatched:
             places[place] = places[place][None]
         for place, array in self.stand_ins:
