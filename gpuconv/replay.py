@@ -39,7 +39,17 @@ def check_memory(call: "Call", places: Places) -> None:
 class Replay:
     """What was learned of a call."""
 
-    __slots__ = ("algorithm", "call", "device", "indices", "library", "publish", "result", "settings")
+    __slots__ = (
+        "algorithm",
+        "call",
+        "device",
+        "indices",
+        "is_simple",
+        "library",
+        "publish",
+        "result",
+        "settings",
+    )
 
     def __init__(self, call: "Call") -> None:
         self.call = call
@@ -51,6 +61,7 @@ class Replay:
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
         hands_over = type(self.library).publish is not Library.publish
         self.publish = self.library.publish if hands_over else None
+        self.is_simple = self.indices is None and self.publish is None  # the result is what the user gets
         self.settings = threads.count, workspace.limit  # that it was learned under
 
     def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
@@ -79,7 +90,7 @@ class CpuReplay(Replay):
     axis of images.
     """
 
-    __slots__ = ("compute", "is_simple", "stand_ins", "unbatched")
+    __slots__ = ("compute", "stand_ins", "unbatched")
 
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
@@ -87,7 +98,6 @@ class CpuReplay(Replay):
         last = len(call.signatures) - 1
         lacking = (0, last) if self.indices is None else (0, last, last + 1)
         self.unbatched = () if call.is_batched else lacking
-        self.is_simple = self.indices is None and self.publish is None
 
     def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
         result, indices = out, None
@@ -125,7 +135,7 @@ class GpuReplay(Replay):
     `reaches` are place, first byte and end of each input from its pointer on, `out_reach` those of `out`.
     """
 
-    __slots__ = ("is_simple", "launch", "out_reach", "reaches", "takes_indices", "wait")
+    __slots__ = ("launch", "out_reach", "reaches", "takes_indices", "wait")
 
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
@@ -133,7 +143,6 @@ class GpuReplay(Replay):
         self.launch = self.algorithm.plan(call.spec, call.layouts, call.device)
         self.wait = engine.wait_for
         self.takes_indices = isinstance(call.layouts, PoolLayouts)
-        self.is_simple = self.indices is None and self.publish is None
         *inputs, out = call.extents
         self.reaches = [(place, each.first, each.end) for place, each in enumerate(inputs) if each]
         self.out_reach = (0, 0) if out is None else (out.first, out.end)

@@ -18,8 +18,9 @@ from collections.abc import Callable
 
 from numba import cuda, int32, int64, types, uint32
 
-from gpuconv.algorithm import ANY, Algorithm
+from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.device.elements import ELEMENTS, inlined
+from gpuconv.cuda.pool.taken import TAKEN
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch, steps
@@ -180,13 +181,7 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> Launch:
 
 ALGORITHM = Algorithm(
     "pool_direct",
-    takes={
-        "reduction": ("max", "mean"),
-        "dtype": tuple(ELEMENTS),
-        "return_indices": (False, True),
-        "count_include_pad": ANY,
-        "divisor_override": ANY,
-    },
+    takes=TAKEN,
     unsupported=unsupported,
     worth=worth,
     plan=plan,

@@ -20,22 +20,16 @@ Indices travel with their maxima (`argmax.py`). It knows no dilation. A plane is
 so a few huge ones do not fill the chip.
 """
 
-from gpuconv.algorithm import ANY, Algorithm
-from gpuconv.cuda.device.elements import ELEMENTS
+from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.pool.global_ import kernel
 from gpuconv.cuda.pool.global_.plan import plan, unsupported, worth
+from gpuconv.cuda.pool.taken import TAKEN
 
 KERNELS = tuple(kernel.KERNEL_OF.values())
 
 ALGORITHM = Algorithm(
     "pool_global",
-    takes={
-        "reduction": ("max", "mean"),
-        "dtype": tuple(ELEMENTS),
-        "return_indices": (False, True),
-        "count_include_pad": ANY,
-        "divisor_override": ANY,
-    },
+    takes=TAKEN,
     unsupported=unsupported,
     worth=worth,
     plan=plan,

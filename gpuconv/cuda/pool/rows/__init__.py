@@ -24,22 +24,16 @@ comparison checks both borders. No shared memory, no barrier. Other windows are 
 of 16 bits are float32 between the loader and the storer (`device/elements.py`), eight in an access.
 """
 
-from gpuconv.algorithm import ANY, Algorithm
-from gpuconv.cuda.device.elements import ELEMENTS
+from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.pool.rows import kernel
 from gpuconv.cuda.pool.rows.plan import plan, unsupported, worth
+from gpuconv.cuda.pool.taken import TAKEN
 
 KERNELS = tuple(kernel.KERNEL_OF.values())
 
 ALGORITHM = Algorithm(
     "pool_rows",
-    takes={
-        "reduction": ("max", "mean"),
-        "dtype": tuple(ELEMENTS),
-        "return_indices": (False, True),
-        "count_include_pad": ANY,
-        "divisor_override": ANY,
-    },
+    takes=TAKEN,
     unsupported=unsupported,
     worth=worth,
     plan=plan,
