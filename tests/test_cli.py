@@ -240,7 +240,7 @@ def test_compiled_gpu_code_lands_in_the_folder_that_is_named(tmp_path):
     import os
 
     environment = {**os.environ, "GPUCONV_CACHE_DIR": str(tmp_path)}
-    finished = command("compile", "--arch", "sm_80", "--kernel", "pool_direct float", env=environment)
+    finished = command("compile", "--arch", "sm_80", "--kernel", "pool_direct float64", env=environment)
     assert finished.returncode == 0, finished.stderr
     *lines, last = finished.stdout.splitlines()
     assert last == f"kept in {tmp_path}"

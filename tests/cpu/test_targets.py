@@ -7,6 +7,9 @@ import pytest
 from gpuconv.cpu import simd
 from tests.cpu.assembly import FUSED, STACK, TARGETS, assembly, initialize, loops, tile_module
 
+HASWELL = ("haswell", "+avx,+avx2,+fma", simd.Tile(6, 2, 256, True))
+BASELINE = ("x86-64", "+sse2", simd.Tile(4, 2, 128, False))
+
 over_targets = pytest.mark.parametrize("target", TARGETS)
 over_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -68,12 +71,14 @@ def test_the_search_for_spills_finds_them():
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="an x86-64 processor is needed")
-@over_dtypes
 @pytest.mark.parametrize(
-    ("cpu", "features", "tile"),
+    ("cpu", "features", "tile", "dtype"),
     [
-        ("haswell", "+avx,+avx2,+fma", simd.Tile(6, 2, 256, True)),
-        ("x86-64", "+sse2", simd.Tile(4, 2, 128, False)),
+        (*HASWELL, "float32"),
+        *(
+            pytest.param(*target, dtype, marks=pytest.mark.wide)
+            for target, dtype in ((HASWELL, "float64"), (BASELINE, "float32"), (BASELINE, "float64"))
+        ),
     ],
 )
 def test_every_case_on_a_lesser_processor(cpu, features, tile, dtype, fresh_python):

@@ -193,6 +193,7 @@ extents = st.tuples(st.integers(1, 12), st.integers(1, 40))
 small = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
+@pytest.mark.wide  # a bare pytest runs the lists of cases
 @settings(max_examples=25)
 @given(st.data(), extents, st.tuples(st.integers(1, 4), st.integers(1, 5)), small, small, st.integers(1, 3))
 def test_convolutions_of_any_geometry(data, size, kernel, stride, dilation, groups):

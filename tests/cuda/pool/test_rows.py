@@ -38,6 +38,7 @@ def geometries(draw):
     return case
 
 
+@pytest.mark.wide  # a bare pytest runs the lists of cases
 @settings(max_examples=30)
 @given(geometries(), st.sampled_from(("float32", "float64", "float16")), st.data())
 def test_any_geometry_in_any_layout(case, dtype, data):

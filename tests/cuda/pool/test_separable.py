@@ -48,6 +48,7 @@ def geometries(draw):
     return PoolCase("drawn", op, (draw(st.integers(1, 2)), draw(st.integers(1, 5)), *size), **parameters)
 
 
+@pytest.mark.wide  # a bare pytest runs the lists of cases
 @settings(max_examples=40)
 @given(geometries(), st.sampled_from(("float32", "float32", "float64")), st.data())
 def test_any_geometry_in_any_layout(case, dtype, data):
