@@ -52,8 +52,13 @@ def conv2d(
     padding_mode, activation, residual
         Not offered by this version: anything but the default is a ValueError.
     precision : str, optional
-        None keeps the accuracy of the dtype. "tf32" allows float32 results the error of TF32 arithmetic, a
-        relative 2^-11 of each product, for the sake of speed; other dtypes are computed as ever.
+        What the error of an output is bounded by; see also `set_precision`. "ieee": a small multiple of the
+        rounding of its own products, eps * sum |w x|, so that a weight of zero masks exactly, and what is
+        nowhere negative has no negative sum. None: for fewer than 32 input channels in a group the same; from
+        there on, in layers of networks, 3x3 kernels may be computed by Winograd's F(2x2, 3x3), whose error in
+        the norm is that of the direct sum, but is relative to the greatest inputs of a neighbourhood of 4x4.
+        "tf32" allows float32 results the error of TF32 arithmetic, a relative 2^-11 of each product, for the
+        sake of speed; other dtypes are computed as with None.
     algorithm : str, optional
         Forces one algorithm by name (see `explain`), and raises ValueError with the reason if it cannot run
         this problem.

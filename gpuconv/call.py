@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gpuconv import threads, workspace
+from gpuconv import precision, threads, workspace
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.arrays import Extent, Signature, extent, library_of, see
 from gpuconv.engines import engine_of
@@ -92,7 +92,8 @@ def recall(
 ) -> Replay:
     """What was learned of such a call, or is learned now."""
     kinds = tuple(map(type, parameters))
-    key = operator.name, signatures, parameters, name, kinds, threads.count, workspace.limit
+    settings = threads.count, workspace.limit, precision.default
+    key = operator.name, signatures, parameters, name, kinds, settings
     if tuple not in kinds or all(map(_is_plain, parameters)):
         try:
             return _known[key]

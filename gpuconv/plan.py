@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gpuconv import precision as precisions
 from gpuconv import threads, workspace
 from gpuconv.arrays import Signature, see
 from gpuconv.call import recall
@@ -41,6 +42,8 @@ def plan_conv2d(
     ConvPlan
         `plan(input, weight, bias=None, residual=None, out=None)` computes, with arrays of the shapes and the
         dtype of these, on the CPU if these are there, else on a GPU. It may be called by several threads.
+        After a change of the number of threads, of the workspace's limit or of the program's precision it is
+        chosen anew.
 
     Raises
     ------
@@ -106,7 +109,7 @@ class ConvPlan:
         """
         places, signatures, stream, waits = see(CONV2D.arrays, (input, weight, bias, out))
         known, replay = self._last
-        settings = threads.count, workspace.limit
+        settings = threads.count, workspace.limit, precisions.default
         if signatures != known or residual is not None or replay.settings != settings:
             replay = self._admit(signatures, residual)
         return replay.run(out, places, stream, waits)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuconv import threads, workspace
+from gpuconv import precision, threads, workspace
 from gpuconv.arrays import ALIGNED, Library, overlap
 from gpuconv.engines import engine_of
 from gpuconv.spec import PoolLayouts
@@ -62,7 +62,7 @@ class Replay:
         hands_over = type(self.library).publish is not Library.publish
         self.publish = self.library.publish if hands_over else None
         self.is_simple = self.indices is None and self.publish is None  # the result is what the user gets
-        self.settings = threads.count, workspace.limit  # that it was learned under
+        self.settings = threads.count, workspace.limit, precision.default  # that it was learned under
 
     def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
         """Compute, into `out` or fresh arrays, and return them as the user gets them.
