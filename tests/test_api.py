@@ -140,10 +140,50 @@ def test_options_that_are_not_offered_yet(option, value):
     with pytest.raises(ValueError) as caught:
         gpuconv.conv2d(X, W, out=out, **{option: value})
     neutral = KEYWORDS["conv2d"][option]
-    assert str(caught.value) == (
-        f"{option}={value!r} is not offered by this version of gpuconv; leave it {neutral!r}"
+    assert str(caught.value).startswith(
+        f"{option}={value!r} is not offered by this version of gpuconv; leave it {neutral!r}, and write "
     )
     assert (out == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "instead"),
+    [
+        ("padding_mode", "reflect", "mode='reflect'"),
+        ("padding_mode", "replicate", "mode='edge'"),
+        ("padding_mode", "circular", "mode='wrap'"),
+        ("padding_mode", "symmetric", "mode=one of 'reflect', 'edge', 'wrap'"),
+        ("activation", "relu", "np.maximum(y, 0, out=y)"),
+        ("residual", X, "y += residual"),
+    ],
+)
+def test_an_option_not_offered_says_what_does_it_today(option, value, instead):
+    with pytest.raises(ValueError, match=re.escape(instead)):
+        gpuconv.conv2d(X, W, **{option: value})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "bool"])
+@pytest.mark.parametrize("function", [gpuconv.conv2d, gpuconv.max_pool2d, gpuconv.avg_pool2d])
+def test_integers_are_told_how_to_become_floats(function, dtype):
+    with pytest.raises(TypeError, match=re.escape("input.astype(np.float32)")):
+        function(X.astype(dtype), W.astype(dtype) if function is gpuconv.conv2d else 2)
+
+
+def test_a_plane_is_told_how_to_become_an_image():
+    with pytest.raises(ValueError, match=re.escape("got (5, 6): one channel of one image is input[None]")):
+        gpuconv.max_pool2d(np.zeros((5, 6)), 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((2, 9, 8, 3), "(0, 3, 1, 2)"), ((9, 8, 3), "(2, 0, 1)"), ((9, 9, 3), "(2, 0, 1)")]
+)
+@pytest.mark.parametrize("groups", [1, 3])
+def test_channels_that_are_last_are_noticed(shape, axes, groups):
+    x, w = np.zeros(shape, np.float32), np.zeros((6, 3 // groups, 3, 3), np.float32)
+    with pytest.raises(ValueError, match=re.escape(f"pass input.transpose{axes}")):
+        gpuconv.conv2d(x, w, groups=groups)
+    right = x.transpose((0, 3, 1, 2) if x.ndim == 4 else (2, 0, 1))
+    assert gpuconv.conv2d(right, w, groups=groups).shape[-3] == 6
 
 
 def test_a_residual_array_is_refused_too():

@@ -9,8 +9,3 @@ from numba import boolean, cuda, float32, float64, int32, int64, types, uint16, 
 from numba.cuda import libdevice
 from numba.cuda.core.targetconfig import ConfigStack
 from numba.cuda.extending import intrinsic
-
-__all__ = [
-    "ConfigStack", "boolean", "cuda", "float32", "float64", "int32", "int64", "intrinsic", "ir", "libdevice",
-    "types", "uint16", "uint32", "uint64",
-]  # fmt: skip

@@ -93,7 +93,9 @@ class ConvSpec:
     ) -> "ConvSpec":
         """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
         refuse_unbuilt(
-            padding_mode=(padding_mode, "zeros"), activation=(activation, None), residual=(residual, None)
+            padding_mode=(padding_mode, "zeros", _pad_first(padding_mode)),
+            activation=(activation, None, "np.maximum(y, 0, out=y), or the like, after the call"),
+            residual=(residual, None, "y += residual after the call"),
         )
         dtype = checked_dtype(input, FLOATS)
         N, C, H, W = batched_shape(input)
@@ -103,7 +105,7 @@ class ConvSpec:
         if R < 1 or S < 1:
             raise ValueError(f"weight must have a kernel of at least 1x1, got shape {tuple(weight.shape)}")
         groups = as_integer(groups, "groups", least=1)
-        _check_groups(C, K, C_group, groups)
+        _check_groups(C, K, C_group, groups, tuple(input.shape))
         same_dtype(weight, "weight", dtype)
         if bias is not None:
             same_dtype(bias, "bias", dtype)
@@ -192,13 +194,29 @@ def check_precision(precision: Any, name: str = "precision") -> None:
         raise ValueError(f"{name} must be None or one of {known}; got {shown}")
 
 
-def _check_groups(C: int, K: int, C_group: int, groups: int) -> None:
+# np.pad's names of PyTorch's padding modes
+_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def _pad_first(padding_mode: Any) -> str:
+    mode = _PAD_MODES.get(padding_mode) if isinstance(padding_mode, str) else None
+    mode = repr(mode) if mode else f"one of {', '.join(map(repr, _PAD_MODES.values()))}"
+    widths = "[(0, 0)] * (input.ndim - 2) + [(top, bottom), (left, right)]"
+    return f"np.pad(input, {widths}, mode={mode}) before the call"
+
+
+def _check_groups(C: int, K: int, C_group: int, groups: int, input_shape: tuple[int, ...]) -> None:
+    hint = ""
+    if C_group * groups == input_shape[-1] != C:
+        axes = (0, 3, 1, 2) if len(input_shape) == 4 else (2, 0, 1)
+        hint = f"; channels come before rows: if they are input's last axis, pass input.transpose{axes}"
     if C % groups or K % groups:
         raise ValueError(
-            f"groups={groups} must divide the {C} channels of input and the {K} output channels of weight"
+            f"groups={groups} must divide the {C} channels of input and the {K} output channels of "
+            f"weight{hint}"
         )
     if C_group != C // groups:
         raise ValueError(
             f"weight must have C / groups = {C} / {groups} = {C // groups} channels (its dimension 1), "
-            f"got {C_group}"
+            f"got {C_group}{hint}"
         )
