@@ -8,23 +8,22 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuconv import algorithm as algorithms
+from gpuconv.arrays import Array, Padding, Sides
 from gpuconv.call import make, understand
 from gpuconv.operators import AVG_POOL2D, CONV2D, MAX_POOL2D
-
-Array = Any
 
 
 def conv2d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: Sides = 1,
+    padding: Padding = 0,
+    dilation: Sides = 1,
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
-    activation: Any = None,
+    activation: str | tuple[str, float] | None = None,
     residual: Array | None = None,
     precision: str | None = None,
     algorithm: str | None = None,
@@ -93,10 +92,10 @@ def conv2d(
 
 def max_pool2d(
     input: Array,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    kernel_size: Sides,
+    stride: Sides | None = None,
+    padding: Padding = 0,
+    dilation: Sides = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
     *,
@@ -151,9 +150,9 @@ def max_pool2d(
 
 def avg_pool2d(
     input: Array,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
+    kernel_size: Sides,
+    stride: Sides | None = None,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,

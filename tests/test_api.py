@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,3 +228,54 @@ def test_explain_computes_nothing(name):
     out = np.full((1, 3, 4, 4) if name == "conv2d" else (1, 2, 3, 3), 7, np.float32)
     assert gpuconv.explain(getattr(gpuconv, name), *CALLS[name], out=out) == verdicts
     assert (out == 7).all()
+
+
+# What a user reads when something is wrong, and when nothing is
+
+
+def frames_of(call):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    return [
+        each for each in caught.traceback if "gpuconv" in str(each.path) and "tests" not in str(each.path)
+    ]
+
+
+WRONG = {
+    "a parameter": lambda: gpuconv.conv2d(X, W, stride=0),
+    "a pool's parameter": lambda: gpuconv.max_pool2d(X, (2, 2, 2)),
+    "no array": lambda: gpuconv.conv2d([[1]], W),
+    "shapes": lambda: gpuconv.conv2d(X, W[:, :1]),
+    "a list among the parameters": lambda: gpuconv.conv2d(X, W, padding=[[1, 2], [3]]),
+    "an algorithm": lambda: gpuconv.conv2d(X, W, algorithm="conv_depthwise"),
+    "a shape of out": lambda: gpuconv.conv2d(X, W, out=X),
+    "an out that is an input": lambda: gpuconv.max_pool2d(X, 1, out=X),
+    "explain": lambda: gpuconv.explain(gpuconv.conv2d, X, W, stride=0),
+    "a plan": lambda: gpuconv.plan_conv2d(X, W, stride=0),
+    "arrays of a plan": lambda: gpuconv.plan_conv2d(X, W)(X, X),
+    "out of a plan": lambda: gpuconv.plan_conv2d(X, W[:2], padding=1)(X, W[:2], out=X),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_an_error_shows_at_most_three_frames_of_the_package(what):
+    assert 1 <= len(frames_of(WRONG[what])) <= 3
+
+
+def test_the_development_mode_shows_all_frames(fresh_python):
+    code = """
+import traceback, numpy as np, gpuconv
+try:
+    gpuconv.max_pool2d(np.ones((1, 1, 4, 4)), 0)
+except ValueError as error:
+    print(len(traceback.extract_tb(error.__traceback__)))
+"""
+    assert int(fresh_python(code, PYTHONDEVMODE="1")) > 4 > int(fresh_python(code))
+
+
+@pytest.mark.parametrize("name", [each for each in gpuconv.__all__ if each.endswith("2d")])
+def test_signatures_say_what_is_an_array(name):
+    parameters = inspect.signature(getattr(gpuconv, name)).parameters
+    for argument in {"input", "weight", "bias", "residual", "out"} & set(parameters):
+        assert "Array" in str(parameters[argument].annotation)
+    assert not [each for each in parameters.values() if each.annotation in (Any, inspect.Parameter.empty)]
