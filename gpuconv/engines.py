@@ -1,6 +1,9 @@
-"""The engines, imported when they are first asked for: `gpuconv.cpu` and `gpuconv.cuda`."""
+"""The engines, imported when they are first asked for: `gpuconv.cpu` and `gpuconv.cuda`.
 
-from importlib import import_module
+Modules of this package are imported by statements, here and wherever it is done late: what freezes a program
+finds a module by the statement that imports it.
+"""
+
 from types import ModuleType
 
 from gpuconv.arrays import GPU_ENGINE_HINT
@@ -15,9 +18,13 @@ def engine_of(device: int | None) -> ModuleType:
         If it is not installed, with the command that installs it.
     """
     if device is None:
-        return import_module("gpuconv.cpu")
+        import gpuconv.cpu
+
+        return gpuconv.cpu
     try:
-        return import_module("gpuconv.cuda")
+        import gpuconv.cuda
+
+        return gpuconv.cuda
     except ImportError as error:
         raise ImportError(
             f"input is on a GPU, and the GPU engine cannot be loaded ({error}): {GPU_ENGINE_HINT}"

@@ -92,7 +92,8 @@ def demo(images: Sequence[str] = (), out: str = "gpuconv-demo.png", device: str 
     require(DEMO_PACKAGES, DEMO_HINT)
     target = _target(out, images)
     opened = DEVICES[device]()
-    pictures_module = import_module("gpuconv.commands.pictures")
+    from gpuconv.commands import pictures as pictures_module
+
     pictures = pictures_module.load(images) if images else pictures_module.shipped()
     batch, note = pictures_module.as_batch(pictures)
     x = opened.put(batch)
@@ -190,7 +191,8 @@ def _print_table(
 
 
 def _contact_sheet(names: Sequence[str], batch: np.ndarray, results: Sequence[np.ndarray]) -> bytes:
-    sheet = import_module("gpuconv.commands.contact_sheet")
+    from gpuconv.commands import contact_sheet as sheet
+
     rows = []
     for n, name in enumerate(names[:SHOWN]):
         edges, strided, *colours = (result[n] for result in results)
