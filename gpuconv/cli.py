@@ -100,13 +100,22 @@ def _add_demo(commands) -> None:
 
 
 def _add_verify(commands) -> None:
-    text = "Check every algorithm against a plain reference, on integer data and for equality."
+    text = (
+        "Check every algorithm against a plain reference, on integer data and for equality. What has not "
+        "been compiled yet is, which takes most of the time: a minute or two on the CPU, once."
+    )
     verify = commands.add_parser("verify", help=text, description=text)
     verify.add_argument(
         "--device",
         choices=("cpu", "cuda", "all"),
         default="all",
         help="all is every one present (%(default)s)",
+    )
+    verify.add_argument("--algorithm", default="", metavar="NAME", help="only the one of this name")
+    verify.add_argument(
+        "--isolate",
+        action="store_true",
+        help="each algorithm in a process of its own, so that one that crashes does not hide the rest",
     )
 
 

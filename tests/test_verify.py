@@ -1,6 +1,8 @@
 """`gpuconv verify`: its reference against another, and that it finds what is wrong."""
 
 import dataclasses
+import re
+import subprocess
 from functools import partial
 
 import numpy as np
@@ -9,19 +11,21 @@ import pytest
 import gpuconv.cpu
 from gpuconv import call as calls
 from gpuconv.cli import main
-from gpuconv.commands import reference, verify
+from gpuconv.commands import environment, reference, verify
+from gpuconv.commands.covering import Covered
+from gpuconv.commands.problems import CONVOLUTIONS, POOLS, arrays
 from gpuconv.cpu.conv import direct as conv_direct
 from gpuconv.cpu.pool import direct as pool_direct
 from gpuconv.spec.dtypes import FLOAT64
 from tests import reference as other
 
-PROBLEMS = (*verify.CONVOLUTIONS, *verify.POOLS)
+PROBLEMS = (*CONVOLUTIONS, *POOLS)
 
 
 def test_cpu_passes(capsys):
     assert main(["verify", "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    found = {tuple(line.split()[1:3]): line.split()[3] for line in lines[:-1]}
+    found = {tuple(line.split()[2:4]): line.split()[4] for line in lines[:-1]}
     floats, halves = ("float32", "float64"), ("float16", "bfloat16")
     assert found == {
         **{(algorithm.name, dtype): "ok" for algorithm in gpuconv.cpu.ALGORITHMS["conv"] for dtype in floats},
@@ -31,7 +35,79 @@ def test_cpu_passes(capsys):
             for dtype in floats + halves
         },
     }
-    assert lines[-1] == "all checks passed"
+    assert re.fullmatch(r"all checks passed in \d+ s", lines[-1])
+    assert [line.split()[0] for line in lines[:-1]] == [
+        f"{number}/{len(lines) - 1}" for number in range(1, len(lines))
+    ]
+    for word in ("ok ", "- "):  # in columns
+        assert len({line.index(f"  {word}") for line in lines[:-1] if f"  {word}" in line}) == 1
+    times = [line for line in lines if " ok " in line]
+    assert all(re.search(r"\d\.\d s$", line) for line in times) and len({*map(len, times)}) == 1
+
+
+def test_a_line_begins_before_its_first_problem_does(monkeypatch, capsys):
+    """So what runs is seen while it compiles, and what a sanitizer reports stands below its name."""
+    seen = []
+
+    def fault(spec, compute, *arrays):
+        seen.append(capsys.readouterr().out)
+        compute(*arrays)
+
+    planted(conv_direct, monkeypatch, fault)
+    assert main(["verify", "--device", "cpu", "--algorithm", conv_direct.ALGORITHM.name]) == 0
+    assert re.search(rf" cpu +{conv_direct.ALGORITHM.name} +float32 +$", seen[0])
+
+
+def test_one_algorithm_can_be_named(capsys):
+    assert main(["verify", "--device", "cpu", "--algorithm", "pool_direct"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[2] for line in lines[:-1]} == {"pool_direct"}
+    assert main(["verify", "--device", "cpu", "--algorithm", "pool_perfect"]) == 2
+    assert "no algorithm 'pool_perfect'; cpu has " in capsys.readouterr().err
+
+
+class Crashing:
+    """What `python -m gpuconv verify` is in a process of its own: the second algorithm crashes."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, command, check):
+        self.asked.append(command[1:])
+        return subprocess.CompletedProcess(command, -11 if len(self.asked) == 2 else 0)
+
+
+def test_a_crash_of_one_algorithm_leaves_the_others(monkeypatch, capsys):
+    processes = Crashing()
+    monkeypatch.setattr(verify.subprocess, "run", processes)
+    assert main(["verify", "--device", "cpu", "--isolate"]) == 1
+    names = [each.name for listed in gpuconv.cpu.ALGORITHMS.values() for each in listed]
+    assert processes.asked == [
+        ["-m", "gpuconv", "verify", "--device", "cpu", "--algorithm", name] for name in names
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"cpu  {names[1]}  FAILED  its process ended with -11"
+    assert re.fullmatch(r"FAILED in \d+ s", lines[-1]) and len(lines) == 2
+
+
+class OneGpu(environment.Cpu):
+    """The CPU's arrays and algorithms, and a GPU to plan for."""
+
+    gpu = "a GPU"
+
+
+def test_on_a_gpu_problems_are_added_for_its_kernels(monkeypatch, capsys):
+    problem = verify.Problem("conv2d", (1, 1, 5, 5), (1, 1, 2, 2))
+    added = [
+        Covered("conv_direct", FLOAT64, problem, frozenset({"a kernel"})),
+        Covered("conv_direct", FLOAT64, CONVOLUTIONS[0], frozenset({"another"})),
+    ]
+    monkeypatch.setattr(verify, "covering", lambda algorithms, gpu: added if gpu == "a GPU" else [])
+    monkeypatch.setitem(verify.DEVICES, "cpu", OneGpu)
+    assert main(["verify", "--device", "cpu", "--algorithm", "conv_direct"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"ok      {len(CONVOLUTIONS)} problems" in lines[0]
+    assert f"ok      {len(CONVOLUTIONS) + 1} problems" in lines[1]
 
 
 def test_all_says_which_device_is_skipped_and_why(monkeypatch, capsys):
@@ -72,10 +148,10 @@ def test_a_wrong_border_is_found(monkeypatch, capsys):
     assert main(["verify", "--device", "cpu"]) == 1
     printed = capsys.readouterr().out
     failed = [line for line in printed.splitlines() if " FAILED " in line]
-    padded = [p for p in verify.CONVOLUTIONS if p.parameters.get("padding") and 0 not in p.shape]
+    padded = [p for p in CONVOLUTIONS if p.parameters.get("padding") and 0 not in p.shape]
     assert len(failed) == 2 * len(padded)  # float32 and float64
     assert any("padding=((0, 2), (3, 1))" in line and "1 of " in line for line in failed)
-    assert printed.splitlines()[-1] == "FAILED"
+    assert printed.splitlines()[-1].startswith("FAILED in ")
 
 
 def test_a_nan_that_is_lost_and_a_wrong_index_are_found(monkeypatch, capsys):
@@ -101,7 +177,7 @@ def test_an_exception_is_a_failure_and_the_rest_still_runs(monkeypatch, capsys):
     assert main(["verify", "--device", "cpu"]) == 1
     printed = capsys.readouterr().out
     assert "groups=5 padding=1 stride=2: MemoryError: no room" in printed
-    assert f"ok      {len(verify.CONVOLUTIONS) - 2} problems" in printed
+    assert f"ok      {len(CONVOLUTIONS) - 2} problems" in printed
 
 
 def test_declined_problems_are_counted(monkeypatch, capsys):
@@ -109,7 +185,7 @@ def test_declined_problems_are_counted(monkeypatch, capsys):
     planted(pool_direct, monkeypatch, None, lambda spec, *rest: "never")
     assert main(["verify", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    assert f"ok      {len(verify.CONVOLUTIONS) - 2} problems, 2 declined" in printed
+    assert f"ok      {len(CONVOLUTIONS) - 2} problems, 2 declined" in printed
     assert "declines every problem" in printed
 
 
@@ -125,7 +201,7 @@ def test_the_problems_cover_every_parameter():
 
 @pytest.mark.parametrize("problem", [p for p in PROBLEMS if 0 not in p.shape], ids=str)
 def test_the_two_references_agree(problem):
-    input, rest = verify.arrays(problem, FLOAT64)
+    input, rest = arrays(problem, FLOAT64)
     batch = input if input.ndim == 4 else input[None]
     parameters = dict(problem.parameters)
     if problem.function == "conv2d":

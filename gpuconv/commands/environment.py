@@ -48,9 +48,10 @@ def cuda_engine() -> ModuleType:
 
 
 class Cpu:
-    """NumPy arrays and `gpuconv.cpu`."""
+    """NumPy arrays and `gpuconv.cpu`; `gpu` is what the engine knows of the device, if it is a GPU."""
 
     name = "cpu"
+    gpu: Any = None
 
     def __init__(self) -> None:
         self.engine = import_module("gpuconv.cpu")
@@ -78,6 +79,7 @@ class Cuda(Cpu):
         if not import_module("gpuconv.cuda.runtime.gpu").gpus():
             raise CommandError("no CUDA device: this machine has no NVIDIA GPU, or its driver is not loaded")
         self.cupy = import_module("cupy")
+        self.gpu = self.engine.device(self.cupy.cuda.Device().id)
 
     def put(self, array: np.ndarray) -> Any:
         return self.cupy.asarray(array)

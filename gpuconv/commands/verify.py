@@ -1,110 +1,55 @@
 """`gpuconv verify`: every algorithm of each engine on small problems, against the definition.
 
 The reference is a plain sum (or maximum) over taps in NumPy and float64, and shares nothing with the kernels,
-not even the shape arithmetic. The data are small integers, so every sum is exact and equality is asserted.
+not even the shape arithmetic. The data are small integers, so every sum is exact and equality is asserted. On
+a GPU problems are added until every kernel is launched (`covering.py`).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from importlib.util import find_spec
-from typing import Any
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import gpuconv
 from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.call import understand
+from gpuconv.commands.covering import ROOMS, covering, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
+from gpuconv.commands.problems import Problem, arrays
 from gpuconv.commands.reference import avg_pool, convolve, max_pool
 from gpuconv.spec import Dtype
-from gpuconv.spec.dtypes import BFLOAT16, FLOATS
-from gpuconv.spec.pool import POOLED
-
-NAN, INF = float("nan"), float("inf")
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One call. `special` values are strewn over the input; `reversed` gives it negative strides."""
+class Check(NamedTuple):
+    """An algorithm and what it is tried on."""
 
-    function: str
-    shape: tuple[int, ...]
-    weight: tuple[int, ...] | None = None
-    bias: bool = False
-    special: tuple[float, ...] = ()
-    reversed: bool = False
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        parameters = [f"{name}={value}" for name, value in self.parameters.items()]
-        extras = [name for name in ("bias", "reversed") if getattr(self, name)]
-        special = [f"with {value}" for value in self.special]
-        weight = [f"weight {self.weight}"] if self.weight else []
-        return " ".join([self.function, f"input {self.shape}", *weight, *extras, *special, *parameters])
+    algorithm: Algorithm
+    dtype: Dtype
+    problems: Sequence[Problem]
 
 
-def conv(shape, weight, *, bias=False, special=(), reversed=False, **parameters) -> Problem:
-    return Problem("conv2d", shape, weight, bias, special, reversed, parameters)
-
-
-def pool(function, shape, *, special=(), reversed=False, **parameters) -> Problem:
-    return Problem(function, shape, None, False, special, reversed, parameters)
-
-
-CONVOLUTIONS = (
-    conv((2, 3, 7, 9), (4, 3, 3, 3)),
-    conv((2, 3, 7, 9), (4, 3, 3, 3), padding=1, bias=True),
-    conv((1, 2, 12, 11), (3, 2, 3, 2), stride=(2, 3), padding=((0, 2), (3, 1))),
-    conv((1, 3, 13, 14), (2, 3, 3, 3), dilation=(2, 3), padding=2),
-    conv((2, 6, 8, 8), (4, 3, 3, 3), groups=2, padding="same", bias=True),
-    conv((2, 5, 9, 8), (10, 1, 3, 3), groups=5, padding=1, stride=2),
-    conv((2, 33, 6, 5), (70, 33, 1, 1), bias=True),
-    conv((1, 4, 9, 9), (5, 4, 1, 1), stride=2, padding=1),
-    conv((1, 1, 20, 18), (2, 1, 7, 5), stride=2, padding="same"),
-    conv((1, 2, 3, 4), (2, 2, 3, 4), padding="full"),
-    conv((2, 17, 10, 37), (19, 17, 3, 3), padding=1),
-    conv((3, 1, 28, 28), (4, 1, 3, 3)),
-    conv((3, 9, 40), (2, 3, 3, 3), padding=1),
-    conv((0, 3, 7, 9), (4, 3, 3, 3)),
-    conv((1, 0, 4, 4), (3, 0, 3, 3), bias=True),
-    conv((2, 3, 8, 9), (4, 3, 3, 3), padding=1, reversed=True),
-    conv((2, 3, 24, 24), (4, 3, 3, 3), padding=1, special=(NAN, INF, -INF)),
-)
-POOLS = (
-    *(
-        problem
-        for function in ("max_pool2d", "avg_pool2d")
-        for problem in (
-            pool(function, (2, 3, 8, 10), kernel_size=2),
-            pool(function, (2, 3, 9, 40), kernel_size=3, stride=2, padding=1),
-            pool(function, (1, 2, 9, 8), kernel_size=(3, 2), stride=(3, 1), padding=((1, 0), (0, 1))),
-            pool(function, (1, 2, 10, 11), kernel_size=3, stride=2, padding=1, ceil_mode=True),
-            pool(function, (2, 4, 7, 7), kernel_size=7),
-            pool(function, (3, 9, 8), kernel_size=3, stride=1, padding="same", reversed=True),
-            pool(function, (0, 3, 8, 8), kernel_size=2),
-            pool(function, (2, 2, 16, 16), kernel_size=3, stride=2, special=(NAN, INF, -INF)),
-        )
-    ),
-    pool("max_pool2d", (2, 3, 9, 10), kernel_size=3, stride=2, padding=1, return_indices=True),
-    pool("max_pool2d", (1, 2, 12, 13), kernel_size=3, dilation=(2, 3), padding=1, return_indices=True),
-    pool("max_pool2d", (1, 2, 12, 12), kernel_size=2, return_indices=True, special=(NAN, -INF)),
-    pool("max_pool2d", (1, 2, 1, 1), kernel_size=2, dilation=2, padding=1, return_indices=True),
-    pool("avg_pool2d", (2, 3, 9, 10), kernel_size=3, stride=2, padding=1, count_include_pad=False),
-    pool("avg_pool2d", (2, 3, 9, 10), kernel_size=(4, 3), padding=1, divisor_override=-5),
-    pool("avg_pool2d", (1, 1, 5, 6), kernel_size=3, stride=2, padding=1, ceil_mode=True, divisor_override=7),
-    pool("avg_pool2d", (1, 1, 5, 6), kernel_size=3, stride=2, ceil_mode=True, count_include_pad=False),
-)
-
-
-def verify(device: str = "all") -> int:
+def verify(device: str = "all", algorithm: str = "", isolate: bool = False) -> int:
     """Check the algorithms of one device, or of all that are present; returns exit code 0, or 1 on failure.
+
+    Parameters
+    ----------
+    device : str
+        "cpu", "cuda" or "all".
+    algorithm : str
+        Only the one of this name.
+    isolate : bool
+        Each algorithm in a process of its own: on a GPU, one wrong access fails all that comes after it.
 
     Raises
     ------
     CommandError
-        If the device that was asked for is missing.
+        If the device that was asked for is missing, or no device has the algorithm.
     """
-    failures = 0
+    begun = time.perf_counter()
+    failures = checked = 0
     for name in DEVICES if device == "all" else (device,):
         try:
             opened = DEVICES[name]()
@@ -113,58 +58,91 @@ def verify(device: str = "all") -> int:
                 raise
             print(f"{name}  skipped: {error}")
             continue
-        for line, failed in _check_engine(opened):
-            print(line, flush=True)
-            failures += failed
-    print("FAILED" if failures else "all checks passed")
+        names = [each.name for listed in opened.engine.ALGORITHMS.values() for each in listed]
+        wanted = [each for each in names if algorithm in ("", each)]
+        checked += len(wanted)
+        failures += _in_processes(name, wanted) if isolate else _check_device(opened, wanted)
+    if algorithm and not checked:
+        raise CommandError(f"no algorithm {algorithm!r}; {device} has {', '.join(names)}")
+    outcome = "FAILED" if failures else "all checks passed"
+    print(f"{outcome} in {time.perf_counter() - begun:.0f} s")
     return 1 if failures else 0
 
 
-def _check_engine(device: Cpu) -> Iterator[tuple[str, bool]]:
-    """(line, failed) of each algorithm and dtype, and of each problem that fails."""
-    known = [dtype for dtype in POOLED if dtype != BFLOAT16 or find_spec("ml_dtypes")]
-    for room, dtypes, problems in (("conv", FLOATS, CONVOLUTIONS), ("pool", known, POOLS)):
-        for algorithm in device.engine.ALGORITHMS[room]:
-            for dtype in dtypes:
-                yield from _check_algorithm(device, algorithm, dtype, problems)
+def _in_processes(device: str, algorithms: Sequence[str]) -> int:
+    """How many of the algorithms fail, each checked in a process of its own."""
+    failures = 0
+    for name in algorithms:
+        command = [sys.executable, "-m", "gpuconv", "verify", "--device", device, "--algorithm", name]
+        status = subprocess.run(command, check=False).returncode
+        failures += status != 0
+        if status not in (0, 1):
+            print(f"{device}  {name}  FAILED  its process ended with {status}", flush=True)
+    return failures
 
 
-def _check_algorithm(
-    device: Cpu, algorithm: Algorithm, dtype: Dtype, problems: Sequence[Problem]
-) -> Iterator[tuple[str, bool]]:
-    label = f"{device.name:<5} {algorithm.name:<16} {dtype:<8}"
-    passed, declined = 0, 0
-    for problem in problems:
-        input, rest = arrays(problem, dtype)
-        on_device = _put(device, problem, input, rest)
-        call = understand(getattr(gpuconv, problem.function), *on_device, **problem.parameters)
-        if refusal(algorithm, call.spec, call.layouts, call.device) is not None:
-            declined += 1
-            continue
-        error = _difference(device, algorithm, problem, on_device, (input, *rest))
+def _check_device(device: Cpu, wanted: Sequence[str]) -> int:
+    """How many problems fail."""
+    checks = [*_checks(device, wanted)]
+    width = max((len(each.algorithm.name) for each in checks), default=0)
+    failures = 0
+    for number, check in enumerate(checks, 1):
+        count = f"{number}/{len(checks)}"
+        label = f"{count:>7}  {device.name:<4}  {check.algorithm.name:<{width}}  {check.dtype:<8}  "
+        failures += _check(label, device, check)
+    return failures
+
+
+def _check(label: str, device: Cpu, check: Check) -> int:
+    """How many problems fail; prints a line, which begins before the first problem does, and one for each."""
+    print(label, end="", flush=True)
+    begun = time.perf_counter()
+    passed = failed = 0
+    for problem, error in results(device, check):
         if error is None:
             passed += 1
         else:
-            yield f"{label} FAILED  {problem}: {error}", True
+            print(f"{label if failed else ''}FAILED  {problem}: {error}", flush=True)
+            failed += 1
+    declined = len(check.problems) - passed - failed
     if passed:
-        yield f"{label} ok      {passed} problems" + (f", {declined} declined" if declined else ""), False
-    elif declined == len(problems):
-        yield f"{label} -       declines every problem", False
+        counts = f"{passed} problems" + (f", {declined} declined" if declined else "")
+        seconds = f"{time.perf_counter() - begun:.1f} s"
+        print(f"{label if failed else ''}ok      {counts:<26} {seconds:>7}", flush=True)
+    elif not failed:
+        print("-       declines every problem", flush=True)
+    return failed
 
 
-def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray | None]]:
-    """The input, and the weight and bias of a convolution: integers from -4 to 4, the same in each run."""
-    random = np.random.default_rng(20)
+def _checks(device: Cpu, wanted: Sequence[str]) -> Iterator[Check]:
+    added = _covering(device)
+    for room, (dtypes, problems) in ROOMS.items():
+        for algorithm in device.engine.ALGORITHMS[room]:
+            if algorithm.name in wanted:
+                for dtype in filter(is_known, dtypes):
+                    more = added.get((algorithm.name, dtype), [])
+                    yield Check(
+                        algorithm, dtype, (*problems, *(each for each in more if each not in problems))
+                    )
 
-    def integers(shape: tuple[int, ...]) -> np.ndarray:
-        return random.integers(-4, 5, shape).astype(dtype.numpy)
 
-    input = integers(problem.shape)
-    for number, value in enumerate(problem.special):
-        input.flat[7 + 13 * number :: 101] = value
-    if problem.weight is None:
-        return input, []
-    return input, [integers(problem.weight), integers(problem.weight[:1]) if problem.bias else None]
+def _covering(device: Cpu) -> Mapping[tuple[str, Dtype], list[Problem]]:
+    """By algorithm and dtype, problems that launch its kernels, on a GPU."""
+    found: dict[tuple[str, Dtype], list[Problem]] = {}
+    if device.gpu is not None:
+        for each in covering(device.engine.ALGORITHMS, device.gpu):
+            found.setdefault((each.algorithm, each.dtype), []).append(each.problem)
+    return found
+
+
+def results(device: Cpu, check: Check) -> Iterator[tuple[Problem, str | None]]:
+    """Each problem that the algorithm does not decline, with what is wrong with its result, or None."""
+    for problem in check.problems:
+        input, rest = arrays(problem, check.dtype)
+        on_device = _put(device, problem, input, rest)
+        call = understand(getattr(gpuconv, problem.function), *on_device, **problem.parameters)
+        if refusal(check.algorithm, call.spec, call.layouts, call.device) is None:
+            yield problem, _difference(device, check.algorithm, problem, on_device, (input, *rest))
 
 
 def _put(device: Cpu, problem: Problem, *hosts: Any) -> list[Any]:

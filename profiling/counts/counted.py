@@ -28,8 +28,9 @@ class Counted:
     work : Work
         Instructions of one block's warps.
     shared_cycles : float
-        Of the path to shared memory and the first-level cache, for one block: passes through the banks, and
-        128 bytes each of what is asked of global memory.
+        Passes through the banks of shared memory, of 128 bytes, for one block.
+    accesses : tuple of pairs
+        Of one block, for each instruction that asks for global memory: requests of a warp, and sectors.
     l2_bytes : float
         That one block exchanges with the second-level cache, where the first-level cache keeps what it has.
     path_cycles : float
@@ -45,6 +46,7 @@ class Counted:
     shared_bytes: int
     work: Work
     shared_cycles: float
+    accesses: tuple[tuple[float, float], ...]
     l2_bytes: float
     path_cycles: float
     array_bytes: int
@@ -77,26 +79,27 @@ def _count(captured: Captured, arch: str) -> Counted:
     launch, kernel = captured.launch, captured.launch.kernel
     blocks = min(MOST, max(FEWEST, LANES // kernel.threads))
     sample = executable(kernel, arch).sample(launch, captured.operands, blocks)
-    shared_cycles, l2_bytes = _traffic(sample)
+    shared_cycles, accesses, l2_bytes = _traffic(sample)
     fixed = resources(kernel.cubin(arch).log)
     operands = [operand for operand in captured.operands if operand is not None]
-    scratch = sum(operand.nbytes for operand in operands if operand.name == SCRATCH)
+    scratch = max((operand.nbytes for operand in operands if operand.name == SCRATCH), default=0)
     return Counted(
         kernel.name, launch.blocks, kernel.threads, fixed["registers"],
         fixed["static_shared_bytes"] + launch.shared_bytes, work(sample, kernel, arch),
-        shared_cycles, l2_bytes, critical_path(sample),
-        sum(operand.nbytes for operand in operands) - scratch, scratch,
+        shared_cycles, accesses, l2_bytes, critical_path(sample),
+        sum(operand.nbytes for operand in operands if operand.name != SCRATCH), scratch,
     )  # fmt: skip
 
 
-def _traffic(sample: Sample) -> tuple[float, float]:
-    """(Cycles of the path to shared memory, bytes of the second-level cache) of one block."""
-    cycles = sectors = 0.0
+def _traffic(sample: Sample) -> tuple[float, tuple[tuple[float, float], ...], float]:
+    """(Passes through shared memory, accesses, bytes of the second-level cache) of one block."""
+    passes = sectors = 0.0
+    accesses = []
     for (instruction, space), traffic in sample.traffic.items():
         if space == "shared":
-            cycles += traffic.wavefronts
+            passes += traffic.wavefronts
         elif space == "global":
             loads = instruction.parts[0] in ("ld", "ldu", "cp")
             sectors += traffic.sectors / (sample.reuse if loads else 1)
-            cycles += max(traffic.requests, traffic.sectors * SECTOR / 128)
-    return cycles / sample.blocks, SECTOR * sectors / sample.blocks
+            accesses.append((traffic.requests / sample.blocks, traffic.sectors / sample.blocks))
+    return passes / sample.blocks, tuple(accesses), SECTOR * sectors / sample.blocks

@@ -9,19 +9,19 @@ turned into instructions of machine code, and the time of each launch computed (
 
     wave     = max(r * max(issue, math, shared), path)   of a multiprocessor that holds r blocks at once
     busy     = sum of the waves of the multiprocessor with the most blocks: the tail is its last wave
-    launch   = LATENCY + max(busy, bytes from L2 / its rate, bytes from device memory / its rate)
+    launch   = start + LATENCY + max(busy, bytes from L2 / its rate, bytes from device memory / its rate)
 
 issue: all instructions of a block's warps, four a clock; math: those of the busiest unit; shared: passes
 through shared memory and the first-level cache; path: what a block takes alone, waiting for each of its
-loads. r is what registers, shared memory and threads allow. A time is the sum of an algorithm's launches,
-START for the first and NEXT for each other. `gpuconv.cuda.runtime.gpu` has the rates and where they come
-from, `rows.py` the fields of the file that is written.
+loads. r is what registers, shared memory and threads allow. A time is the sum of an algorithm's launches.
+`gpuconv.cuda.runtime.gpu` has the rates, and what a kernel takes to start in a stream and in a graph, with
+their sources; `rows.py` the fields of the file that is written.
 
 What it leaves out, and so where a measurement will differ:
 - clocks are the boost clocks of the data sheets; a card at its power limit is slower by up to a third (L4
   more)
 - schedulers are never idle for want of a ready warp while a wave's path is shorter than its work; ISSUE and
-  MEMORY are what is assumed to be reached of the rates of schedulers and of memory
+  MEMORY are what is assumed to be reached of the rates of schedulers and of device memory
 - what several blocks load is taken to come from device memory once, and what a block loads twice within some
   executions of an instruction to be kept by the first-level cache; conflicts between these are not seen
 - inputs are in device memory and not in a cache; arrays are contiguous and aligned; there is no bias

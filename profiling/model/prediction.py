@@ -7,9 +7,9 @@ from math import ceil
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import Spec
 from profiling.counts import WARP, Counted, blocks_per_sm, counted
+from tests.ptx.counts import SECTOR
 
-START, NEXT = 2.0, 1.0  # microseconds of an empty kernel, alone and behind another: assumptions
-ISSUE, MEMORY = 0.95, 0.9  # of the rates that is reached: assumptions
+ISSUE, MEMORY = 0.95, 0.9  # of the rates of schedulers and device memory that is reached: assumptions
 LATENCY = 500  # cycles until the first data arrive
 
 
@@ -17,11 +17,13 @@ LATENCY = 500  # cycles until the first data arrive
 class Prediction:
     """The predicted time of one or several launches, and its parts, all in microseconds.
 
-    Each part is what the launches would take if nothing else took time. `waves` is how often the device is
+    `us` is for kernels that are queued on a stream, `graph_us` for those of a CUDA graph. Each part is what
+    the launches would take if nothing else took time. `waves` is how often the device is
     filled, of the longest launch; `bound` the part that decides about it; `kernel` its name.
     """
 
     us: float
+    graph_us: float
     issue_us: float
     math_us: float
     shared_us: float
@@ -48,41 +50,50 @@ def predict(spec: Spec, algorithm: str, gpu: Gpu) -> Prediction:
 
 
 def together(launches: Sequence[Prediction]) -> Prediction:
-    """Launches one after the other, which have to be started; nothing for an empty result."""
+    """Launches one after the other; nothing for an empty result."""
     if not launches:
-        return Prediction(*[0.0] * 8, "nothing", "", 0)
+        return Prediction(*[0.0] * 9, "nothing", "", 0)
     longest = max(launches, key=lambda each: each.us)
-    us, *sums = [sum(getattr(each, name) for each in launches) for name in _PARTS]
-    us += START + NEXT * (len(launches) - 1)
-    return Prediction(us, *sums, longest.waves, longest.bound, longest.kernel, len(launches))
+    sums = [sum(getattr(each, name) for each in launches) for name in _SUMMED]
+    return Prediction(*sums, longest.waves, longest.bound, longest.kernel, len(launches))
 
 
-_PARTS = ("us", "issue_us", "math_us", "shared_us", "l2_us", "device_us", "latency_us")
+_PARTS = ("issue_us", "math_us", "shared_us", "l2_us", "device_us", "latency_us")
+_SUMMED = ("us", "graph_us", *_PARTS)
 
 
 def of_launch(launch: Counted, gpu: Gpu) -> Prediction:
-    """The time of one launch, but for its start."""
+    """The time of one launch."""
     resident = blocks_per_sm(gpu.each, launch.threads, launch.registers, launch.shared_bytes)
     most = ceil(launch.blocks / gpu.multiprocessors)  # blocks of the busiest multiprocessor
     parts = {"issue": launch.work.issued / gpu.each.issue / ISSUE, "math": math_cycles(launch, gpu)}
-    parts["shared"] = launch.shared_cycles * 128 / gpu.each.shared_rate
+    parts["shared"] = shared_cycles(launch, gpu)
     busy, latency = waves(most, resident, max(parts.values()), launch.path_cycles)
     us = {name: gpu.microseconds(most * cycles) for name, cycles in parts.items()}
     us["latency"] = gpu.microseconds(latency)
-    l2_cycles = launch.blocks * launch.l2_bytes / (gpu.each.cache_bytes * gpu.multiprocessors * MEMORY)
+    l2_cycles = launch.blocks * launch.l2_bytes / (gpu.measured.l2_rate * gpu.multiprocessors)
     us["l2"] = gpu.microseconds(l2_cycles)
     us["device"] = device_bytes(launch, gpu) / (gpu.device_gbytes * MEMORY) / 1e3
     decisive = max(us, key=us.__getitem__)
     total = gpu.microseconds(LATENCY) + max(gpu.microseconds(busy), us["l2"], us["device"])
-    ordered = [us[name.removesuffix("_us")] for name in _PARTS[1:]]
+    ordered = [us[name.removesuffix("_us")] for name in _PARTS]
     full = launch.blocks / (resident * gpu.multiprocessors)
-    return Prediction(total, *ordered, full, decisive, launch.kernel)
+    queued = total + gpu.measured.stream_us, total + gpu.measured.graph_us
+    return Prediction(*queued, *ordered, full, decisive, launch.kernel)
 
 
 def math_cycles(launch: Counted, gpu: Gpu) -> float:
     """Clocks in which the busiest of the units for arithmetic carries out a block's instructions."""
     units = ("fp32", "fp64", "integer", "special")
     return max(getattr(launch.work, unit) * WARP / getattr(gpu.each, unit) for unit in units)
+
+
+def shared_cycles(launch: Counted, gpu: Gpu) -> float:
+    """Clocks of the path to shared memory and the first-level cache: passes of 128 bytes, and accesses."""
+    loaded = (
+        max(requests, sectors * SECTOR / gpu.measured.load_rate) for requests, sectors in launch.accesses
+    )
+    return launch.shared_cycles * 128 / gpu.each.shared_rate + sum(loaded)
 
 
 def waves(blocks: int, resident: int, cycles: float, path: float) -> tuple[float, float]:
@@ -102,5 +113,5 @@ def waves(blocks: int, resident: int, cycles: float, path: float) -> tuple[float
 def device_bytes(launch: Counted, gpu: Gpu) -> float:
     """Bytes of device memory: each array once, or what is asked for of it; scratch if the cache cannot keep
     it."""
-    scratch = launch.scratch_bytes if launch.scratch_bytes > gpu.l2_mbytes * 1e6 else 0
+    scratch = launch.scratch_bytes if launch.scratch_bytes > gpu.l2_bytes else 0
     return min(launch.array_bytes + scratch, launch.blocks * launch.l2_bytes)

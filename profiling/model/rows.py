@@ -5,7 +5,8 @@ A row of the file, all of it predicted and nothing measured:
     gpu, workload, layer, multiplicity, op, spec    as in the benchmark's file
     algorithm, selected        which of gpuconv's; whether a call without `algorithm=` takes it
     fastest                    whether the model predicts no other of the table to be faster
-    us                         microseconds of device time, the start of the kernels included
+    us                         microseconds of device time, each kernel's start on a stream included
+    graph_us                   the same in a CUDA graph
     tflops, gbytes_s           of the direct sum, and input, weight and output once each, over `us`
     roofline_pct               100 times the larger of (operations / peak) and (bytes / bandwidth) over `us`,
                                both by the data sheet
@@ -79,7 +80,8 @@ def speeds(spec: Spec, predicted: Prediction, gpu: Gpu) -> Row:
     }
     least = max(spec.flops / gpu.gflops, spec.min_bytes / gpu.device_gbytes) / 1e3
     return {
-        "us": fields.pop("us"), "tflops": significant(spec.flops / predicted.us / 1e6),
+        "us": fields.pop("us"), "graph_us": fields.pop("graph_us"),
+        "tflops": significant(spec.flops / predicted.us / 1e6),
         "gbytes_s": significant(spec.min_bytes / predicted.us / 1e3),
         "roofline_pct": significant(100 * least / predicted.us), **fields,
     }  # fmt: skip

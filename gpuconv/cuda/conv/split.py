@@ -13,7 +13,7 @@ from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.language import cuda, float32, int64, types, uint32
 from gpuconv.cuda.ptx.memory import load4, store4
 from gpuconv.cuda.runtime.compiled import Kernel
-from gpuconv.cuda.runtime.cost import SECOND_KERNEL, cache_rate
+from gpuconv.cuda.runtime.cost import moving, second_kernel, uncached
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
 from gpuconv.spec import ConvSpec
@@ -93,9 +93,17 @@ def partial_bytes(spec: ConvSpec) -> int:
     return 4 * spec.K * partial_row(spec)
 
 
-def cycles_of_sum(spec: ConvSpec, splits: int, gpu: Gpu) -> float:
-    """Predicted cycles of the second kernel: its start, and what it reads and writes."""
-    return SECOND_KERNEL + (splits + 1) * partial_bytes(spec) / (cache_rate(gpu) * gpu.multiprocessors)
+def inputs_and_output(spec: ConvSpec) -> tuple[int, int]:
+    """(Bytes of input and weights, bytes of the output)."""
+    output = spec.itemsize * spec.N * spec.K * spec.P * spec.Q
+    return spec.min_bytes - output, output
+
+
+def cycles_of_sum(spec: ConvSpec, splits: int, scratch: int, gpu: Gpu) -> float:
+    """Predicted cycles of the second kernel: its start, and what it reads and writes; `scratch` is all memory
+    between the kernels, in bytes."""
+    parts, output = splits * partial_bytes(spec), inputs_and_output(spec)[1]
+    return second_kernel(gpu) + moving(parts + output, uncached(parts, scratch, gpu) + output, gpu)
 
 
 def runs_of(spec: ConvSpec, y: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:

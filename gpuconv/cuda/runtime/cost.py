@@ -1,16 +1,14 @@
 """What predictions of cost share. Cycles come from counts of instructions and bytes, not from measurements.
 
 A multiprocessor has 4 schedulers, each of which issues an instruction of a warp a cycle, `ISSUE` of the time;
-the one with the most blocks counts; the cache behind them hands out `CACHE` of its rate; a second kernel has
-to start, and reads what the blocks of one output have summed.
+the one with the most blocks counts; the cache behind them hands out bytes at the rate, and a second kernel of
+a stream takes the time beyond its work, that others have measured (`runtime/gpu.py`). What one kernel leaves
+for the next comes from that cache, or from device memory where there is more of it than the cache keeps.
 """
 
 from gpuconv.cuda.runtime.gpu import Gpu
 
-ISSUE = 0.95
-CACHE = 0.75  # of the rate of the cache behind a multiprocessor that is reached
-SECOND_KERNEL = 3000  # cycles until it has begun
-HOST = 4000  # cycles that a second kernel has to win: to launch it takes the host two microseconds
+ISSUE, MEMORY = 0.95, 0.9  # of the rates of schedulers and device memory that is reached
 
 
 def busiest(blocks: int, gpu: Gpu) -> int:
@@ -20,7 +18,22 @@ def busiest(blocks: int, gpu: Gpu) -> int:
 
 def cache_rate(gpu: Gpu) -> float:
     """Bytes in a clock that reach one multiprocessor from the cache behind it."""
-    return CACHE * gpu.each.cache_bytes
+    return gpu.measured.l2_rate
+
+
+def moving(cached: float, device: float, gpu: Gpu) -> float:
+    """Cycles in which so many bytes pass through the cache behind all multiprocessors, and device memory."""
+    return max(cached / (cache_rate(gpu) * gpu.multiprocessors), device / (MEMORY * gpu.device_bytes))
+
+
+def uncached(moved: float, scratch: int, gpu: Gpu) -> float:
+    """What of the bytes `moved` of memory between kernels passes through device memory: none or all."""
+    return moved if scratch > gpu.l2_bytes else 0.0
+
+
+def second_kernel(gpu: Gpu) -> float:
+    """Cycles that one more kernel of a stream takes beyond its work."""
+    return gpu.cycles(gpu.measured.stream_us)
 
 
 def is_even(length: int, splits: int) -> bool:

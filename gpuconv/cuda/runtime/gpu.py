@@ -7,9 +7,11 @@ the driver, or stand here for cards that are planned for without one: NVIDIA's d
 A100 80GB SXM, L4, and the Ada whitepaper for the RTX 4090. The clock is the boost clock that the data sheet's
 peak is computed with: a card held back by its power limit runs slower, an L4 most of all.
 
-The second-level cache has no published rate but the A100's (5120 bytes a clock, of which about two thirds can
-be reached): 32 bytes a clock for each multiprocessor of data-centre cards, 16 of others, are assumptions in
-the middle of what microbenchmarks report. Nothing in this file has been measured by this project.
+What no data sheet says, `MEASURED`, comes from the tables of RRZE's microbenchmarks,
+https://github.com/RRZE-HPC/gpu-benches at 1038c5d: gpu-l2-cache (rate, and size until the rate falls),
+gpu-cache and gpu-strides (loads that the first-level cache serves), gpu-small-kernels (10,000 kernels one
+behind the other; the time a kernel takes beyond its work is the same from 64 KB to 1 GB). Nothing in this
+file has been measured by this project.
 """
 
 import functools
@@ -36,12 +38,10 @@ class Multiprocessor:
     fp32, fp64, integer, special : int
         Results of one thread in a clock: fused multiply-adds; integer additions, logic, comparisons, minima
         and selections; conversions and approximations.
-    cache_bytes : int
-        That reach it from the second-level cache in a clock (an assumption).
     shared_unit, system_bytes : int
         Bytes that shared memory is handed out by, and that each block takes besides its own.
     issue, shared_rate : int
-        Warps' instructions that are issued, and bytes of shared memory or first-level cache, in a clock.
+        Warps' instructions that are issued, and bytes of shared memory, in a clock.
     """
 
     threads: int
@@ -49,7 +49,6 @@ class Multiprocessor:
     shared_bytes: int
     fp32: int
     fp64: int
-    cache_bytes: int
     integer: int = 64
     special: int = 16
     shared_unit: int = 128
@@ -59,13 +58,50 @@ class Multiprocessor:
 
 
 MULTIPROCESSORS = {
-    (7, 5): Multiprocessor(1024, 16, 64 * 1024, 64, 2, 16, shared_unit=256, system_bytes=0),
-    (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32, 32),
-    (8, 6): Multiprocessor(1536, 16, 100 * 1024, 128, 2, 16),
-    (8, 9): Multiprocessor(1536, 24, 100 * 1024, 128, 2, 16),
-    (9, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, 32),
-    (10, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, 32),
-    (12, 0): Multiprocessor(1536, 24, 100 * 1024, 128, 2, 16),
+    (7, 5): Multiprocessor(1024, 16, 64 * 1024, 64, 2, shared_unit=256, system_bytes=0),
+    (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32),
+    (8, 6): Multiprocessor(1536, 16, 100 * 1024, 128, 2),
+    (8, 9): Multiprocessor(1536, 24, 100 * 1024, 128, 2),
+    (9, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64),
+    (10, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64),
+    (12, 0): Multiprocessor(1536, 24, 100 * 1024, 128, 2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What others have measured on cards of one compute capability.
+
+    Attributes
+    ----------
+    l2_rate : float
+        Bytes that reach one multiprocessor from the second-level cache in a clock, all of them asking.
+    l2_kept : float
+        The share of that cache which is used before its rate falls.
+    load_rate : int
+        Bytes of loads that the first-level cache serves in a clock.
+    stream_us, graph_us : float
+        What a kernel of a stream, and of a CUDA graph, takes beyond its work, in microseconds.
+    """
+
+    l2_rate: float
+    l2_kept: float
+    load_rate: int
+    stream_us: float
+    graph_us: float
+
+
+A100 = Measured(35.5, 0.65, 128, 2.7, 1.4)  # 5.42 TB/s up to 26 of 40 MB; 126 bytes of loads
+HOPPER = Measured(35.0, 0.75, 128, 2.5, 1.3)  # H100 PCIe 6.95 TB/s, to 37 of 50 MB; H200 37 bytes, to 41
+ADA = Measured(14.7, 0.85, 64, 1.6, 1.0)  # L40: 5.2 TB/s up to 85 of 96 MB; 64 bytes of loads, as an A40
+MEASURED = {
+    (7, 5): ADA,  # not measured: taken for the nearest that was
+    (8, 0): A100,
+    (8, 6): ADA,
+    (8, 9): ADA,
+    (9, 0): HOPPER,
+    (10, 0): HOPPER,  # not measured
+    (12, 0): ADA,  # not measured
 }
 
 
@@ -100,6 +136,11 @@ class Gpu:
         return multiprocessor(self.capability)
 
     @property
+    def measured(self) -> Measured:
+        """What others have measured on such cards, found likewise."""
+        return MEASURED[_known(self.capability)]
+
+    @property
     def arch(self) -> str:
         """The newest of our architectures of the GPU's generation that is not newer than the GPU.
 
@@ -126,6 +167,11 @@ class Gpu:
         return self.device_gbytes / self.clock
 
     @property
+    def l2_bytes(self) -> float:
+        """Bytes of the second-level cache in which data stay until they are read again."""
+        return self.measured.l2_kept * self.l2_mbytes * 1e6
+
+    @property
     def gflops(self) -> float:
         """Peak of float32, a multiply-add being two operations.
 
@@ -144,6 +190,10 @@ class Gpu:
         """How long so many clocks take."""
         return cycles / self.clock / 1e3
 
+    def cycles(self, microseconds: float) -> float:
+        """How many clocks pass meanwhile."""
+        return microseconds * self.clock * 1e3
+
 
 GPUS = {
     "h200": Gpu("H200", (9, 0), 132, 1.98, 4800, 50),
@@ -156,10 +206,14 @@ H200 = GPUS["h200"]
 
 
 @functools.cache
+def _known(capability: tuple[int, int]) -> tuple[int, int]:
+    """The newest compute capability that is known and not newer; the oldest, if none is."""
+    return max((known for known in MULTIPROCESSORS if known <= capability), default=min(MULTIPROCESSORS))
+
+
 def multiprocessor(capability: tuple[int, int]) -> Multiprocessor:
     """That of the newest compute capability that is known and not newer; of the oldest, if none is."""
-    fitting = [known for known in MULTIPROCESSORS if known <= capability]
-    return MULTIPROCESSORS[max(fitting, default=min(MULTIPROCESSORS))]
+    return MULTIPROCESSORS[_known(capability)]
 
 
 @functools.cache

@@ -264,11 +264,17 @@ def test_a_choice_is_made_for_the_gpu_at_hand():
     assert choose(spec, 64 << 20, replace(H200, multiprocessors=108)) == GemmChoice(TILES[1], 1)
 
 
+def test_where_memory_decides_the_tile_that_computes_least_is_taken():
+    """64 channels of a 1x1 window on an L4: of 128 channels in a tile half would be nothing."""
+    spec = convolution(8, 64, 56, 64, 1)
+    assert choose(spec, 64 << 20, GPUS["l4"]).tile.k <= 64
+
+
 def test_without_a_driver_plans_are_for_an_h200():
     assert gpu(0) == H200
 
 
 def test_every_prediction_is_made_for_the_gpu_that_is_given():
     spec = convolution(8, 256, 14, 256, 3)
-    assert len({implicit_gemm.least_cost(spec, 64 << 20, each) for each in GPUS.values()}) == len(GPUS) - 1
+    assert len({implicit_gemm.least_cycles(spec, 64 << 20, each) for each in GPUS.values()}) == len(GPUS) - 1
     assert "H100" in GPUS["h100"].name  # which differs from an H200 in its memory alone

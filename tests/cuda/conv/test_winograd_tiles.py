@@ -1,5 +1,7 @@
 """What Winograd costs on the GPU, how it cuts a problem, and where it is chosen."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +74,19 @@ def test_a_cut_is_made_for_the_gpu_at_hand():
     """What an L4 and an H200 do is not the same: the one has 58 multiprocessors, the other 132."""
     spec = convolution(1, 512, 14, 512, 3)
     assert choose_splits(spec, 64 << 20, GPUS["l4"]) < choose_splits(spec, 64 << 20, H200)
+
+
+def test_what_the_cache_cannot_keep_between_kernels_is_paid_for():
+    """34 MB of transformed weights and 8 MB of each two shares of sums, in the 41 MB that an L4 keeps."""
+    spec, small = convolution(1, 512, 32, 1024, 3), GPUS["l4"]
+    large = replace(small, l2_mbytes=2 * small.l2_mbytes)
+    assert choose_splits(spec, 64 << 20, small) == 1
+    assert choose_splits(spec, 64 << 20, large) > 1
+
+
+def test_weights_that_the_cache_cannot_keep_are_left_to_the_implicit_gemm():
+    """67 MB of transformed weights, which pass twice through a memory of 300 GB/s."""
+    spec, small = convolution(1, 1024, 32, 1024, 3), GPUS["l4"]
+    assert not ALGORITHM.worth(spec, contiguous(spec), small)
+    assert ALGORITHM.worth(spec, contiguous(spec), replace(small, l2_mbytes=2 * small.l2_mbytes))
+    assert ALGORITHM.worth(spec, contiguous(spec), replace(small, device_gbytes=3000))

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gpuconv.cuda.runtime.cost import busiest, cache_rate, is_even
-from gpuconv.cuda.runtime.gpu import GPUS, H200, MULTIPROCESSORS, gpu, gpus
+from gpuconv.cuda.runtime.cost import busiest, cache_rate, is_even, moving, second_kernel, uncached
+from gpuconv.cuda.runtime.gpu import ADA, GPUS, H200, MEASURED, MULTIPROCESSORS, gpu, gpus
 from tests.cuda.noting_driver import Status
 
 
@@ -24,7 +24,7 @@ def test_a_driver_is_asked_once_for_what_choices_depend_on(driver):
     assert (found.clock, round(found.device_gbytes), found.l2_mbytes) == (1.41, 2039, 40)
     driver.capability = (7, 5)
     assert gpu(0).each.fp32 == 128
-    assert (gpu(1).each.fp32, gpu(1).each.cache_bytes) == (64, 16)
+    assert (gpu(1).each.fp32, gpu(1).measured) == (64, ADA)
     assert gpus() == [gpu(0), gpu(1)]
 
 
@@ -44,7 +44,8 @@ def test_without_a_driver_plans_are_for_an_h200(driver):
 
 @pytest.mark.parametrize(("capability", "like"), [((8, 7), (8, 6)), ((10, 3), (10, 0)), ((7, 0), (7, 5))])
 def test_an_unknown_gpu_is_taken_for_the_newest_that_is_not_newer(capability, like):
-    assert replace(H200, capability=capability).each == MULTIPROCESSORS[like]
+    found = replace(H200, capability=capability)
+    assert (found.each, found.measured) == (MULTIPROCESSORS[like], MEASURED[like])
 
 
 def test_what_a_multiprocessor_holds():
@@ -55,5 +56,31 @@ def test_what_a_multiprocessor_holds():
 
 def test_costs():
     assert [busiest(blocks, H200) for blocks in (0, 1, 132, 133)] == [0, 1, 1, 2]
-    assert cache_rate(H200) == 24
+    assert cache_rate(H200) == 35
+    assert second_kernel(H200) == pytest.approx(2.5 * 1980)
+    assert moving(35 * 132 * 1000, 0, H200) == pytest.approx(1000)
+    assert moving(0, 0.9 * 4.8e12, H200) == pytest.approx(1.98e9)  # a second
+    assert moving(35 * 132, 1e6, H200) == moving(0, 1e6, H200)
+    assert (uncached(5.0, 37_000_000, H200), uncached(5.0, 38_000_000, H200)) == (0, 5)
     assert [splits for splits in range(1, 8) if is_even(7, splits)] == [1, 2, 3, 4, 7]
+
+
+def test_what_others_have_measured_is_known_of_every_kind():
+    assert MEASURED.keys() == MULTIPROCESSORS.keys()
+
+
+@pytest.mark.parametrize(
+    ("card", "l2_tbytes_s", "kept_mbytes", "loads", "stream_us", "graph_us"),
+    [("h200", 9.7, 41, 126, 2.5, 1.3), ("a100", 5.4, 28, 126, 2.7, 1.4), ("rtx4090", 5.2 * 128 / 142, 62, 64,
+      1.6, 1.0)],
+)  # fmt: skip
+def test_cards_are_described_as_they_were_measured(
+    card, l2_tbytes_s, kept_mbytes, loads, stream_us, graph_us
+):
+    """RRZE gpu-benches: H200, A100 and, for the multiprocessors of an RTX 4090, an L40."""
+    described = GPUS[card]
+    rate = described.measured.l2_rate * described.multiprocessors * described.clock / 1e3
+    assert rate == pytest.approx(l2_tbytes_s, rel=0.07)
+    assert described.l2_bytes / 1e6 == pytest.approx(kept_mbytes, rel=0.1)
+    assert described.measured.load_rate == pytest.approx(loads, rel=0.02)
+    assert (described.measured.stream_us, described.measured.graph_us) == (stream_us, graph_us)

@@ -14,7 +14,7 @@ from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import FLOAT32
 from profiling.counts import counted, launches, selected, slots
 from profiling.counts.block_sample import SampledKernel, executable, spread
-from profiling.counts.captured import Operand
+from profiling.counts.captured import Operand, contiguous
 from profiling.counts.critical_path import BARRIER, DEVICE, SHARED, critical_path
 from profiling.counts.watching import FIRST, Tally, paired
 from profiling.workloads import convolution
@@ -128,6 +128,16 @@ def test_a_kernel_is_counted_as_by_hand():
     assert found.l2_bytes >= 4 * 32 * 256  # the output at least
     twice = counted(replace(SMALL, C=8), "conv_tiled", H200)[0]
     assert twice.work.fp32 - found.work.fp32 == pytest.approx(products, rel=0.3)
+
+
+def test_memory_between_launches_counts_once():
+    """A block of Winograd's main kernel reads weights from it and writes sums into it."""
+    spec = convolution(1, 64, 8, 64, 3)
+    algorithm = selected(spec, H200, "conv_winograd")
+    words = algorithm.plan(spec, contiguous(spec), H200).elements
+    found = counted(spec, "conv_winograd", H200)
+    assert len(found) == 3 and {each.scratch_bytes for each in found} == {4 * words}
+    assert found[1].array_bytes == 4 * 64 * 8 * 8 + 4 * 64 * 64 * 9
 
 
 def test_launches_are_captured_without_memory():

@@ -12,8 +12,9 @@ from profiling.results import significant
 from profiling.workloads import WORKLOADS, Layer, Workload, convolution, pool
 
 LARGE = replace(H200, multiprocessors=100, clock=1.0, device_gbytes=1000.0)
-NOTHING = Counted("made up", 100, 256, 32, 0, Work(), 0.0, 0.0, 0.0, 0, 0)
-OVERHEAD = prediction.LATENCY / 1e3  # at 1 GHz, in microseconds
+NOTHING = Counted("made up", 100, 256, 32, 0, Work(), 0.0, (), 0.0, 0.0, 0, 0)
+STREAM = LARGE.measured.stream_us
+OVERHEAD = STREAM + prediction.LATENCY / 1e3  # at 1 GHz, in microseconds
 
 
 def launch(**fields):
@@ -32,7 +33,9 @@ def launch(**fields):
         ({"work": Work(fp64=4000)}, "math", 2.0),
         ({"work": Work(special=1000)}, "math", 2.0),
         ({"shared_cycles": 3000.0}, "shared", 3.0),
-        ({"l2_bytes": 32 * 5000 * prediction.MEMORY}, "l2", 5.0),
+        ({"accesses": ((10, 40), (1000, 4000), (500, 1000))}, "shared", 1.51),
+        ({"accesses": ((3000, 3000),)}, "shared", 3.0),
+        ({"l2_bytes": LARGE.measured.l2_rate * 5000}, "l2", 5.0),
         ({"l2_bytes": 1e5, "array_bytes": int(6e6 * prediction.MEMORY)}, "device", 6.0),
         ({"path_cycles": 7000.0, "shared_cycles": 10.0}, "latency", 7.0),
     ],
@@ -81,19 +84,25 @@ def test_more_of_anything_never_takes_less(name):
 
 
 def test_device_memory_is_asked_once_and_scratch_where_the_cache_is_too_small():
-    small, large = 10_000_000, 60_000_000
+    small, large = 10_000_000, 45_000_000  # of 50 MB, in which about 37 are kept
     asked = launch(blocks=10_000, l2_bytes=1e5, array_bytes=5_000_000)
     assert prediction.device_bytes(asked, LARGE) == 5_000_000
     assert prediction.device_bytes(replace(asked, scratch_bytes=small), LARGE) == 5_000_000
-    assert prediction.device_bytes(replace(asked, scratch_bytes=large), LARGE) == 65_000_000
+    assert prediction.device_bytes(replace(asked, scratch_bytes=large), LARGE) == 50_000_000
     assert prediction.device_bytes(replace(asked, l2_bytes=100.0), LARGE) == 1_000_000  # the rest is left out
+
+
+def test_a_card_whose_loads_are_slow_takes_longer_for_them():
+    loads = launch(accesses=((1000.0, 4000.0),))
+    assert prediction.shared_cycles(loads, GPUS["rtx4090"]) == 2 * prediction.shared_cycles(loads, LARGE)
 
 
 def test_launches_add_up():
     one = prediction.of_launch(launch(shared_cycles=1000.0), LARGE)
     two = prediction.of_launch(launch(l2_bytes=1e6, kernel="longest"), LARGE)
     both = prediction.together([one, two])
-    assert both.us == pytest.approx(one.us + two.us + prediction.START + prediction.NEXT)
+    assert both.us == pytest.approx(one.us + two.us)
+    assert both.us - both.graph_us == pytest.approx(2 * (STREAM - LARGE.measured.graph_us))
     assert (both.bound, both.kernel, both.launches) == ("l2", "longest", 2)
     assert both.shared_us == one.shared_us
     assert prediction.together([]).us == 0
@@ -124,7 +133,7 @@ def test_the_command_writes_a_row_for_each_gpu_layer_and_algorithm(tmp_path, cap
     ]
     assert written["predicted"] is True and {"date", "commit", "packages"} < set(written)
     for row in written["rows"]:
-        assert row["us"] > prediction.START and 0 < row["roofline_pct"] < 100 and row["known"] is None
+        assert row["us"] > row["graph_us"] > 1 and 0 < row["roofline_pct"] < 100 and row["known"] is None
     for place in {(row["gpu"], row["layer"]) for row in written["rows"]}:
         members = [row for row in written["rows"] if (row["gpu"], row["layer"]) == place]
         assert sum(row["fastest"] for row in members) == 1
@@ -153,7 +162,7 @@ def test_what_is_known_of_others_is_shown_beside_with_its_source(capsys):
     (spec, _), (us, whose) = next(iter(rows.KNOWN.items()))
     assert spec in {each.spec for each in rows.known().layers}
     layer = Layer("known", spec)
-    predicted = {"conv_tiled": prediction.Prediction(100.0, *[1.0] * 6, 2.0, "issue", "a kernel")}
+    predicted = {"conv_tiled": prediction.Prediction(100.0, *[1.0] * 7, 2.0, "issue", "a kernel")}
     lines = rows.of_layer(GPUS["h200"], Workload("made up", (layer,)), layer, predicted)
     assert [row["known_us"] for row in lines] == [us]
     rows.print_tables([lines[0] | {"selected": True}])

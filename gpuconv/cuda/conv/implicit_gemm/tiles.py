@@ -18,9 +18,9 @@ import functools
 from dataclasses import dataclass
 
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB, Depth
-from gpuconv.cuda.conv.split import cycles_of_sum, partial_bytes
+from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
-from gpuconv.cuda.runtime.cost import HOST, ISSUE, busiest, cache_rate, is_even
+from gpuconv.cuda.runtime.cost import ISSUE, busiest, is_even, moving, uncached
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
@@ -104,7 +104,10 @@ class GemmChoice:
 
 @functools.lru_cache(maxsize=1024)
 def choose(spec: ConvSpec, workspace: int, gpu: Gpu) -> GemmChoice:
-    """The choice with the fewest predicted cycles that takes at most `workspace` bytes."""
+    """The choice with the fewest predicted cycles that takes at most `workspace` bytes.
+
+    Where device memory decides, and several take as long, the one that computes least.
+    """
     slabs, share = Depth.of(spec).slabs, partial_bytes(spec)
     most = min(MAX_SPLITS, slabs) if share <= MAX_PARTIAL else 1
     choices = (
@@ -113,33 +116,35 @@ def choose(spec: ConvSpec, workspace: int, gpu: Gpu) -> GemmChoice:
         for splits in range(1, most + 1)
         if splits == 1 or (is_even(slabs, splits) and splits * share <= workspace)
     )
-    return min(choices, key=lambda choice: cost(spec, choice, gpu))
+    return min(choices, key=lambda choice: (cycles(spec, choice, gpu), _computing(spec, choice, gpu)))
 
 
-def least_cost(spec: ConvSpec, workspace: int, gpu: Gpu) -> float:
-    """That of the choice for a problem."""
-    return cost(spec, choose(spec, workspace, gpu), gpu)
-
-
-def cost(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
-    """Predicted cycles, and what a second kernel has to win."""
-    return cycles(spec, choice, gpu) + (HOST if choice.splits > 1 else 0)
+def least_cycles(spec: ConvSpec, workspace: int, gpu: Gpu) -> float:
+    """Those of the choice for a problem."""
+    return cycles(spec, choose(spec, workspace, gpu), gpu)
 
 
 def cycles(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
-    """Predicted cycles of the device."""
-    tile, splits, depth = choice.tile, choice.splits, Depth.of(spec)
-    slabs, warps = -(-depth.slabs // splits), tile.threads / LANES
+    """Predicted, of one kernel or of two."""
+    parts = choice.splits * partial_bytes(spec) if choice.splits > 1 else 0
+    inputs, output = inputs_and_output(spec)
+    moved = inputs + (uncached(parts, parts, gpu) if parts else output)
+    busy = max(_computing(spec, choice, gpu), moving(0, moved, gpu))
+    return busy + cycles_of_sum(spec, choice.splits, parts, gpu) if parts else busy
+
+
+def _computing(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
+    """Predicted cycles of the first kernel, but for device memory."""
+    tile, depth = choice.tile, Depth.of(spec)
+    slabs, warps = -(-depth.slabs // choice.splits), tile.threads / LANES
     instructions = tile.pointwise if spec.is_pointwise and spec.stride == (1, 1) else tile.gathered
     issue = warps / SCHEDULERS * (slabs * instructions + OVERHEAD) / ISSUE
     work = max(issue, warps * slabs * SLAB * SUMS * LANES / gpu.each.fp32)
     alone = max(1, warps / SCHEDULERS) * (slabs * (instructions + STALL) + OVERHEAD) + START
-    blocks = busiest(tile.blocks(spec) * splits, gpu)
+    blocks = busiest(tile.blocks(spec) * choice.splits, gpu)
     resident = min(tile.blocks_per_sm, gpu.resident(tile.shared_bytes(depth.table_bytes)))
     waves, rest = divmod(blocks, resident)
     busy = waves * max(resident * work, alone) + (max(rest * work, alone) if rest else 0)
-    rate = cache_rate(gpu) * gpu.multiprocessors
     pixels = tile.pixels * spec.stride[1] / spec.S  # the taps of a row find their sectors in the nearer cache
     loaded = tile.blocks(spec) * depth.slabs * SLAB * 4 * (tile.k + pixels)
-    busy = max(busy, loaded / rate)
-    return busy if splits == 1 else busy + cycles_of_sum(spec, splits, gpu)
+    return max(busy, moving(loaded, 0, gpu))

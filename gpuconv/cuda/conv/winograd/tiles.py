@@ -11,11 +11,11 @@ predicts.
 import functools
 from dataclasses import dataclass
 
-from gpuconv.cuda.conv.split import cycles_of_sum, partial_bytes
+from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes
 from gpuconv.cuda.conv.winograd.load import TILES
 from gpuconv.cuda.conv.winograd.transform import BLOCK_K, SLAB_C, SLAB_WORDS
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
-from gpuconv.cuda.runtime.cost import HOST, ISSUE, SECOND_KERNEL, busiest, cache_rate, is_even
+from gpuconv.cuda.runtime.cost import ISSUE, busiest, cache_rate, is_even, moving, second_kernel, uncached
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
@@ -61,24 +61,27 @@ def choose_splits(spec: ConvSpec, workspace: int, gpu: Gpu) -> int:
         for splits in range(1, min(MAX_SPLITS, cut.slabs) + 1)
         if splits == 1 or (is_even(cut.slabs, splits) and splits * partial_bytes(spec) <= left)
     ]
-    return min(choices, key=lambda splits: cost(spec, splits, gpu))
-
-
-def cost(spec: ConvSpec, splits: int, gpu: Gpu) -> float:
-    """Predicted cycles, and what a second and a third kernel have to win."""
-    return cycles(spec, splits, gpu) + (HOST if splits == 1 else 2 * HOST)
+    return min(choices, key=lambda splits: cycles(spec, splits, gpu))
 
 
 def cycles(spec: ConvSpec, splits: int, gpu: Gpu) -> float:
-    """Predicted cycles of the device."""
-    cut = Cut.of(spec)
+    """Predicted, of all kernels: weights, main and, where blocks share sums, the sum."""
+    cut, (inputs, output) = Cut.of(spec), inputs_and_output(spec)
+    transformed = 4 * cut.weight_words
+    parts = splits * partial_bytes(spec) if splits > 1 else 0
+    scratch = transformed + parts
+    weights = 4 * spec.K * spec.C_group * 9
+    of_weights = moving(weights + transformed, weights + uncached(transformed, scratch, gpu), gpu)
+    moved = inputs - weights + (0 if parts else output) + uncached(transformed + parts, scratch, gpu)
+    busy = of_weights + second_kernel(gpu) + max(_computing(cut, splits, gpu), moving(0, moved, gpu))
+    return busy + cycles_of_sum(spec, splits, scratch, gpu) if parts else busy
+
+
+def _computing(cut: Cut, splits: int, gpu: Gpu) -> float:
+    """Predicted cycles of the main kernel, but for device memory."""
     slabs = -(-cut.slabs // splits)
     issue = WARPS * (slabs * LOOP + OVERHEAD) / ISSUE
-    rate = cache_rate(gpu)
     math = SCHEDULERS * WARPS * slabs * ARITHMETIC * LANES / gpu.each.fp32
-    work = max(issue, math, slabs * SLAB_BYTES / rate)
+    work = max(issue, math, slabs * SLAB_BYTES / cache_rate(gpu))
     alone = WARPS * slabs * LOOP + OVERHEAD + START
-    blocks = busiest(cut.blocks * splits, gpu)
-    weights = 4 * (cut.weight_words + spec.K * spec.C_group * 9) / (rate * gpu.multiprocessors)
-    busy = SECOND_KERNEL + weights + blocks * max(work, alone)
-    return busy if splits == 1 else busy + cycles_of_sum(spec, splits, gpu)
+    return busiest(cut.blocks * splits, gpu) * max(work, alone)

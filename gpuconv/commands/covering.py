@@ -1,0 +1,77 @@
+"""Which kernels of the CUDA engine a problem launches, and problems enough to launch each of them.
+
+Nothing is launched to find out: the algorithms plan the problem for a GPU that need not be there. Choices of
+tiles go by the GPU, so a problem covers a kernel on one card and not on another.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from itertools import chain, product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import gpuconv
+from gpuconv.algorithm import Algorithm, refusal
+from gpuconv.call import Call, understand
+from gpuconv.commands.problems import CONVOLUTIONS, COVERING, POOLS, Problem
+from gpuconv.spec import Dtype
+from gpuconv.spec.dtypes import BFLOAT16, FLOATS
+from gpuconv.spec.pool import POOLED
+
+ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
+    "conv": (FLOATS, CONVOLUTIONS), "pool": (POOLED, POOLS),
+}  # fmt: skip
+
+
+class Covered(NamedTuple):
+    """An algorithm's run of a problem, and the kernels that no earlier run launches."""
+
+    algorithm: str
+    dtype: Dtype
+    problem: Problem
+    kernels: frozenset[str]
+
+
+def is_known(dtype: Dtype) -> bool:
+    """Whether arrays of it can be made here: NumPy knows bfloat16 from ml_dtypes alone."""
+    return dtype != BFLOAT16 or find_spec("ml_dtypes") is not None
+
+
+def call_of(problem: Problem, dtype: Dtype) -> Call:
+    """What the call means, on arrays of zeros."""
+    input = np.zeros(problem.shape, dtype.numpy)
+    if problem.reversed:
+        input = input[..., ::-1, ::-1]
+    rest: list[np.ndarray | None] = []
+    if problem.weight is not None:
+        bias = np.zeros(problem.weight[:1], dtype.numpy) if problem.bias else None
+        rest = [np.zeros(problem.weight, dtype.numpy), bias]
+    return understand(getattr(gpuconv, problem.function), input, *rest, **problem.parameters)
+
+
+def kernels(algorithm: Algorithm, call: Call, gpu: Any) -> set[str]:
+    """The names of those that the algorithm would launch on such a GPU; none if it cannot run the call."""
+    if refusal(algorithm, call.spec, call.layouts, gpu) is not None:
+        return set()
+    plan = algorithm.plan(call.spec, call.layouts, gpu)
+    launches = [launch for launch, _ in plan.launches] if hasattr(plan, "launches") else [plan]
+    return {launch.kernel.name for launch in launches if launch.blocks}
+
+
+def covering(algorithms: Mapping[str, Sequence[Algorithm]], gpu: Any) -> list[Covered]:
+    """Few problems, which launch on such a GPU every kernel that any problem of ours launches.
+
+    First come the problems that `gpuconv verify` tries in any case.
+    """
+    found: set[str] = set()
+    chosen: list[Covered] = []
+    for room, (dtypes, problems) in ROOMS.items():
+        for dtype, problem in product(filter(is_known, dtypes), chain(problems, COVERING[room])):
+            call = call_of(problem, dtype)
+            for algorithm in algorithms[room]:
+                added = kernels(algorithm, call, gpu) - found
+                if added:
+                    found |= added
+                    chosen.append(Covered(algorithm.name, dtype, problem, frozenset(added)))
+    return chosen

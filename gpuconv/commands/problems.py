@@ -1,0 +1,161 @@
+"""The problems of `gpuconv verify`: small, and between them every parameter, border and kernel.
+
+The lists are for every algorithm of both engines. Those of `COVERING` are for kernels of the CUDA engine that
+the lists need not reach (`covering.py`): of each, the first that the device at hand launches a kernel for.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from gpuconv.spec import Dtype
+
+NAN, INF = float("nan"), float("inf")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One call. `special` values are strewn over the input; `reversed` gives it negative strides."""
+
+    function: str
+    shape: tuple[int, ...]
+    weight: tuple[int, ...] | None = None
+    bias: bool = False
+    special: tuple[float, ...] = ()
+    reversed: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        parameters = [f"{name}={value}" for name, value in self.parameters.items()]
+        extras = [name for name in ("bias", "reversed") if getattr(self, name)]
+        special = [f"with {value}" for value in self.special]
+        weight = [f"weight {self.weight}"] if self.weight else []
+        return " ".join([self.function, f"input {self.shape}", *weight, *extras, *special, *parameters])
+
+
+def conv(shape, weight, *, bias=False, special=(), reversed=False, **parameters) -> Problem:
+    return Problem("conv2d", shape, weight, bias, special, reversed, parameters)
+
+
+def pool(function, shape, *, special=(), reversed=False, **parameters) -> Problem:
+    return Problem(function, shape, None, False, special, reversed, parameters)
+
+
+CONVOLUTIONS = (
+    conv((2, 3, 7, 9), (4, 3, 3, 3)),
+    conv((2, 3, 7, 9), (4, 3, 3, 3), padding=1, bias=True),
+    conv((1, 2, 12, 11), (3, 2, 3, 2), stride=(2, 3), padding=((0, 2), (3, 1))),
+    conv((1, 3, 13, 14), (2, 3, 3, 3), dilation=(2, 3), padding=2),
+    conv((2, 6, 8, 8), (4, 3, 3, 3), groups=2, padding="same", bias=True),
+    conv((2, 5, 9, 8), (10, 1, 3, 3), groups=5, padding=1, stride=2),
+    conv((2, 33, 6, 5), (70, 33, 1, 1), bias=True),
+    conv((1, 4, 9, 9), (5, 4, 1, 1), stride=2, padding=1),
+    conv((1, 1, 20, 18), (2, 1, 7, 5), stride=2, padding="same"),
+    conv((1, 2, 3, 4), (2, 2, 3, 4), padding="full"),
+    conv((2, 17, 10, 37), (19, 17, 3, 3), padding=1),
+    conv((3, 1, 28, 28), (4, 1, 3, 3)),
+    conv((3, 9, 40), (2, 3, 3, 3), padding=1),
+    conv((0, 3, 7, 9), (4, 3, 3, 3)),
+    conv((1, 0, 4, 4), (3, 0, 3, 3), bias=True),
+    conv((2, 3, 8, 9), (4, 3, 3, 3), padding=1, reversed=True),
+    conv((2, 3, 24, 24), (4, 3, 3, 3), padding=1, special=(NAN, INF, -INF)),
+)
+POOLS = (
+    *(
+        problem
+        for function in ("max_pool2d", "avg_pool2d")
+        for problem in (
+            pool(function, (2, 3, 8, 10), kernel_size=2),
+            pool(function, (2, 3, 9, 40), kernel_size=3, stride=2, padding=1),
+            pool(function, (1, 2, 9, 8), kernel_size=(3, 2), stride=(3, 1), padding=((1, 0), (0, 1))),
+            pool(function, (1, 2, 10, 11), kernel_size=3, stride=2, padding=1, ceil_mode=True),
+            pool(function, (2, 4, 7, 7), kernel_size=7),
+            pool(function, (3, 9, 8), kernel_size=3, stride=1, padding="same", reversed=True),
+            pool(function, (0, 3, 8, 8), kernel_size=2),
+            pool(function, (2, 2, 16, 16), kernel_size=3, stride=2, special=(NAN, INF, -INF)),
+        )
+    ),
+    pool("max_pool2d", (2, 3, 9, 10), kernel_size=3, stride=2, padding=1, return_indices=True),
+    pool("max_pool2d", (1, 2, 12, 13), kernel_size=3, dilation=(2, 3), padding=1, return_indices=True),
+    pool("max_pool2d", (1, 2, 12, 12), kernel_size=2, return_indices=True, special=(NAN, -INF)),
+    pool("max_pool2d", (1, 2, 1, 1), kernel_size=2, dilation=2, padding=1, return_indices=True),
+    pool("avg_pool2d", (2, 3, 9, 10), kernel_size=3, stride=2, padding=1, count_include_pad=False),
+    pool("avg_pool2d", (2, 3, 9, 10), kernel_size=(4, 3), padding=1, divisor_override=-5),
+    pool("avg_pool2d", (1, 1, 5, 6), kernel_size=3, stride=2, padding=1, ceil_mode=True, divisor_override=7),
+    pool("avg_pool2d", (1, 1, 5, 6), kernel_size=3, stride=2, ceil_mode=True, count_include_pad=False),
+)
+
+
+def _depthwise() -> Iterator[Problem]:
+    """Windows that are compiled in, for wide and narrow lanes, and any window for many and few rows."""
+    for window in (3, 5, 7):
+        weight, pad = (4, 1, window, window), window // 2
+        yield from (conv((1, 4, 16, Q), weight, groups=4, padding=pad, bias=True) for Q in (16, 64))
+        yield conv((1, 4, 16, 64), weight, groups=4, padding=pad, stride=2)
+        yield conv((1, 4, 16, 32), weight, groups=4, padding=((pad - 1, pad),) * 2, stride=2)
+    for N in (1, 2, 4, 8, 16):
+        for size in (16, 28, 56):
+            yield conv((N, 64, size, size), (64, 1, 5, 4), groups=64, padding=2)
+
+
+def _gemm() -> Iterator[Problem]:
+    """Whole and partial tiles of 32, 64 and 128 channels, of rows of pixels and gathered.
+
+    Which of the tiles a GPU takes depends on its multiprocessors and how they are filled, so there are many.
+    """
+    yield conv((1, 8, 8, 8), (16, 8, 1, 1))
+    for N in range(1, 13):
+        yield conv((N, 1, 112, 112), (24, 1, 1, 1))
+        yield conv((N, 2, 61, 59), (24, 2, 3, 3), padding=1)
+    for N in range(1, 41):
+        yield conv((N, 17, 32, 32), (120, 17, 1, 1))
+        yield conv((N, 17, 33, 31), (120, 17, 1, 1), bias=True)
+
+
+def _pools() -> Iterator[Problem]:
+    """Windows in registers and of whole planes, each with aligned rows and with others."""
+    kinds: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("max_pool2d", {}), ("max_pool2d", {"return_indices": True}), ("avg_pool2d", {}),
+    )  # fmt: skip
+    windows: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (
+        ((2, 3, 16, 16), {"kernel_size": 16}),
+        ((2, 3, 7, 9), {"kernel_size": (7, 9)}),
+        ((2, 3, 48, 48), {"kernel_size": 48}),
+        ((2, 3, 49, 47), {"kernel_size": (49, 47)}),
+        ((2, 3, 16, 32), {"kernel_size": 3, "stride": 1, "padding": 1}),
+        ((2, 3, 9, 13), {"kernel_size": 3, "stride": 1}),
+        ((2, 3, 16, 32), {"kernel_size": 3, "stride": 2, "padding": 1}),
+        ((2, 3, 9, 13), {"kernel_size": 3, "stride": 2}),
+        ((2, 3, 16, 32), {"kernel_size": 2}),
+        ((2, 3, 9, 13), {"kernel_size": 2}),
+    )
+    for (function, options), (shape, parameters) in product(kinds, windows):
+        yield pool(function, shape, **parameters, **options)
+
+
+COVERING: dict[str, tuple[Problem, ...]] = {
+    "conv": (
+        *_depthwise(),
+        *(conv((1, 2, 9, 21), (K, 2, 3, 3), padding=1) for K in (7, 13, 30)),  # of few input channels
+        *_gemm(),
+    ),
+    "pool": tuple(_pools()),
+}
+
+
+def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray | None]]:
+    """The input, and the weight and bias of a convolution: integers from -4 to 4, the same in each run."""
+    random = np.random.default_rng(20)
+
+    def integers(shape: tuple[int, ...]) -> np.ndarray:
+        return random.integers(-4, 5, shape).astype(dtype.numpy)
+
+    input = integers(problem.shape)
+    for number, value in enumerate(problem.special):
+        input.flat[7 + 13 * number :: 101] = value
+    if problem.weight is None:
+        return input, []
+    return input, [integers(problem.weight), integers(problem.weight[:1]) if problem.bias else None]
