@@ -4,6 +4,7 @@ Modules of this package are imported by statements, here and wherever it is done
 finds a module by the statement that imports it.
 """
 
+import sys
 from types import ModuleType
 
 from gpuconv.arrays import GPU_ENGINE_HINT
@@ -18,13 +19,13 @@ def engine_of(device: int | None) -> ModuleType:
         If it is not installed, with the command that installs it.
     """
     if device is None:
-        import gpuconv.cpu
+        import gpuconv.cpu  # noqa: F401
 
-        return gpuconv.cpu
+        return sys.modules["gpuconv.cpu"]
     try:
-        import gpuconv.cuda
+        import gpuconv.cuda  # noqa: F401
 
-        return gpuconv.cuda
+        return sys.modules["gpuconv.cuda"]
     except ImportError as error:
         raise ImportError(
             f"input is on a GPU, and the GPU engine cannot be loaded ({error}): {GPU_ENGINE_HINT}"
