@@ -19,7 +19,7 @@ def engine_of(device: int | None) -> ModuleType:
         If it is not installed, with the command that installs it.
     """
     if device is None:
-        import gpuconv.cpu  # noqa: F401
+        import gpuconv.cpu
 
         return sys.modules["gpuconv.cpu"]
     try:

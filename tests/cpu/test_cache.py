@@ -290,7 +290,7 @@ def test_code_for_other_arguments_than_were_asked_for_is_not_taken():
     found = "key", cache.hashlib.sha256(code).digest(), code
     assert cache._rebuilt(found, "key", signature, context).signature.args == signature
     (other,) = kernel["float64"].signatures
-    with pytest.raises(ValueError, match="it holds code for .*float32"):
+    with pytest.raises(ValueError, match=r"it holds code for .*float32"):
         cache._rebuilt(found, "key", other, context)
     with pytest.raises(ValueError, match="other code than its name says"):
         cache._rebuilt(found, "another key", signature, context)
