@@ -1,12 +1,14 @@
-"""The engines, imported when they are first asked for: `gpuconv.cpu` and `gpuconv.cuda`.
+"""The engines, imported when they are first asked for: `gpuconv.cpu` and `gpuconv.cuda`."""
 
-Modules of this package are imported by statements, here and wherever it is done late: what freezes a program
-finds a module by the statement that imports it.
-"""
-
+from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from gpuconv.arrays import GPU_ENGINE_HINT
+
+if TYPE_CHECKING:  # what freezes a program finds modules by statements, wherever they stand
+    import gpuconv.cpu
+    import gpuconv.cuda  # noqa: F401
 
 
 def engine_of(device: int | None) -> ModuleType:
@@ -18,13 +20,9 @@ def engine_of(device: int | None) -> ModuleType:
         If it is not installed, with the command that installs it.
     """
     if device is None:
-        import gpuconv.cpu
-
-        return gpuconv.cpu
+        return import_module("gpuconv.cpu")
     try:
-        import gpuconv.cuda
-
-        return gpuconv.cuda
+        return import_module("gpuconv.cuda")
     except ImportError as error:
         raise ImportError(
             f"input is on a GPU, and the GPU engine cannot be loaded ({error}): {GPU_ENGINE_HINT}"

@@ -8,9 +8,7 @@ A process is bound by its own group and by all that this one lies in. Which is i
 as the host names it or as its container does: of the folders on the way, some need not be there.
 """
 
-import math
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
 GROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -27,8 +25,8 @@ def processors_allowed(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> 
     groups, membership : Path
         Where the control groups are, and the file that says which of them are this process's.
     """
-    quotas = [quota for folder in _folders(groups, membership) for quota in _quotas(folder)]
-    return math.ceil(min(quotas)) if quotas else None
+    quotas = (quota for folder in _folders(groups, membership) for quota in _quotas(folder))
+    return min(quotas, default=None)
 
 
 def _folders(groups: Path, membership: Path) -> Iterator[Path]:
@@ -59,10 +57,10 @@ def _mounts(groups: Path, controllers: str) -> list[Path]:
         return []
 
 
-def _quotas(folder: Path) -> Iterator[Fraction]:
-    """That of one group, in processors, in whichever version's files it is written."""
-    yield from _fraction(*_words(folder / "cpu.max"))
-    yield from _fraction(*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us"))
+def _quotas(folder: Path) -> Iterator[int]:
+    """That of one group, in whichever version's files it is written."""
+    yield from _processors(*_words(folder / "cpu.max"))
+    yield from _processors(*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us"))
 
 
 def _words(file: Path) -> list[str]:
@@ -72,7 +70,7 @@ def _words(file: Path) -> list[str]:
         return []
 
 
-def _fraction(quota: str = "max", period: str = PERIOD, *rest: str) -> Iterator[Fraction]:
-    """quota / period; nothing for "max", -1, and what is no quota."""
+def _processors(quota: str = "max", period: str = PERIOD, *rest: str) -> Iterator[int]:
+    """quota / period, rounded up; nothing for "max", -1, and what is no quota."""
     if quota.isdecimal() and period.isdecimal() and int(quota) and int(period):
-        yield Fraction(int(quota), int(period))
+        yield -(-int(quota) // int(period))

@@ -100,7 +100,8 @@ def test_a_container_that_sees_its_own_group_at_the_top_and_its_name_on_the_host
 
 
 def test_a_process_outside_of_what_its_container_sees(allowed):
-    assert allowed("0::/../../other\n", {"cpu.max": "200000 100000"}) == 2
+    files = {"cpu.max": "200000 100000", "../cpu.max": "100000 100000"}
+    assert allowed("0::/../../other\n", files) == 2
 
 
 def test_a_group_with_a_colon_in_its_name(allowed):

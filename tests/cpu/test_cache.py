@@ -85,7 +85,7 @@ for kernel in gpuconv.cpu.KERNELS:
 print(compiled)
 """
     )
-    fresh_python(code)
+    fresh_python(code, timeout=300)  # which may compile them all
     assert fresh_python(code) == "[]"
 
 
@@ -339,6 +339,23 @@ def test_a_full_disk_is_survived_and_said_once(tmp_path, fresh_python):
     counts, said = fresh_python(code, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
     assert counts == "3 WARNING"
     assert said.count("WARNING") == 1 and "No space left on device" in said
+
+
+def test_a_file_that_another_process_has_open_is_no_reason_to_warn(monkeypatch, caplog, tmp_path):
+    """As on Windows, where it cannot be replaced then."""
+    kernel = KERNELS[-1]
+
+    def refuse(*arguments):
+        raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(cache, "writable_folder", lambda: tmp_path)
+    monkeypatch.setattr(cache, "_reasons", [])
+    monkeypatch.setattr(cache.IndexDataCacheFile, "_open_for_write", refuse)
+    ((signature, compiled),) = kernel["float32"].overloads.items()
+    with caplog.at_level("INFO", "gpuconv"):
+        kernel["float32"]._cache.save_overload(signature, compiled)
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert cache._reasons == []
 
 
 @pytest.mark.parametrize("place", ["file", "folder in a file"])

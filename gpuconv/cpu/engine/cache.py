@@ -86,6 +86,8 @@ class KernelCache(NullCache):
             file = self._file(folder, key)
             file.flush()  # saving reads the index first, which may be damaged
             file.save(key, (key, hashlib.sha256(code).digest(), code))
+        except PermissionError as error:  # on Windows: another process has the file open, and has written it
+            log.info("the cache of compiled kernels at %s is in use: %s", folder, error)
         except OSError as error:
             warn_once(f"{folder}: {error.strerror or error}")
 
