@@ -15,7 +15,7 @@ from typing import Any
 from gpuconv.spec import Dtype
 from gpuconv.spec.conv import PRECISIONS
 from gpuconv.spec.dtypes import FLOAT32, FLOATS
-from profiling import results
+from profiling import needs, results
 from profiling.bench import contest, imports, reference, report
 from profiling.bench.limit import TimeIsUp, time_limit
 from profiling.results import Row, significant
@@ -59,6 +59,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, write; the exit status is 1 if a result was wrong."""
     options = parse(arguments)
+    if options.device == "cuda":
+        needs.launching("bench")
     engine = import_module(f"profiling.device.{options.device}")
     device, driver = engine.describe()
     head = {

@@ -44,7 +44,8 @@ def launches(device: str) -> Iterator[str]:
             public = public_call(spec, arrays)
             call = understand(public.func, *public.args, **public.keywords, algorithm=name)
             public(algorithm=name)
-            yield from named(f"{name} on {label(spec)} N{spec.N}", call)
+            what = f"{name} on {label(spec)} N{spec.N}"
+            yield from named(what, call) if device == "cuda" else [what]
 
 
 def named(what: str, call: Call) -> Iterator[str]:
@@ -57,8 +58,9 @@ def named(what: str, call: Call) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and name the launches; returns exit code 0."""
     parser = argparse.ArgumentParser("python -m profiling.bench.ncu", description=__doc__.splitlines()[0])
-    parser.parse_args(arguments)
-    for number, launch in enumerate(launches("cuda")):
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    options = parser.parse_args(arguments)
+    for number, launch in enumerate(launches(options.device)):
         print(f"{number}: {launch}", flush=True)
     return 0
 
