@@ -2,7 +2,10 @@
 
 import sys
 
-from profiling.counts.kernels import main
+from profiling import needs
 
 if __name__ == "__main__":
+    needs.counting("kernels")
+    from profiling.counts.kernels import main
+
     sys.exit(main())

@@ -54,9 +54,13 @@ def kernels(algorithm: Algorithm, call: Call, gpu: Any) -> set[str]:
     """The names of those that the algorithm would launch on such a GPU; none if it cannot run the call."""
     if refusal(algorithm, call.spec, call.layouts, gpu) is not None:
         return set()
-    plan = algorithm.plan(call.spec, call.layouts, gpu)
+    return set(queued(algorithm.plan(call.spec, call.layouts, gpu)))
+
+
+def queued(plan: Any) -> list[str]:
+    """The names of a plan's kernels, in order: one, or several passes; none for an empty result."""
     launches = [launch for launch, _ in plan.launches] if hasattr(plan, "launches") else [plan]
-    return {launch.kernel.name for launch in launches if launch.blocks}
+    return [launch.kernel.name for launch in launches if launch.blocks]
 
 
 def covering(algorithms: Mapping[str, Sequence[Algorithm]], gpu: Any) -> list[Covered]:

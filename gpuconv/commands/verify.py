@@ -56,7 +56,7 @@ def verify(device: str = "all", algorithm: str = "", isolate: bool = False) -> i
         except CommandError as error:
             if device != "all":
                 raise
-            print(f"{name}  skipped: {error}")
+            print(f"{name}  skipped: {error}", flush=True)
             continue
         names = [each.name for listed in opened.engine.ALGORITHMS.values() for each in listed]
         wanted = [each for each in names if algorithm in ("", each)]

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,16 +15,16 @@ from typing import Any
 from gpuconv.spec import Dtype
 from gpuconv.spec.conv import PRECISIONS
 from gpuconv.spec.dtypes import FLOAT32, FLOATS
-from profiling import results
+from profiling import needs, results
 from profiling.bench import contest, imports, reference, report
+from profiling.bench.limit import TimeIsUp, time_limit
 from profiling.results import Row, significant
-from profiling.workloads import WORKLOADS, operands
+from profiling.workloads import WORKLOADS, Layer, Workload, operands
 
 SUMMARY = "every algorithm on every layer, checked, then timed beside the other libraries"
-QUICK = {"layers": 5, "repeats": 10, "seconds": 0.2}
-DEFAULTS = {"repeats": 25, "seconds": 1.0}
+QUICK = {"layers": 5, "repeats": 10, "seconds": 0.2, "algorithm": "selected", "limit": 100.0}
+DEFAULTS = {"repeats": 25, "seconds": 1.0, "algorithm": "all", "limit": None}
 IMPORTED, IMPORT_REPEATS = ("gpuconv", "numba", "numpy"), 11
-OTHERS_PCT = 2.0  # of the machine, from which times are doubtful
 OTHERS_WARNING = (
     "warning: others (processes, or the hypervisor) took {:.0f} % of this machine. Times on several threads "
     "are doubtful, above all OpenMP's, whose threads spin for each other; GOMP_SPINCOUNT=0 helps it."
@@ -40,11 +40,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--dtype", choices=FLOATS, type=Dtype, default=FLOAT32)
     add("--precision", choices=PRECISIONS, help="the error that gpuconv may make; its dtype's unless given")
     add("--threads", type=_thread_list, help="as in 1,2; one and all cores unless given; CPU only")
-    add("--algorithm", default="all", help="a name, 'all' (the default), or 'selected'")
+    add("--algorithm", help="a name, 'all' (the default), or 'selected' (that of --quick)")
     add("--repeats", type=_positive, help=f"timed calls of each contestant, {DEFAULTS['repeats']}")
     add("--seconds", type=float, help=f"at most so long for each contestant, {DEFAULTS['seconds']}")
     add("--out", type=Path, default=results.FOLDER, help="folder for the JSON file and the plot")
-    add("--quick", action="store_true", help="a few layers of each workload, few repeats")
+    add("--quick", action="store_true", help="two minutes at most: a few layers of each workload in turn")
     add("--no-plot", action="store_true")
     add("--import-time", action="store_true", help="only what `import gpuconv` costs, beside numba and numpy")
     options = parser.parse_args(arguments)
@@ -59,21 +59,27 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, write; the exit status is 1 if a result was wrong."""
     options = parse(arguments)
+    if options.device == "cuda":
+        needs.launching("bench")
     engine = import_module(f"profiling.device.{options.device}")
     device, driver = engine.describe()
     head = {
         "device": device, "driver": driver, "packages": results.packages(), "date": results.today(),
         "commit": results.commit(), "settings": results.settings(),
     }  # fmt: skip
+    name = "import" if options.import_time else "cpu" if options.device == "cpu" else device
+    stem = re.sub(r"[^a-z0-9]+", "-", f"{name} {options.precision or ''} {head['date']}".lower())
+    path = options.out / f"{stem}.json"
     if options.import_time:
-        name, found = "import", imports.measure(IMPORTED, IMPORT_REPEATS)
+        found = imports.measure(IMPORTED, IMPORT_REPEATS)
     else:
         refuse_unknown(options)
-        name, found = "cpu" if options.device == "cpu" else device, []
-        head |= run(engine, options, found)
-    report.print_report(found)
-    stem = re.sub(r"[^a-z0-9]+", "-", f"{name} {options.precision or ''} {head['date']}".lower())
-    write(options, stem, head, found)
+        found = []
+        head |= run(engine, options, found, lambda how: save(path, head | how, found))
+    save(path, head, found)
+    report.print_report(found, head.get("others_pct", 0.0))
+    print(f"wrote {path}")
+    plot(options, path.with_suffix(".png"), head, found)
     return 1 if any(line["ms"] is None for line in found) else 0
 
 
@@ -85,44 +91,90 @@ def refuse_unknown(options: argparse.Namespace) -> None:
         raise SystemExit(f"--algorithm must be all, selected or one of {', '.join(names)}")
 
 
-def write(options: argparse.Namespace, stem: str, head: dict[str, Any], rows: list[Row]) -> None:
-    """The JSON file, and the plot beside it if matplotlib is installed."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    results.write(options.out / f"{stem}.json", head, summary=report.summarise(rows), rows=rows)
-    print(f"wrote {options.out / stem}.json")
+def save(path: Path, head: dict[str, Any], rows: list[Row]) -> None:
+    """The JSON file, of what has been measured so far."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results.write(path, head, summary=report.summarise(rows), rows=rows)
+
+
+def plot(options: argparse.Namespace, path: Path, head: dict[str, Any], rows: list[Row]) -> None:
+    """The picture, if matplotlib is installed."""
     if options.no_plot or options.import_time or not any(map(report.ratio, rows)):
         return
     if find_spec("matplotlib") is None:
         print("no plot: matplotlib is not installed")
         return
-    import_module("profiling.bench.plots").speeds(options.out / f"{stem}.png", head, rows)
-    print(f"wrote {options.out / stem}.png")
+    import_module("profiling.bench.plots").speeds(path, head, rows)
+    print(f"wrote {path}")
 
 
-def run(engine: ModuleType, options: argparse.Namespace, found: list[Row]) -> dict[str, Any]:
-    """Measure all layers into `found`, and return how; an interrupt keeps the rows that are there."""
-    ceilings = contest.ceilings(engine, options.dtype, options.threads or engine.thread_counts())
-    workloads = [WORKLOADS[name]().with_dtype(options.dtype) for name in options.workload or WORKLOADS]
-    workloads = [workload.with_precision(options.precision) for workload in workloads]
-    if options.quick:
-        workloads = [workload.sample(options.layers) for workload in workloads]
-    layers = [(workload, layer) for workload in workloads for layer in workload.layers]
-    begun, others = time.perf_counter(), engine.seconds_of_others()
+def run(
+    engine: ModuleType, options: argparse.Namespace, found: list[Row], keep: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Measure all layers into `found`, and return how; `keep(how)` is called after each of them.
+
+    An interrupt, and the end of the time, leave the rows that are there.
+    """
+    how: dict[str, Any] = {"reference": reference.method(), "others_pct": 0.0, "ceilings": []}
+    layers = layers_of(options)
     try:
-        with report.progress(len(layers)) as begin:
-            for workload, layer in layers:
+        with time_limit(options.limit), report.progress(len(layers)) as begin:
+            how["ceilings"] = contest.ceilings(
+                engine, options.dtype, options.threads or engine.thread_counts()
+            )
+            others = Others(engine)
+            for number, (workload, layer) in enumerate(layers, 1):
                 begin(f"{workload.name}: {layer.label}")
-                arrays = operands(layer.spec)
-                for ceiling in ceilings:
-                    found.extend(contest.rows(engine, options, workload, layer, arrays, ceiling))
+                measure(engine, options, workload, layer, how["ceilings"], found)
+                how |= {"others_pct": others.percent(), "layers": [number, len(layers)]}
+                keep(how)
     except KeyboardInterrupt:
         print("interrupted: what was measured is reported", file=sys.stderr)
-    available = (time.perf_counter() - begun) * (os.cpu_count() or 1)
-    others_pct = 100 * (engine.seconds_of_others() - others) / available
-    if others_pct > OTHERS_PCT:
-        print(OTHERS_WARNING.format(others_pct), file=sys.stderr)
-    how = {"reference": reference.method(), "others_pct": significant(others_pct)}
-    return how | {"ceilings": ceilings}
+    except TimeIsUp:
+        print(f"{options.limit:.0f} s are over: what was measured is reported", file=sys.stderr)
+    if how["others_pct"] > report.OTHERS_PCT:
+        print(OTHERS_WARNING.format(how["others_pct"]), file=sys.stderr)
+    return how
+
+
+def measure(
+    engine: ModuleType, options: argparse.Namespace, workload: Workload, layer: Layer,
+    ceilings: Sequence[dict[str, Any]], found: list[Row],
+) -> None:  # fmt: skip
+    """One layer, on each number of threads; its rows are printed when they are there."""
+    arrays = operands(layer.spec)
+    for ceiling in ceilings:
+        new = [*contest.rows(engine, options, workload, layer, arrays, ceiling)]
+        found.extend(new)
+        report.print_rows(new)
+
+
+class Others:
+    """What others take of the machine, from now on."""
+
+    def __init__(self, engine: ModuleType) -> None:
+        self.engine, self.begun, self.before = engine, time.perf_counter(), engine.seconds_of_others()
+
+    def percent(self) -> float | None:
+        """Of the CPU time that there was."""
+        available = (time.perf_counter() - self.begun) * (os.cpu_count() or 1)
+        return significant(100 * (self.engine.seconds_of_others() - self.before) / available)
+
+
+def layers_of(options: argparse.Namespace) -> list[tuple[Workload, Layer]]:
+    """The layers to measure; those of --quick a few of each workload, the workloads taking turns."""
+    workloads = [WORKLOADS[name]().with_dtype(options.dtype) for name in options.workload or WORKLOADS]
+    workloads = [workload.with_precision(options.precision) for workload in workloads]
+    if not options.quick:
+        return [(workload, layer) for workload in workloads for layer in workload.layers]
+    few = [workload.sample(options.layers) for workload in workloads]
+    turns = [sorted(workload.layers, key=lambda layer: layer.spec.flops) for workload in few]
+    return [
+        (workload, layers[turn])
+        for turn in range(options.layers)
+        for workload, layers in zip(few, turns, strict=True)
+        if turn < len(layers)
+    ]
 
 
 def _thread_list(text: str) -> list[int]:

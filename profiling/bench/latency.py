@@ -27,7 +27,7 @@ from typing import Any
 
 import gpuconv
 from gpuconv.spec import ConvSpec, Spec
-from profiling import results
+from profiling import needs, results
 from profiling.bench.peers import torch_call
 from profiling.device import Call
 from profiling.workloads import convolution, label, operands, operator, pool, public_call
@@ -117,6 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.calls < 1:
         parser.error(f"--calls must be at least 1, not {options.calls}")
+    if options.device == "cuda":
+        needs.launching("latency")
     engine, wait = import_module(f"profiling.device.{options.device}"), waiting(options.device)
     with engine.standing_in() if options.device == "idle" else nullcontext():
         found = rows(engine.place, wait, options.calls, peers=options.device != "idle")

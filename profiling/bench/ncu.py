@@ -2,7 +2,8 @@
 
     ncu --clock-control none --csv --page raw --log-file ncu.csv python -m profiling.bench.ncu
 
-What is printed names the launches in the order of ncu's rows. Nothing is timed or checked here.
+What is printed names the launches in the order of ncu's rows, one line a kernel: an algorithm may have two or
+three. Nothing is timed or checked here.
 """
 
 import argparse
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 
+from gpuconv.call import Call, understand
+from gpuconv.commands.covering import queued
 from gpuconv.spec import Spec
 from profiling.bench.contest import candidates
 from profiling.workloads import convolution, label, operands, pool, public_call
@@ -33,13 +36,23 @@ LAYERS: tuple[Spec, ...] = (
 
 
 def launches(device: str) -> Iterator[str]:
-    """Run each algorithm on each layer that it supports, and yield what ran."""
+    """Run each algorithm on each layer that it supports, and yield each kernel that ran."""
     place = import_module(f"profiling.device.{device}").place
     for spec in LAYERS:
         arrays = tuple(map(place, operands(spec)))
         for name in candidates(spec, arrays, "all")[0]:
-            public_call(spec, arrays)(algorithm=name)
-            yield f"{name} on {label(spec)} N{spec.N}"
+            public = public_call(spec, arrays)
+            call = understand(public.func, *public.args, **public.keywords, algorithm=name)
+            public(algorithm=name)
+            what = f"{name} on {label(spec)} N{spec.N}"
+            yield from named(what, call) if device == "cuda" else [what]
+
+
+def named(what: str, call: Call) -> Iterator[str]:
+    """`what` with each of the kernels of a call on a GPU, in order."""
+    kernels = queued(call.algorithm.plan(call.spec, call.layouts, call.device))
+    for number, kernel in enumerate(kernels, 1):
+        yield f"{what}, {number} of {len(kernels)}: {kernel}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

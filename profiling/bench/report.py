@@ -8,12 +8,20 @@ from typing import Any
 
 from profiling.results import Row, Table, show, significant
 
+OTHERS_PCT = 2.0  # of the machine, from which times on several threads are doubtful,
+OTHERS_PCT_ONE = 25.0  # and those on one
 COLUMNS = ("layer", "x", "algorithm", "ms", "GFLOP/s", "GB/s", "roof %", "error")
 
 
 def ratio(row: Row) -> float | None:
     """How many times faster than its peer: peer_ms / ms."""
     return row["peer_ms"] / row["ms"] if row["peer_ms"] and row["ms"] else None
+
+
+def doubtful(threads: int | None, others_pct: float | None) -> bool:
+    """Whether others took too much of the machine for times on so many threads; None is a GPU."""
+    limit = OTHERS_PCT if (threads or 1) > 1 else OTHERS_PCT_ONE
+    return threads is not None and (others_pct or 0.0) > limit
 
 
 def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -68,15 +76,33 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def print_report(rows: Sequence[Row]) -> None:
-    """Tables of all rows, then the summary."""
+def print_rows(rows: Sequence[Row]) -> None:
+    """A line for the selected algorithm of one layer, as soon as it has been measured."""
+    chosen = [row for row in rows if row["selected"]]
+    if chosen:
+        row = chosen[0]
+        ratios = [f"{ratio(row):.2f}x {row['peer']}" for row in chosen if ratio(row)]
+        threads = "" if row["threads"] is None else f"{row['threads']} thread{'s' * (row['threads'] > 1)}"
+        ms = "wrong" if row["ms"] is None else f"{row['ms']:.4g} ms"
+        print(f"{row['workload']:<13} {row['layer']:<26} {threads:<10} {row['algorithm']:<24} {ms:>10}  "
+              f"{'  '.join(ratios)}".rstrip(), flush=True)  # fmt: skip
+
+
+def print_report(rows: Sequence[Row], others_pct: float | None = 0.0) -> None:
+    """Tables of all rows, then the summary, without the lines that others have spoilt."""
+    summary = summarise(rows)
+    spoilt = sorted({entry["threads"] for entry in summary if doubtful(entry["threads"], others_pct)})
     lines = [
         [entry["workload"], entry["op"], str(entry["threads"] or ""), entry["peer"], str(entry["layers"]),
          _number(entry["geomean"]), _number(entry["total"])]
-        for entry in summarise(rows)
+        for entry in summary
+        if entry["threads"] not in spoilt
     ]  # fmt: skip
     header = ["workload", "operator", "threads", "peer", "layers", "geomean", "total"]
     title = "Summary: peer's time over gpuconv's; above 1 gpuconv is faster"
+    if spoilt:
+        count = " and ".join(map(str, spoilt))
+        title += f"; that of {count} threads is left out: others took {others_pct:.0f} % of the machine"
     show([*tables(rows), Table(title, header, lines, [*header[:2], "peer"], ("geomean", "total"))])
 
 
@@ -93,7 +119,7 @@ def progress(total: int) -> Iterator[Any]:
         yield _Lines(total)
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task("", total=total, completed=-1)
         yield lambda what: bar.update(task, advance=1, description=what)
         bar.update(task, completed=total, description="done")

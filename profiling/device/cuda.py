@@ -1,6 +1,7 @@
 """Measuring on a GPU: the clock, the device's ceilings and its name. Same surface as `profiling.device.cpu`.
 
-Everything runs on CuPy's current stream, which is the default stream of PyTorch too. One repeat on it:
+No compiler is needed. Everything runs on CuPy's current stream, which is the default stream of PyTorch too.
+One repeat on it:
 
     memset of FLUSH_BYTES | event | the call's kernels | event
 
@@ -8,6 +9,7 @@ The memset empties the second-level cache and keeps the device busy while the ho
 time between the events is the device's and holds no launch latency; `host_times` measures that one.
 """
 
+import ctypes
 import re
 import time
 from collections.abc import Sequence
@@ -16,15 +18,20 @@ from typing import Any
 
 import cupy
 import numpy as np
-from numba import cuda
+from cuda.bindings import driver
 
+from gpuconv.cuda.runtime.driver import check
+from gpuconv.spec import Dtype
+from gpuconv.spec.dtypes import FLOAT32
+from profiling.device import multiply_adds_ptx
+from profiling.device.multiply_adds_ptx import CHAINS, UNROLLED
 from profiling.device.timing import Call, Timing, turns
 
 FLUSH_BYTES = 2**29  # many times any second-level cache; its memset takes more than 0.1 ms on an H200
 COPY_BYTES = 2**31  # read and written together
 WARM_UP = 3  # calls: compilation, cuDNN's search, memory from the pool
 QUEUED = 50  # calls the host queues in one measurement, far fewer than the queue takes without blocking
-UNROLLED, CHAINS, STEPS = 16, 8, 2000
+STEPS = 2000  # of the kernel for the peak
 
 
 def place(array: np.ndarray) -> cupy.ndarray:
@@ -86,48 +93,36 @@ def _host_milliseconds(call: Call) -> float:
     return elapsed / QUEUED / 1e6
 
 
-def multiply_add_chains(out, factor, summand, steps):
-    """CHAINS independent chains a = a * factor + summand in each thread's registers."""
-    a0 = factor
-    a1 = a0 + summand
-    a2 = a1 + summand
-    a3 = a2 + summand
-    a4 = a3 + summand
-    a5 = a4 + summand
-    a6 = a5 + summand
-    a7 = a6 + summand
-    for _ in range(steps):
-        for _ in range(UNROLLED):
-            a0 = a0 * factor + summand
-            a1 = a1 * factor + summand
-            a2 = a2 * factor + summand
-            a3 = a3 * factor + summand
-            a4 = a4 * factor + summand
-            a5 = a5 * factor + summand
-            a6 = a6 * factor + summand
-            a7 = a7 * factor + summand
-    out[cuda.grid(1)] = ((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7))
-
-
 def peak_gflops(dtype: str, threads: int | None) -> float:
     """GFLOP/s of a kernel of independent multiply-adds in registers: the CUDA cores, no tensor core."""
     processors = cupy.cuda.Device().attributes["MultiProcessorCount"]
     block, grid = 256, 8 * processors
-    scalar = np.dtype(dtype).type
-    kernel = cuda.jit(multiply_add_chains)
-    out = cuda.device_array(block * grid, dtype)
+    kind = ctypes.c_float if Dtype(dtype) == FLOAT32 else ctypes.c_double
+    out, function = cupy.empty(block * grid, dtype), _multiply_adds(dtype)
+    values = ctypes.c_uint64(out.data.ptr), kind(0.75), kind(0.5), ctypes.c_uint32(STEPS)
+    addresses = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
 
     def call() -> None:
-        kernel[grid, block](out, scalar(0.75), scalar(0.5), STEPS)
+        stream, parameters = cupy.cuda.get_current_stream().ptr, ctypes.addressof(addresses)
+        check(driver.cuLaunchKernel(function, grid, 1, 1, block, 1, 1, 0, stream, parameters, 0))
 
     (timing,) = times([call], 10, 1.0)
     return 2 * block * grid * CHAINS * UNROLLED * STEPS / timing.fastest / 1e6
 
 
+def _multiply_adds(dtype: str) -> Any:
+    """The kernel, of whose PTX the driver makes machine code."""
+    text = multiply_adds_ptx.text(Dtype(dtype)).encode() + b"\0"
+    library = check(driver.cuLibraryLoadData(text, [], [], 0, [], [], 0))
+    kernel = check(driver.cuLibraryGetKernel(library, multiply_adds_ptx.ENTRY.encode()))
+    return check(driver.cuKernelGetFunction(kernel))
+
+
 def copy_gbytes_s(threads: int | None) -> dict[int, float]:
     """GB/s of a copy in the device's memory, by its bytes read and written together."""
-    source, target = cupy.ones(COPY_BYTES // 2, cupy.uint8), cupy.empty(COPY_BYTES // 2, cupy.uint8)
-    (timing,) = times([lambda: cupy.copyto(target, source)], 10, 1.0)
+    source, target = (cupy.empty(COPY_BYTES // 2, cupy.uint8).data for _ in range(2))
+    source.memset(1, COPY_BYTES // 2)
+    (timing,) = times([lambda: target.copy_from_device_async(source, COPY_BYTES // 2)], 10, 1.0)
     return {COPY_BYTES: COPY_BYTES / timing.fastest / 1e6}
 
 

@@ -27,6 +27,14 @@ What it leaves out, and so where a measurement will differ:
 - inputs are in device memory and not in a cache; arrays are contiguous and aligned; there is no bias
 """
 
-from profiling.model.prediction import Prediction, predict
+from importlib import import_module
+from typing import Any
 
 __all__ = ["Prediction", "predict"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is asked for, so that the command can look for what it needs first."""
+    if name in __all__:
+        return getattr(import_module("profiling.model.prediction"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,10 @@
 
 import sys
 
-from profiling.model.command import main
+from profiling import needs
 
 if __name__ == "__main__":
+    needs.counting("model")
+    from profiling.model.command import main
+
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ def write(path: Path, head: Row, **lists: Sequence[Row]) -> None:
     for key, rows in lists.items():
         lines = ",\n".join(map(json.dumps, rows))
         parts.append(f'"{key}": [\n{lines}\n]')
-    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    unfinished.replace(path)  # so that a run that is stopped leaves a whole file
 
 
 def significant(value: float | None, digits: int = 4) -> float | None:

@@ -54,9 +54,9 @@ def test_the_executor_knows_nothing_of_gpuconv():
         ("results", {"results"}),
         ("workloads", {"workloads"}),
         ("device", {"device"}),
-        ("bench", {"bench", "device", "workloads", "results"}),
+        ("bench", {"bench", "device", "workloads", "results", "needs"}),
         ("counts", {"counts", "workloads", "results"}),
-        ("model", {"model", "counts", "workloads", "results"}),
+        ("model", {"model", "counts", "workloads", "results", "needs"}),
     ],
 )
 def test_rooms_lie_on_each_other_in_one_direction(room, may):

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import gpuconv
 from gpuconv import cpu as engine
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import FLOATS
-from profiling.bench import command, contest, peers, report, rows
+from profiling.bench import command, contest, limit, peers, report, rows
 from profiling.bench.reference import Error
 from profiling.device import Timing, cpu, timing, turns
 from profiling.results import Row, tables
@@ -22,7 +23,7 @@ REQUIRED = {
     "roofline_pct", "max_error", "norm_error", "peer", "peer_ms",
 }  # fmt: skip
 CEILING = {"threads": 1, "gflops": 100.0, "copy_gbytes_s": {1000: 50.0, 10_000: 10.0}}
-QUICKLY = ["--quick", "--repeats", "1", "--seconds", "0.01", "--threads", "1", "--no-plot"]
+QUICKLY = ["--repeats", "1", "--seconds", "0.01", "--threads", "1", "--no-plot"]
 
 
 @pytest.fixture
@@ -51,6 +52,82 @@ def test_a_run_writes_what_it_promises(ready, tmp_path, capsys):
     names = {algorithm.name for listed in engine.ALGORITHMS.values() for algorithm in listed}
     assert {row["algorithm"] for row in result["rows"]} <= names
     assert "Summary" in capsys.readouterr().out
+
+
+def noted_rows(monkeypatch, *then):
+    """Each call of `contest.rows` gives a row, after it has called the next of `then`."""
+    actions = iter(then)
+
+    def one(engine, options, workload, layer, arrays, ceiling):
+        next(actions, lambda: None)()
+        return [line(1.0, 2.0) | {"layer": layer.label, "workload": workload.name}]
+
+    monkeypatch.setattr(contest, "rows", one)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def written(tmp_path):
+    (path,) = tmp_path.glob("*.json")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_what_was_measured_is_written_and_printed_as_it_comes(ready, tmp_path, monkeypatch, capsys):
+    """So a run that is ended, however, leaves it: here while the second and the third layer run."""
+    seen = []
+
+    def look():
+        seen.append((written(tmp_path), capsys.readouterr().out))
+
+    noted_rows(monkeypatch, lambda: None, look, look)
+    command.main([*QUICKLY, "--out", str(tmp_path), "--workload", "lenet5"])
+    assert [len(result["rows"]) for result, _ in seen] == [1, 2]
+    assert [result["layers"] for result, _ in seen] == [[1, 3], [2, 3]]
+    assert all(printed.startswith("lenet5 ") and "2.00x torch" in printed for _, printed in seen)
+    assert not [*tmp_path.glob("*.[0-9]*")]  # nothing is left half written
+
+
+def test_an_interrupt_leaves_what_was_measured(ready, tmp_path, monkeypatch, capsys):
+    noted_rows(monkeypatch, lambda: None, interrupt)
+    status, result = run(tmp_path, "--workload", "lenet5")
+    assert status == 0 and len(result["rows"]) == 1 and result["layers"] == [1, 3]
+    assert "interrupted: what was measured is reported" in capsys.readouterr().err
+
+
+def test_quick_ends_when_its_time_is_over_wherever_it_is(ready, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(command.QUICK, "limit", 0.5)
+    noted_rows(monkeypatch, lambda: None, lambda: time.sleep(60))
+    begun = time.monotonic()
+    status, result = run(tmp_path, "--quick", "--workload", "lenet5")
+    assert time.monotonic() - begun < 20
+    assert status == 0 and len(result["rows"]) == 1
+    assert "0 s are over" in capsys.readouterr().err
+
+
+def test_quick_takes_two_minutes_at_most_and_others_as_long_as_they_need():
+    assert command.parse(["--quick"]).limit <= 105  # and what Python, ceilings and the report need
+    assert command.parse([]).limit is None
+    assert (command.parse(["--quick"]).algorithm, command.parse([]).algorithm) == ("selected", "all")
+    assert command.parse(["--quick", "--algorithm", "all"]).algorithm == "all"
+
+
+def test_quick_takes_a_layer_of_each_workload_in_turn():
+    chosen = command.layers_of(command.parse(["--quick"]))
+    names = [workload.name for workload, _ in chosen]
+    assert len(set(names[: len(set(names))])) == len(set(names))
+    assert max(map(names.count, names)) <= 5
+    every = command.layers_of(command.parse(["--workload", "unet"]))
+    assert len(every) == 15 and {workload.name for workload, _ in every} == {"unet"}
+
+
+def test_a_limit_is_no_longer_there_after_its_body():
+    with limit.time_limit(0.05):
+        pass
+    time.sleep(0.1)
+    with pytest.raises(limit.TimeIsUp), limit.time_limit(0.05):
+        time.sleep(5)
 
 
 def test_an_algorithm_is_measured_by_being_listed(ready, tmp_path, monkeypatch):
@@ -208,14 +285,51 @@ def test_the_multiply_adds_really_run(dtype):
     assert compute(1000) == pytest.approx(2.0 * CHAINS)  # each chain's fixed point
 
 
-def test_a_plot_is_drawn(tmp_path):
-    pytest.importorskip("matplotlib")
-    from profiling.bench.plots import speeds
+HEAD = {"device": "a device", "driver": None, "date": "a day", "commit": None, "others_pct": 0.0}
 
-    head = {"device": "a device", "driver": None, "date": "a day", "commit": None, "others_pct": 0.0}
+
+@pytest.fixture
+def plots():
+    pytest.importorskip("matplotlib")
+    from profiling.bench import plots
+
+    return plots
+
+
+@pytest.mark.parametrize("others_pct", [0.0, 50.0])
+def test_a_plot_is_drawn(plots, tmp_path, others_pct):
     path = tmp_path / "plot.png"
-    speeds(path, head, [line(1.0, 4.0), line(2.0, 1.0, selected=False), line(1.0, None)])
+    lines = [line(1.0, 4.0), line(2.0, 1.0, selected=False), line(1.0, None), line(1.0, 8.0) | {"threads": 2}]
+    plots.speeds(path, HEAD | {"others_pct": others_pct}, lines)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_headline_begins_with_one_thread_and_leaves_out_what_others_spoilt(plots):
+    lines = [line(1.0, 23.0) | {"threads": 2}, line(1.0, 2.0), line(1.0, 200.0, selected=False)]
+    assert plots.headline(lines, 1.0) == "1 thread: torch 2x\n2 threads: torch 23x"
+    assert plots.headline(lines, 4.0) == "1 thread: torch 2x\n2 threads: left out"
+    assert plots.headline(lines, 71.0) == "1 thread: left out\n2 threads: left out"
+    assert plots.headline([line(1.0, 3.0) | {"threads": None}], 71.0) == "torch 3x"  # a GPU
+    assert plots.spoilt([1, 2], 71.0).endswith("on 1 thread and 2 threads (crosses) does not count")
+    assert plots.spoilt([1, 2], 1.0) == "; others took 1 % of the machine"
+
+
+def test_the_legend_names_every_dot(plots):
+    def labels(*arguments):
+        return [handle.get_label() for handle in plots.legend(*arguments)]
+
+    every = labels([1, 2], {"torch": "red"}, True)
+    assert every == ["beside torch", "1 thread", "2 threads", "pale: not what a call selects"]
+    assert labels([1], {"torch": "red"}, False) == ["beside torch"]
+    (*_, pale) = plots.legend([1, 2], {"torch": "red"}, True)
+    assert pale.get_alpha() == plots.PALE
+
+
+def test_a_summary_leaves_out_what_others_spoilt(capsys):
+    report.print_report([line(1.0, 2.0), line(1.0, 23.0) | {"threads": 2}], 4.0)
+    shown = " ".join(capsys.readouterr().out.split("Summary")[1].split())
+    assert "that of 2 threads is left out: others took 4 % of the machine" in shown
+    assert " 2 " in shown and "23" not in shown
 
 
 def test_the_import_is_measured_in_fresh_processes(monkeypatch, tmp_path):

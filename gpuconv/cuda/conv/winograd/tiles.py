@@ -4,8 +4,8 @@ As for the implicit GEMM, cycles are predicted (`runtime/cost.py`), so that the 
 OVERHEAD are instructions of a warp of the main kernel, ARITHMETIC those of a slab that multiply or add, and a
 multiprocessor has two of its warps for each scheduler. The weights are transformed in a kernel of their own.
 Where there are few blocks, several share the input channels of each, and a last kernel adds up their sums in
-order (`conv/split.py`). On seven layers of the networks this is within 9 % of what `profiling.model`
-predicts.
+order (`conv/split.py`). On the layers of U-Net and VGG-16 on an A100, an L4 and an RTX 4090 this is within
+11 % of what `profiling.model` predicts, and within 2 % in the median.
 """
 
 import functools
