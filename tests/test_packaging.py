@@ -22,6 +22,7 @@ import gpuconv
 from gpuconv import cli
 from gpuconv.arrays import GPU_ENGINE_HINT
 from gpuconv.commands import environment
+from gpuconv.cuda.runtime.compiler import COMPILER_HINT
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -65,8 +66,22 @@ def test_the_extras_hold_what_the_command_line_asks_for():
     assert names(EXTRAS["demo"]) == set(environment.DEMO_PACKAGES.values())
     for extra in ("cuda12", "cuda13"):
         cupy = f"cupy-cuda{extra.removeprefix('cuda')}x"
-        assert names(EXTRAS[extra]) == {"numba-cuda", cupy, "numpy"}
-    assert set(environment.GPU_PACKAGES) == {"numba_cuda", "cupy"}
+        assert names(EXTRAS[extra]) == {cupy, "cuda-bindings"}
+    assert set(environment.GPU_PACKAGES.values()) == {"CuPy", "cuda-bindings"}
+
+
+@pytest.mark.parametrize("toolkit", ["12", "13"])
+def test_what_compiles_kernels_is_an_extra_with_a_linker_that_needs_no_driver(toolkit):
+    numba_cuda, linker = map(Requirement, EXTRAS[f"compile{toolkit}"])
+    assert numba_cuda.name == "numba-cuda" and numba_cuda.extras == {f"cu{toolkit}"}
+    assert linker.name == "cuda-core"
+    assert "0.6.0" not in linker.specifier and "0.7.0" in linker.specifier
+
+
+def test_no_release_of_numpy_is_refused_for_being_new():
+    texts = [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
+    numpy = [Requirement(text) for text in texts if Requirement(text).name == "numpy"]
+    assert numpy and all("2.5.2" in each.specifier and "3.0" in each.specifier for each in numpy)
 
 
 def test_the_test_extra_runs_the_demo_and_the_dev_extra_the_tests():
@@ -74,13 +89,11 @@ def test_the_test_extra_runs_the_demo_and_the_dev_extra_the_tests():
     assert "gpuconv[test-tools]" in EXTRAS["test"] and "gpuconv[test]" in EXTRAS["dev"]
 
 
-def test_the_cuda_13_requirements_do_not_depend_on_the_extra():
-    (everyday,) = (text for text in EXTRAS["cuda13"] if text.startswith("numba-cuda"))
-    assert everyday in EXTRAS["test"]
-    assert {text for text in EXTRAS["cuda13"] if text.startswith("numpy")} < set(EXTRAS["test"])
+def test_the_tests_compile_with_what_users_compile_with():
+    assert "gpuconv[compile13]" in EXTRAS["test"]
 
 
-@pytest.mark.parametrize("hint", [GPU_ENGINE_HINT, environment.DEMO_HINT])
+@pytest.mark.parametrize("hint", [GPU_ENGINE_HINT, COMPILER_HINT, environment.DEMO_HINT])
 def test_the_pip_commands_of_error_messages_name_extras_that_exist(hint):
     (extra,) = re.findall(r"pip install 'gpuconv\[(\w+)\]'", hint)
     assert extra in EXTRAS
@@ -98,9 +111,7 @@ def test_the_conda_environment_agrees_with_pyproject():
     described = yaml.safe_load((ROOT / "environment.yml").read_text())
     conda = [item for item in described["dependencies"] if isinstance(item, str)]
     (pip,) = (item["pip"] for item in described["dependencies"] if isinstance(item, dict))
-    (numpy_limit,) = (text.removeprefix("numpy") for text in EXTRAS["cuda13"] if text.startswith("numpy"))
-    base = [f"{text},{numpy_limit}" if text.startswith("numpy") else text for text in PROJECT["dependencies"]]
-    assert set(conda) == {"python" + PROJECT["requires-python"], "pip", *base}
+    assert set(conda) == {"python" + PROJECT["requires-python"], "pip", *PROJECT["dependencies"]}
     assert len(pip) == 1
     extras = re.fullmatch(r"\.\[([a-z0-9,]+)\]", pip[0])[1].split(",")
     assert set(extras) <= set(EXTRAS) and "cuda13" in extras
@@ -139,7 +150,8 @@ def test_the_two_commands_are_in_the_readme(line):
 
 
 def test_the_readme_installs_extras_that_exist():
-    assert {"demo", "test", "cuda12", "cuda13"} == extras_named_in(README) <= set(EXTRAS)
+    assert {"demo", "test", "cuda12", "cuda13", "compile12", "compile13"} <= extras_named_in(README)
+    assert extras_named_in(README) <= set(EXTRAS)
 
 
 def test_the_commands_of_the_readme_are_understood():

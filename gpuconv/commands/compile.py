@@ -1,13 +1,12 @@
 """`gpuconv compile`: fill the caches ahead of the first call, for GPUs also on a machine that has none."""
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from gpuconv.commands.environment import CommandError, cuda_engine
+from gpuconv.commands.compile_gpu import compile_for_gpus
 from gpuconv.spec.dtypes import FLOATS
 
 
@@ -29,34 +28,12 @@ def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False,
         For an unknown architecture or kernel, a missing GPU engine, or a cache that cannot be written.
     """
     if architectures is not None or not cpu:
-        _compile_for_gpus(architectures, kernel)
+        compile_for_gpus(architectures, kernel)
     if cpu:
         for each in import_module("gpuconv.cpu").KERNELS:
             for dtype in FLOATS:
                 _timed(f"{each.name} {dtype}", "cpu", partial(each.__getitem__, dtype))
     return 0
-
-
-def _compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
-    engine = cuda_engine()
-    known = engine.ARCHITECTURES
-    unknown = [arch for arch in architectures or () if arch not in known]
-    if unknown:
-        raise CommandError(f"unknown architecture {', '.join(unknown)}; known are {', '.join(known)}")
-    kernels = [kernel for kernel in engine.KERNELS if name in kernel.name]
-    if not kernels:
-        raise CommandError(f"there is no GPU kernel with {name!r} in its name")
-    folder = import_module("gpuconv.cuda.runtime.compiled").cache_folder()
-    if folder is None:
-        raise CommandError("there is no folder for the cache of GPU code (set GPUCONV_CACHE_DIR)")
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise CommandError(f"{folder} cannot be written ({error.strerror}): set GPUCONV_CACHE_DIR") from error
-    for kernel in kernels:
-        for arch in dict.fromkeys(architectures or known):
-            _timed(kernel.name, arch, partial(kernel.cubin, arch))
-    print(f"kept in {folder}")
 
 
 def _timed(name: str, target: str, compilation: Callable[[], Any]) -> None:

@@ -78,7 +78,7 @@ def _count(captured: Captured, arch: str) -> Counted:
     blocks = min(MOST, max(FEWEST, LANES // kernel.threads))
     sample = executable(kernel, arch).sample(launch, captured.operands, blocks)
     shared_cycles, l2_bytes = _traffic(sample)
-    fixed = resources(kernel.cubin(arch).log)
+    fixed = resources(kernel.measured(arch).log)
     operands = [operand for operand in captured.operands if operand is not None]
     scratch = sum(operand.nbytes for operand in operands if operand.name == SCRATCH)
     return Counted(

@@ -12,15 +12,33 @@ ENGINE = ("gpuconv.cuda", "gpuconv.spec.dtypes")  # of other modules no kernel d
 
 @functools.cache
 def sources_of(function: Callable[..., None]) -> tuple[str, ...]:
-    """The texts of the kernel's file, of all that it imports from this engine, and of the intrinsics."""
+    """The texts of the kernel's file, of all that it imports from this engine, and of the intrinsics.
+
+    Nothing is imported to find them. There are none where the package has no files: in a frozen program.
+    """
     texts: dict[Path, str] = {}
-    work = [Path(inspect.getfile(function)).resolve(), *(PACKAGE / "cuda" / "ptx").rglob("*.py")]
+    work = [Path(inspect.getfile(function)).resolve(), *_intrinsics()]
     while work:
         file = work.pop()
-        if file not in texts:
-            texts[file] = file.read_text()
-            work += _imported(ast.parse(texts[file]))
+        if file not in texts and (read := _read(file)):
+            texts[file], imported = read
+            work += imported
     return tuple(texts[file] for file in sorted(texts))
+
+
+@functools.cache
+def _intrinsics() -> tuple[Path, ...]:
+    return tuple((PACKAGE / "cuda" / "ptx").rglob("*.py"))
+
+
+@functools.cache
+def _read(file: Path) -> tuple[str, tuple[Path, ...]] | None:
+    """The text of a file and the files that it imports, or None if there is no such file."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return text, tuple(_imported(ast.parse(text)))
 
 
 def _imported(module: ast.Module) -> Iterator[Path]:
