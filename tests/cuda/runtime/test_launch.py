@@ -9,6 +9,7 @@ from numba import float32, int64, types, uint32
 
 from gpuconv.cuda.conv import tiled
 from gpuconv.cuda.runtime import driver as driving
+from gpuconv.cuda.runtime import passes as passing
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.driver import refuse_forked_child, wait_for
 from gpuconv.cuda.runtime.gpu import H200
@@ -174,6 +175,38 @@ def test_two_kernels_follow_each_other_on_the_outputs_stream(driver):
         (3, [0x1000, 0x3000], 5), (4, [0x3000, 0x2000], 5),
     ]  # fmt: skip
     assert not [name for name, *_ in driver.calls if name in ("cuEventRecord", "cuStreamWaitEvent")]
+
+
+def test_several_kernels_enter_the_context_and_ask_for_a_fork_once(driver, monkeypatch):
+    scalars = {"x_n": 1, "y_n": 1, "count": 8, "step": 2}
+    launches = [Launch(make_kernel(), blocks, 0, scalars) for blocks in (3, 0, 4)]
+    passes = Passes(8, tuple((launch, (0, 1)) for launch in launches))
+    driver.slots = 2
+    passes.queue(1, 5, (0x1000, 0x2000))
+    asked, before = [], len(driver.calls)
+    monkeypatch.setattr(passing, "refuse_forked_child", lambda: asked.append(1))
+    passes.queue(1, 5, (0x1000, 0x2000))
+    assert asked == [1]
+    assert driver.calls[before:] == [
+        ("cuCtxPushCurrent", 71), ("cuLaunchKernel", 5), ("cuLaunchKernel", 5), ("cuCtxPopCurrent",),
+    ]  # fmt: skip
+
+
+def test_threads_never_mix_the_pointers_of_several_kernels(driver):
+    scalars = {"x_n": 1, "y_n": 1, "count": 8, "step": 2}
+    passes = Passes(8, tuple((Launch(make_kernel(), 3, 0, scalars), (0, 1)) for _ in range(2)))
+    driver.slots = 2
+    barrier = threading.Barrier(4)
+
+    def call(i):
+        barrier.wait()
+        for j in range(25):
+            passes.queue(0, 5, (0x1000 * (1 + i + 4 * j), i))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(call, range(4)))
+    values = [tuple(launch.values) for launch in driver.launches]
+    assert values[::2] == values[1::2] and len(set(values)) == 100
 
 
 def test_a_failed_launch_names_cudas_error_and_restores_the_context(driver, launch):
