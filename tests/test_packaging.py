@@ -207,12 +207,13 @@ def test_the_hooks_need_no_network():
 # What ships
 
 
-def build(kind, folder):
+def build(kind, folder, **environment):
     """The file name of the wheel or sdist that hatchling builds into `folder`."""
     code = f"import sys, hatchling.build; print(hatchling.build.build_{kind}(sys.argv[1]))"
     finished = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+        [sys.executable, "-c", code, str(folder)],
+        env={**os.environ, **environment}, cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.split()[-1]
 
@@ -227,6 +228,87 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
     metadata = f"gpuconv-{gpuconv.__version__}.dist-info/"
     assert {file for file in files if not file.startswith(metadata)} == sources
     assert {metadata + "entry_points.txt", metadata + "licenses/LICENSE"} <= files
+
+
+@pytest.fixture(scope="module")
+def wheel_with_cubins(tmp_path_factory):
+    """What a wheel with the machine code of sm_80 and sm_90a holds, unpacked; the code itself is made up."""
+    pytest.importorskip("hatchling", reason=HATCHLING)
+    from gpuconv.cuda import KERNELS
+    from gpuconv.cuda.runtime.cubins import Cubin
+
+    folder = tmp_path_factory.mktemp("release")
+    compiled = folder / "compiled"
+    compiled.mkdir()
+    for kernel in KERNELS:
+        for arch in ("sm_80", "sm_90a"):
+            code = Cubin(f"{kernel.name} for {arch}".encode(), kernel.name, "", "of a machine far away")
+            (compiled / kernel.file_name(arch)).write_bytes(code.to_bytes())
+    name = build("wheel", folder, GPUCONV_CUBINS="sm_80 sm_90a", GPUCONV_CACHE_DIR=str(compiled))
+    with zipfile.ZipFile(folder / name) as wheel:
+        wheel.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_a_release_wheel_carries_an_archive_of_each_architecture(wheel_with_cubins):
+    from gpuconv.cuda import KERNELS
+
+    archives = wheel_with_cubins / "gpuconv" / "cuda" / "cubins"
+    assert sorted(path.name for path in archives.iterdir()) == ["sm_80.zip", "sm_90a.zip"]
+    with zipfile.ZipFile(archives / "sm_80.zip") as archive:
+        assert set(archive.namelist()) == {kernel.file_name("sm_80") for kernel in KERNELS}
+        assert all(each.compress_type == zipfile.ZIP_DEFLATED for each in archive.infolist())
+
+
+FIRST_CALL = """
+import sys, time
+sys.modules.update(dict.fromkeys(["numba.cuda", "numba_cuda", "cuda.core", "cuda.bindings.nvjitlink"]))
+import gpuconv.cuda, tests.fakes as fakes
+from gpuconv.cuda.runtime import driver, gpu, launch
+from tests.cuda.noting_driver import NotingDriver
+noting = NotingDriver()
+for module in (driver, gpu, launch):
+    module.driver = noting
+sys.modules["cupy"] = fakes.cupy_module()
+import numpy as np
+x, w = (fakes.FakeCuPyArray(np.ones(shape, np.float32)) for shape in [(1, 1, 9, 9), (1, 1, 3, 3)])
+begin = time.process_time()
+gpuconv.conv2d(x, w)
+print(time.process_time() - begin)
+loads = [call[1] for call in noting.calls if call[0] == "cuLibraryLoadData"]
+print(gpuconv.__file__, loads, len(noting.launches))
+print([name for name, module in sys.modules.items() if module and name.split(".")[0] in ("numba_cuda", "nvidia")])
+"""
+
+
+def test_the_first_call_on_a_gpu_loads_no_compiler(wheel_with_cubins, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "-c", FIRST_CALL],
+        env={
+            **os.environ, "PYTHONPATH": os.pathsep.join([str(wheel_with_cubins), str(ROOT)]),
+            "GPUCONV_CACHE_DIR": str(tmp_path / "cache"),
+        },
+        cwd=tmp_path, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    seconds, loaded, compilers = finished.stdout.splitlines()
+    assert float(seconds) < 0.5  # of the processor; the machine does other things too
+    assert loaded.startswith(str(wheel_with_cubins))
+    assert re.search(r"\[b'conv_\w+ .* for sm_90a'\] 1$", loaded)
+    assert compilers == "[]"
+    assert not list((tmp_path / "cache").glob("*"))  # nothing was compiled and kept
+
+
+@pytest.mark.parametrize("wanted", ["sm_80 sm_70", "1"])
+def test_a_wheel_without_what_was_asked_for_is_not_built(wanted, tmp_path):
+    pytest.importorskip("hatchling", reason=HATCHLING)
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules.update({'numba.cuda': None})")
+    with pytest.raises(AssertionError, match="no compiler|unknown architecture sm_70"):
+        build(
+            "wheel", tmp_path, GPUCONV_CUBINS=wanted, GPUCONV_CACHE_DIR=str(tmp_path / "cache"),
+            PYTHONPATH=str(tmp_path),
+        )  # fmt: skip
+    assert not list(tmp_path.glob("*.whl"))
 
 
 def test_the_source_distribution_holds_the_tests(tmp_path):
