@@ -26,6 +26,7 @@ def numba_cuda() -> Any:
     if not hasattr(np, "row_stack"):
         np.row_stack = np.vstack  # type: ignore[attr-defined]
     import numba.cuda
+    import numba_cuda  # noqa: F401  (without it `numba.cuda` is Numba's own, which is another compiler)
 
     return numba.cuda
 
