@@ -13,6 +13,7 @@ CACHES = driving.start_driver, driving.primary_context, describing.gpu, launchin
 
 class Status(enum.IntEnum):
     CUDA_SUCCESS = 0
+    CUDA_ERROR_INVALID_IMAGE = 200
     CUDA_ERROR_NOT_READY = 600
     CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900
     CUDA_ERROR_STREAM_CAPTURE_IMPLICIT = 906

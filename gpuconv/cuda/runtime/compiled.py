@@ -123,6 +123,17 @@ class Kernel:
         (name, *_) = [each for each in cubins.packaged(arch) if each.startswith(beginning)] or [beginning]
         return cubins.find(name, arch)
 
+    def rebuilt(self, arch: str) -> Cubin | None:
+        """The machine code built by the compilers here, for a driver that does not load what others built.
+
+        None if it was they who built it.
+        """
+        with self._lock:
+            if self._cubins[arch].compilers == compilers():
+                return None
+            self._cubins[arch] = self._build(arch)
+            return self._cubins[arch]
+
     def _build(self, arch: str) -> Cubin:
         cubin = to_cubin(self.ptx(arch), arch)
         cubins.keep(self.file_name(arch), cubin)

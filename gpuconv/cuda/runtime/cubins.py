@@ -49,19 +49,25 @@ class Cubin:
 
 
 def find(name: str, arch: str) -> Cubin | None:
-    """The cubin whose file has this name: from the package, or else from the folder."""
+    """The cubin whose file has this name: from the folder, or else from the package."""
     data = _packaged(arch).get(name)
-    if data is None:
-        folder = cache_folder()
-        with contextlib.suppress(OSError):
-            data = (folder / name).read_bytes() if folder else None
-    return None if data is None else Cubin.from_bytes(data)
+    return _in_folder(name) or (Cubin.from_bytes(data) if data else None)
+
+
+def _in_folder(name: str) -> Cubin | None:
+    folder = cache_folder()
+    with contextlib.suppress(OSError):
+        return Cubin.from_bytes((folder / name).read_bytes()) if folder else None
+    return None
 
 
 def keep(name: str, cubin: Cubin) -> None:
-    """Write a cubin into the folder, if it can be written."""
+    """Write a cubin into the folder, if it can be written, and there is no whole one of that name."""
     folder = cache_folder()
     if folder is None:
+        _say_once("there is no folder for compiled GPU code")
+        return
+    if _in_folder(name) is not None:
         return
     path = folder / name
     temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
@@ -69,9 +75,14 @@ def keep(name: str, cubin: Cubin) -> None:
         temporary.write_bytes(cubin.to_bytes())
         temporary.replace(path)
     except OSError as error:
-        log.info("the cubin cache %s cannot be written: %s", folder, error)
+        _say_once(f"{folder} cannot be written ({error.strerror})")
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@functools.cache
+def _say_once(what: str) -> None:
+    log.warning("%s, so each process compiles GPU kernels anew: set GPUCONV_CACHE_DIR", what)
 
 
 class Archive:
@@ -118,11 +129,12 @@ def cache_folder() -> Path | None:
     A folder that cannot be made, or written to, is read all the same if it is there.
     """
     variable = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
-    base = Path(os.environ.get(variable) or Path("~/.cache").expanduser())
-    folder = Path(os.environ.get("GPUCONV_CACHE_DIR") or base / "gpuconv").absolute()
     try:
+        named = os.environ.get("GPUCONV_CACHE_DIR")
+        folder = Path(named or os.environ.get(variable) or Path("~/.cache").expanduser()).absolute()
+        folder = folder if named else folder / "gpuconv"
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        log.info("no cubin cache at %s: %s", folder, error)
+    except (OSError, RuntimeError) as error:  # it cannot be made, or the user has no home
+        log.info("no folder for compiled GPU code: %s", error)
         return None
     return folder

@@ -17,6 +17,8 @@ from cuda.bindings import driver
 
 from gpuconv.cuda.device.limits import SHARED_BYTES
 from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.compiler import NoCompiler
+from gpuconv.cuda.runtime.cubins import Cubin
 from gpuconv.cuda.runtime.driver import allowed_in_a_capture, check, current, refuse_forked_child
 from gpuconv.cuda.runtime.gpu import gpu
 
@@ -117,9 +119,9 @@ def steps(**arrays: Sequence[int]) -> dict[str, int]:
 
 def loaded(kernel: Kernel, ordinal: int) -> Any:
     """The kernel's function on a device, loaded into its (current) primary context."""
-    cubin = kernel.cubin(gpu(ordinal).arch)
-    library = _library(kernel, gpu(ordinal).arch)
-    handle = check(driver.cuLibraryGetKernel(library, cubin.entry.encode()))
+    arch = gpu(ordinal).arch
+    library = _library(kernel, arch)
+    handle = check(driver.cuLibraryGetKernel(library, kernel.cubin(arch).entry.encode()))
     return check(driver.cuKernelGetFunction(handle))
 
 
@@ -133,4 +135,21 @@ def allow_shared(function: Any, ordinal: int) -> None:
 
 @functools.cache
 def _library(kernel: Kernel, arch: str) -> Any:
-    return check(driver.cuLibraryLoadData(kernel.cubin(arch).code, [], [], 0, [], [], 0))
+    """A kernel's machine code, loaded; built anew if the driver does not know that of newer compilers."""
+    found = kernel.cubin(arch)
+    try:
+        return _load_library(found)
+    except RuntimeError as error:
+        try:
+            rebuilt = kernel.rebuilt(arch)
+        except NoCompiler as missing:
+            raise RuntimeError(
+                f"{error}: of the driver, for {kernel.name} as built by {found.compilers}, and {missing}"
+            ) from error
+        if rebuilt is None:
+            raise
+    return _load_library(rebuilt)
+
+
+def _load_library(cubin: Cubin) -> Any:
+    return check(driver.cuLibraryLoadData(cubin.code, [], [], 0, [], [], 0))

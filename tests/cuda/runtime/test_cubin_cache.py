@@ -100,11 +100,37 @@ def test_a_folder_that_cannot_be_made_is_done_without(tmp_path, monkeypatch, com
         cache_folder.cache_clear()
 
 
-def test_a_file_that_cannot_be_written_costs_nothing_else(folder, monkeypatch):
+def test_a_file_that_cannot_be_written_costs_nothing_else_and_is_said_once(folder, monkeypatch, caplog):
     folder.mkdir(parents=True)
     monkeypatch.setattr(cubins.Path, "replace", refuse)
-    assert make_kernel().cubin("sm_80").code
+    cubins._say_once.cache_clear()
+    for _ in range(2):
+        assert make_kernel().cubin("sm_80").code
     assert list(folder.iterdir()) == []
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and "set GPUCONV_CACHE_DIR" in record.getMessage()
+
+
+def test_a_folder_that_can_only_be_read_is_read(folder, compilations, monkeypatch, caplog):
+    make_kernel().cubin("sm_80")
+    monkeypatch.setattr(cubins.Path, "write_bytes", refuse)
+    assert make_kernel().cubin("sm_80").code
+    assert compilations == ["sm_80"] and not caplog.records
+
+
+def test_a_user_without_a_home_computes_all_the_same(monkeypatch, compilations):
+    def no_home(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in ("GPUCONV_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(cubins.Path, "expanduser", no_home)
+    cache_folder.cache_clear()
+    try:
+        assert cache_folder() is None
+        assert make_kernel().cubin("sm_80").code
+    finally:
+        cache_folder.cache_clear()
 
 
 def refuse(*_):
@@ -145,6 +171,23 @@ def test_who_counts_registers_gets_what_the_compilers_here_make(folder, compilat
     assert compilations == ["sm_80", "sm_80"]
 
 
+def test_what_a_driver_does_not_load_is_built_anew_and_kept_if_there_is_room(folder, packaged, archive):
+    packaged(archive)
+    kernel = make_kernel()
+    assert kernel.cubin("sm_80").code == b"\x7fELF far away"
+    rebuilt = kernel.rebuilt("sm_80")
+    assert kernel.cubin("sm_80") == make_kernel().cubin("sm_80") == rebuilt
+    assert rebuilt.compilers == compiler.compilers()
+    assert kernel.rebuilt("sm_80") is None
+    (path,) = folder.iterdir()
+    brought = replace(rebuilt, compilers="nvidia-nvvm=1").to_bytes()
+    path.write_bytes(brought)
+    other = make_kernel()
+    other.cubin("sm_80")
+    assert other.rebuilt("sm_80").compilers == compiler.compilers()
+    assert path.read_bytes() == brought
+
+
 @pytest.fixture
 def packaged(monkeypatch):
     """`packaged(cubins)`: the package has come with these files, for every architecture."""
@@ -168,7 +211,7 @@ def archive(tmp_path):
 def test_machine_code_that_came_with_the_package_needs_no_compiler(folder, packaged, archive, compilations):
     packaged(archive)
     assert make_kernel().cubin("sm_80").code == b"\x7fELF far away"
-    assert compilations == [] and not folder.exists()
+    assert compilations == [] and not list(folder.iterdir())
 
 
 def test_it_is_not_taken_for_other_sources(folder, packaged, archive, compilations, monkeypatch):
