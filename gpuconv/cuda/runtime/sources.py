@@ -8,16 +8,18 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2]  # the folder of `gpuconv`
 ENGINE = ("gpuconv.cuda", "gpuconv.spec.dtypes")  # of other modules no kernel depends on any number
+RUNTIME = "gpuconv.cuda.runtime"  # nor of this one, but on how it is compiled; a test looks for such numbers
+COMPILER = PACKAGE / "cuda" / "runtime" / "compiler.py"
 
 
 @functools.cache
 def sources_of(function: Callable[..., None]) -> tuple[str, ...]:
-    """The texts of the kernel's file, of all that it imports from this engine, and of the intrinsics.
+    """The texts of the kernel's file, of what it imports to compute with, the intrinsics and the compiler.
 
     Nothing is imported to find them. There are none where the package has no files: in a frozen program.
     """
     texts: dict[Path, str] = {}
-    work = [Path(inspect.getfile(function)).resolve(), *_intrinsics()]
+    work = [Path(inspect.getfile(function)).resolve(), COMPILER, *_intrinsics()]
     while work:
         file = work.pop()
         if file not in texts and (read := _read(file)):
@@ -51,6 +53,6 @@ def _imported(module: ast.Module) -> Iterator[Path]:
         else:
             continue
         for name in names:
-            if any(f"{name}.".startswith(f"{room}.") for room in ENGINE):
+            if any(f"{name}.".startswith(f"{room}.") for room in ENGINE) and not name.startswith(RUNTIME):
                 place = PACKAGE.joinpath(*name.split(".")[1:])
                 yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))

@@ -1,5 +1,6 @@
 """The cubin cache: hits, survives damage and concurrent writers, and is optional."""
 
+import ast
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -281,5 +282,40 @@ def test_the_key_depends_on_all_that_a_kernel_of_a_room_is_made_of():
     wanted = [PACKAGE / "cuda" / name for name in (*rooms, "device/epilogue.py", "ptx/fragments.py")]
     assert all(path.read_text() in texts for path in wanted)
     assert (PACKAGE / "cuda" / "conv" / "stem" / "load.py").read_text() not in texts
+    assert (PACKAGE / "cuda" / "runtime" / "compiler.py").read_text() in texts
+    assert (PACKAGE / "cuda" / "runtime" / "launch.py").read_text() not in texts
     elements = sources_of(next(iter(SLIDING.values())).function)
     assert (PACKAGE / "spec" / "dtypes.py").read_text() in elements
+
+
+PLACES = [
+    path for room in ("conv", "pool", "device", "ptx") for path in (PACKAGE / "cuda" / room).rglob("*.py")
+]
+
+
+def runtime_in_kernels(tree):
+    """The names of the runtime, whose sources no key depends on, that a kernel may depend on.
+
+    Those in constants of the module, in functions for kernels, and in functions that make such functions.
+    """
+    names = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gpuconv.cuda.runtime")
+        for alias in node.names
+    } - {"Kernel", "Gpu"}
+    for node in tree.body:
+        inner = [each for each in ast.walk(node) if isinstance(each, ast.FunctionDef)]
+        is_for_kernels = inner[1:] or (inner and "jit" in " ".join(map(ast.unparse, inner[0].decorator_list)))
+        if isinstance(node, ast.Assign | ast.AnnAssign) or is_for_kernels:
+            yield from (each.id for each in ast.walk(node) if isinstance(each, ast.Name) and each.id in names)
+
+
+@pytest.mark.parametrize("path", PLACES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_kernel_depends_on_the_runtime(path):
+    assert not list(runtime_in_kernels(ast.parse(path.read_text())))
+
+
+def test_a_kernel_that_depends_on_the_runtime_is_found():
+    text = "from gpuconv.cuda.runtime.cost import ISSUE\nT = 4 * ISSUE\ndef make():\n    def f(): ISSUE\n"
+    assert list(runtime_in_kernels(ast.parse(text))) == ["ISSUE", "ISSUE"]

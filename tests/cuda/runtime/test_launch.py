@@ -214,10 +214,7 @@ def test_threads_never_mix_the_pointers_of_several_kernels(driver):
 @pytest.fixture
 def old_driver(driver, monkeypatch):
     """A driver that does not load what the compilers of another machine made, which is what there is."""
-    made = {
-        "from elsewhere": Cubin(b"new", "shift", "", "nvvm=99"),
-        "built here": Cubin(b"old", "shift", "", ""),
-    }
+    brought, built = Cubin(b"new", "shift", "", "nvvm=99"), Cubin(b"old", "shift", "", "")
     load = driver.cuLibraryLoadData
 
     def refuse(code, *options):
