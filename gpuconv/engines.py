@@ -23,7 +23,8 @@ def engine_of(device: int | None) -> ModuleType:
         return import_module("gpuconv.cpu")
     try:
         return import_module("gpuconv.cuda")
-    except ImportError as error:
+    except Exception as error:  # libraries that do not fit each other fail in any way
         raise ImportError(
-            f"input is on a GPU, and the GPU engine cannot be loaded ({error}): {GPU_ENGINE_HINT}"
+            f"input is on a GPU, and the GPU engine cannot be loaded ({type(error).__name__}: {error}): "
+            f"{GPU_ENGINE_HINT}"
         ) from error

@@ -6,7 +6,6 @@ are made, and how far its arrays reach. All that is left to look at is whether `
 shares memory with an input. A first call is learned and then replayed, like every other.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,10 +64,11 @@ class Replay:
         self.is_simple = self.indices is None and self.publish is None  # the result is what the user gets
         self.settings = threads.count, workspace.limit, precision.default  # that it was learned under
 
-    def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
+    def run(self, out: Any, places: Places, stream: int, foreign: Any) -> Any:
         """Compute, into `out` or fresh arrays, and return them as the user gets them.
 
-        `places` are those of the arrays of the call, and are filled up with those of the results.
+        `places` are those of the arrays of the call, and are filled up with those of the results; `foreign`
+        is what the call has to do with streams and memory of others (`arrays.Foreign`), or empty.
         """
         raise NotImplementedError
 
@@ -100,7 +100,7 @@ class CpuReplay(Replay):
         lacking = (0, last) if self.indices is None else (0, last, last + 1)
         self.unbatched = () if call.is_batched else lacking
 
-    def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
+    def run(self, out: Any, places: Places, stream: int, foreign: Any) -> Any:
         result, indices = out, None
         if out is None:
             result = self.library.empty(*self.result)
@@ -137,19 +137,18 @@ class GpuReplay(Replay):
     `reaches` are place, first byte and end of each input from its pointer on, `out_reach` those of `out`.
     """
 
-    __slots__ = ("launch", "out_reach", "reaches", "takes_indices", "wait")
+    __slots__ = ("engine", "launch", "out_reach", "reaches", "takes_indices")
 
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
-        engine = engine_of(self.device)
+        self.engine: Any = engine_of(self.device)
         self.launch = self.algorithm.plan(call.spec, call.layouts, call.device)
-        self.wait = engine.wait_for
         self.takes_indices = isinstance(call.layouts, PoolLayouts)
         *inputs, out = call.extents
         self.reaches = [(place, each.first, each.end) for place, each in enumerate(inputs) if each]
         self.out_reach = (0, 0) if out is None else (out.first, out.end)
 
-    def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
+    def run(self, out: Any, places: Places, stream: int, foreign: Any) -> Any:
         result, indices = out, None
         launch, odd = self.launch, 0
         if out is None:
@@ -166,14 +165,15 @@ class GpuReplay(Replay):
             places.append(0)
         if odd:
             launch = self._launch_for(places)
-        scratch = None
+        if foreign:
+            self.engine.wait_for(foreign.streams, stream, self.device)
         if launch.elements:
-            pointer, scratch = self.library.scratch(launch.elements, self.device, stream)
-            places.append(pointer)
-        if waits:
-            self.wait(waits, stream, self.device)
-        launch.queue(self.device, stream, places)
-        del scratch  # whoever gets that memory next uses it on the same stream, behind the kernels
+            with self.engine.Scratch(self.library, launch.elements, self.device, stream) as address:
+                launch.queue(self.device, stream, [*places, address])
+        else:
+            launch.queue(self.device, stream, places)
+        if foreign and foreign.owners:
+            self.engine.hold(foreign.owners, self.device, stream)
         return result if self.is_simple else self._handed_over(result, out is None, indices)
 
     def _launch_for(self, places: Places) -> Any:

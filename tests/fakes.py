@@ -5,6 +5,7 @@ no GPU; what a kernel computes is not their subject.
 """
 
 import ctypes
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from types import ModuleType, SimpleNamespace
@@ -84,19 +85,6 @@ def cupy_module() -> ModuleType:
         def __exit__(self, *exception):
             current.pop()
 
-    class ExternalStream:
-        """A stream of another library, current between enter and exit."""
-
-        def __init__(self, handle, device):
-            self.handle, self.device = handle, device
-
-        def __enter__(self):
-            self.before = CURRENT_STREAM[self.device]
-            CURRENT_STREAM[self.device] = self.handle
-
-        def __exit__(self, *exception):
-            CURRENT_STREAM[self.device] = self.before
-
     def pointer_attributes(pointer):
         return SimpleNamespace(device=DEVICE_OF[pointer])
 
@@ -105,7 +93,6 @@ def cupy_module() -> ModuleType:
     cupy.from_dlpack = lambda array: FakeCuPyArray(array.host, array.place[1])
     cupy.cuda = SimpleNamespace(
         Device=Device,
-        ExternalStream=ExternalStream,
         get_current_stream=lambda device=-1: SimpleNamespace(ptr=CURRENT_STREAM[device]),
         runtime=SimpleNamespace(pointerGetAttributes=pointer_attributes),
     )
@@ -148,6 +135,7 @@ class Engine(ModuleType):
         self.waited = []
         self.refusal = None
         self.scratch = 0  # elements that its plans ask for
+        self.held = []
         listed = tuple(self.algorithm(name) for name in ("chosen", "forced"))
         self.ALGORITHMS = {"conv": listed, "pool": listed}
 
@@ -167,6 +155,15 @@ class Engine(ModuleType):
 
     def wait_for(self, producers, consumer, ordinal):
         self.waited += [(producer, consumer, ordinal) for producer in producers]
+
+    def hold(self, owners, ordinal, stream):
+        self.held.append((owners, ordinal, stream))
+
+    @contextmanager
+    def Scratch(self, library, elements, ordinal, stream):
+        address, owner = library.scratch(elements, ordinal)
+        yield address
+        del owner
 
     def queue(self, name, spec, layouts, ordinal, stream, pointers):
         arrays = {}

@@ -1,15 +1,19 @@
 """The command line: dispatch, exit codes, one-line errors, and what `info` and `compile` print."""
 
+import os
 import subprocess
 import sys
+import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import gpuconv
+from gpuconv import engines
 from gpuconv.cli import main
-from gpuconv.commands import environment, info
+from gpuconv.commands import compile_gpu, environment, info
 from gpuconv.commands.environment import CommandError
 
 
@@ -34,21 +38,29 @@ def fake_engine(monkeypatch, tmp_path):
         def __init__(self, name):
             self.name = name
 
+        def find(self, arch):
+            return (self.name, arch) if (self.name, arch) in engine.there else None
+
         def cubin(self, arch):
+            if self.name == engine.wrong:
+                raise SyntaxError("not a kernel")
             engine.compiled.append((self.name, arch))
 
     engine = types.ModuleType("gpuconv.cuda")
     engine.ARCHITECTURES = ("sm_80", "sm_90a")
     engine.KERNELS = (Kernel("conv float32"), Kernel("pool float32"))
     engine.compiled, engine.folder, engine.found = [], tmp_path, []
-    compiled, describing = (
-        types.ModuleType("gpuconv.cuda.runtime.compiled"),
-        types.ModuleType("gpuconv.cuda.runtime.gpu"),
-    )
-    compiled.cache_folder = lambda: engine.folder
+    engine.there, engine.wrong, engine.no_compiler, engine.packaged = set(), None, None, ()
+    names = "cubins", "compiler", "gpu"
+    cubins, compiler, describing = (types.ModuleType(f"gpuconv.cuda.runtime.{name}") for name in names)
+    cubins.cache_folder = lambda: engine.folder
+    cubins.packaged = lambda arch: frozenset({"a.cubin"} if arch in engine.packaged else ())
+    compiler.why_there_is_no_compiler = lambda: engine.no_compiler
+    compiler.COMPILER_HINT = "pip install it"
     describing.gpus = lambda: engine.found
-    for module in (engine, compiled, describing):
+    for module in (engine, cubins, compiler, describing):
         monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("gpuconv.commands.compile_gpu.get_num_threads", lambda: 1)
     return engine
 
 
@@ -133,13 +145,39 @@ def test_info_reports_versions_threads_and_caches(threads, capsys):
 
 
 def test_info_tells_what_is_missing_and_how_to_get_it(no_gpu_engine, monkeypatch, capsys):
-    for module in ("cupy", "numba_cuda", "rich", "matplotlib"):
+    for module in ("cupy", "cuda.bindings", "rich", "matplotlib"):
         monkeypatch.setitem(sys.modules, module, None)
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
-    assert "CuPy, numba-cuda for computing on a GPU: pip install 'gpuconv[cuda13]'" in printed
+    assert "CuPy, cuda-bindings for computing on a GPU: pip install 'gpuconv[cuda13]'" in printed
     assert "matplotlib, rich for gpuconv demo: pip install 'gpuconv[demo]'" in printed
-    assert "devices" in printed and "the GPU engine is not installed" in printed
+    assert rows(printed)["devices"] == "cpu"
+    assert "import of gpuconv.cuda halted" in printed
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("module 'numpy' has no attribute 'row_stack'"), OSError("x")]
+)
+@pytest.mark.parametrize("installed", [True, False])
+def test_info_prints_what_is_wrong_with_the_gpu_engine_and_a_script_sees_it(
+    error, installed, monkeypatch, capsys
+):
+    def fail(name):
+        raise error
+
+    monkeypatch.setattr(environment, "import_module", fail)
+    monkeypatch.setattr(info, "missing", lambda packages: [] if installed else [*packages.values()])
+    assert main(["info"]) == (1 if installed else 0)
+    assert f"({type(error).__name__}: {error})" in capsys.readouterr().out
+
+
+def test_an_array_on_a_gpu_says_what_is_wrong_with_the_engine(monkeypatch):
+    def fail(name):
+        raise AttributeError("of another release")
+
+    monkeypatch.setattr(engines, "import_module", fail)
+    with pytest.raises(ImportError, match=r"AttributeError: of another release.*pip install"):
+        engines.engine_of(0)
 
 
 def test_info_lists_devices_and_the_cache_of_gpu_code(fake_engine, capsys):
@@ -147,7 +185,7 @@ def test_info_lists_devices_and_the_cache_of_gpu_code(fake_engine, capsys):
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     assert "cpu; cuda:0 NVIDIA H200 (sm_90a)" in printed
-    assert "for sm_80, sm_90a" in printed
+    assert "for sm_80, sm_90a; came compiled for none" in printed
     assert str(fake_engine.folder) in printed
 
 
@@ -188,8 +226,57 @@ def test_compile_fills_the_cache_for_every_architecture(fake_engine, capsys):
     names = ["conv float32", "pool float32"]
     assert fake_engine.compiled == [(name, arch) for name in names for arch in ("sm_80", "sm_90a")]
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[-1] for line in lines[:-1]] == ["s"] * 4
+    assert [" ".join(line.split()[:6]) for line in lines[1:-1]] == [
+        "1 of 4 conv float32 sm_80", "2 of 4 conv float32 sm_90a",
+        "3 of 4 pool float32 sm_80", "4 of 4 pool float32 sm_90a",
+    ]  # fmt: skip
     assert lines[-1] == f"kept in {fake_engine.folder}"
+
+
+def test_compile_leaves_what_is_there(fake_engine, capsys):
+    fake_engine.there = {("conv float32", "sm_80"), ("pool float32", "sm_80")}
+    fake_engine.no_compiler = "no numba_cuda"
+    assert main(["compile", "--arch", "sm_80"]) == 0
+    assert "2 of 2 are there already" in capsys.readouterr().out
+    assert main(["compile"]) == 2
+    assert capsys.readouterr().err == (
+        "gpuconv compile: there is no compiler of CUDA kernels (no numba_cuda): pip install it\n"
+    )
+    fake_engine.no_compiler = None
+    assert main(["compile"]) == 0
+    assert fake_engine.compiled == [("conv float32", "sm_90a"), ("pool float32", "sm_90a")]
+
+
+def test_compile_goes_on_after_a_kernel_that_does_not_and_says_which(fake_engine, capsys):
+    fake_engine.wrong = "conv float32"
+    assert main(["compile", "--arch", "sm_80"]) == 2
+    assert fake_engine.compiled == [("pool float32", "sm_80")]
+    assert "1 of 2 kernels do not compile, conv float32 sm_80: SyntaxError" in capsys.readouterr().err
+
+
+def test_compile_shows_a_bar_on_a_terminal(fake_engine, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main(["compile", "--arch", "sm_80"]) == 0
+    assert f"\r[{'#' * 15}{' ' * 15}] 1 of 2  conv float32 sm_80" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, []), (3, [3]), (8, [4])])
+def test_compile_uses_a_process_for_each_core(fake_engine, monkeypatch, cores, processes):
+    started = []
+
+    class Pool(ThreadPoolExecutor):
+        """Threads in place of processes, which would not see the stand-ins."""
+
+        def __init__(self, workers, context, initializer):
+            started.append(workers)
+            assert context.get_start_method() == "spawn"
+            super().__init__(workers)
+
+    monkeypatch.setattr(compile_gpu, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(compile_gpu, "get_num_threads", lambda: cores)
+    assert main(["compile"]) == 0
+    assert started == processes
+    assert len(fake_engine.compiled) == 4
 
 
 def test_compile_takes_architectures_once_each(fake_engine):
@@ -231,16 +318,22 @@ def test_compile_cpu_compiles_every_kernel_for_both_dtypes(capsys):
         assert (name, "float32", "cpu") in compiled and (name, "float64", "cpu") in compiled
 
 
-def test_compiled_gpu_code_lands_in_the_folder_that_is_named(tmp_path):
-    """The real engine, some kernels, one architecture: cubins are there afterwards."""
-    import os
-
-    environment = {**os.environ, "GPUCONV_CACHE_DIR": str(tmp_path)}
-    finished = command("compile", "--arch", "sm_80", "--kernel", "pool_direct float64", env=environment)
-    assert finished.returncode == 0, finished.stderr
-    *lines, last = finished.stdout.splitlines()
+def test_gpu_code_is_compiled_into_the_folder_that_is_named_and_the_command_speaks_at_once(tmp_path):
+    """The real engine, some kernels, one architecture, two processes: cubins are there afterwards."""
+    began = time.monotonic()
+    started = subprocess.Popen(
+        [sys.executable, "-m", "gpuconv", "compile", "--arch", "sm_80", "--kernel", "pool_direct float64"],
+        env={**os.environ, "GPUCONV_CACHE_DIR": str(tmp_path), "GPUCONV_NUM_THREADS": "2"},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    first = started.stdout.readline()
+    waited = time.monotonic() - began
+    *lines, last = started.communicate(timeout=300)[0].splitlines()
+    assert started.returncode == 0
+    assert first.startswith("looking") and waited < 5  # of which this machine takes most for other things
     assert last == f"kept in {tmp_path}"
-    assert len(list(tmp_path.iterdir())) == len(lines) > 0
+    assert [line.split()[:3] for line in lines] == [[str(n), "of", "3"] for n in (1, 2, 3)]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".cubin"] * 3
 
 
 # missing packages and devices

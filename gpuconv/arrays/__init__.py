@@ -10,7 +10,7 @@ a `Signature` that says all else (`views.py`); bfloat16 is ml_dtypes' dtype.
 from collections.abc import Sequence
 from functools import lru_cache
 from sys import modules
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -85,8 +85,22 @@ Places = list[Any]  # of the arrays of a call: each an ndarray, or None; or an a
 Signatures = tuple[Any, ...]
 
 
-def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> tuple[Places, Signatures, int, tuple[int, ...]]:
-    """The arrays of one call, understood: (places, signatures, stream, streams that it has to wait for).
+class Foreign(NamedTuple):
+    """What a call on a GPU has to do with others.
+
+    `streams` are those that it has to wait for, `owners` the arrays whose memory may be handed on by somebody
+    who does not know of the stream of the call.
+    """
+
+    streams: tuple[int, ...]
+    owners: tuple[Any, ...]
+
+
+Seen = tuple[Places, Signatures, int, Foreign | tuple[()]]
+
+
+def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> Seen:
+    """The arrays of one call, understood: (places, signatures, stream, what is foreign or nothing).
 
     A signature is a tuple of the values of a `Signature`, or None where an optional array is left out. The
     stream is that of the last array, or where that is None the current one; on the CPU it is 0.
@@ -113,10 +127,12 @@ def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> tuple[Places, Signat
     if first is None or first[4] is None:
         return [each and each[0] for each in seen], others, 0, ()
     places = [0 if each is None else each[0] for each in seen]
-    return places, others, *_order(first, others[-1], [each and each[2] for each in seen])
+    stream, streams = _order(first, others[-1], [each and each[2] for each in seen])
+    owners = tuple([each[3] for each in seen if each is not None and each[3] is not None])
+    return places, others, stream, Foreign(streams, owners) if streams or owners else ()
 
 
-def _see_cupy(kind: Any, arrays: Any) -> tuple[Places, Signatures, int, tuple[int, ...]] | None:
+def _see_cupy(kind: Any, arrays: Any) -> Seen | None:
     """The same of arrays of one type, CuPy's, which are all ordered on the current stream of their device.
 
     None if there is one of another type among them.
@@ -139,10 +155,10 @@ def _see_cupy(kind: Any, arrays: Any) -> tuple[Places, Signatures, int, tuple[in
     return places, tuple(signatures), modules["cupy"].cuda.get_current_stream(device).ptr, ()
 
 
-def _see(array: Any, name: str) -> tuple[Any, tuple, int | None]:
-    """The place of an array, the values of its signature, and the stream that it is ordered on.
+def _see(array: Any, name: str) -> tuple[Any, tuple, int | None, Any]:
+    """The place of an array, the values of its signature, its stream, and who owns memory that is to be held.
 
-    That is None on the CPU, and where it is the current one of a library.
+    The stream that it is ordered on is None on the CPU, the owner where its library has the stream in mind.
     """
     kind: Any = type(array)
     library = _named(kind)
@@ -153,9 +169,10 @@ def _see(array: Any, name: str) -> tuple[Any, tuple, int | None]:
     except UNREADABLE as error:
         raise TypeError(f"{name} cannot be read: {error}") from error
     if isinstance(view, np.ndarray):
-        return view, (library, view.shape, view.strides, view.dtype, None), None
-    pointer, shape, strides, dtype, device, stream, writeable, _ = view
-    return pointer, (library, shape, strides, dtype, device, pointer % ALIGNED, writeable), stream
+        return view, (library, view.shape, view.strides, view.dtype, None), None, None
+    pointer, shape, strides, dtype, device, stream, writeable, owner = view
+    signature = library, shape, strides, dtype, device, pointer % ALIGNED, writeable
+    return pointer, signature, stream, None if library.orders_its_own else owner
 
 
 def _order(first: tuple, last: tuple | None, streams: Sequence[int | None]) -> tuple[int, tuple[int, ...]]:

@@ -63,9 +63,6 @@ class TorchLibrary(Library):
     def current_stream(self, device: int) -> int:
         return import_module("torch").cuda.current_stream(device).cuda_stream
 
-    def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
-        return Library.scratch(self, elements, device, stream)
-
 
 @lru_cache(maxsize=16)
 def _torch_dtype(dtype: np.dtype) -> Any:
@@ -76,6 +73,7 @@ class DLPackLibrary(CuPyLibrary):
     """Any object with `__dlpack__`: it counts as NumPy's on the CPU and as CuPy's on the GPU."""
 
     name = "an object with __dlpack__"
+    orders_its_own = False
 
     def kind(self, device: int | None) -> str:
         return Library.name if device is None else CuPyLibrary.name
@@ -95,12 +93,19 @@ class DLPackLibrary(CuPyLibrary):
 
 
 class JaxLibrary(DLPackLibrary):
-    """JAX arrays: viewed through DLPack; immutable, so a result is handed over when it is filled."""
+    """JAX arrays: viewed through DLPack; immutable, so a result is handed over when it is filled.
+
+    Their memory belongs to a stream of JAX, which hands it on in the order of that alone.
+    """
 
     name = "JAX"
 
     def kind(self, device: int | None) -> str:
         return self.name
+
+    def view(self, array: Any) -> View:
+        view = super().view(array)
+        return view._replace(writeable=False) if isinstance(view, DeviceArray) else view
 
     def publish(self, array: Any) -> Any:
         return import_module("jax.numpy").from_dlpack(array)

@@ -14,6 +14,7 @@ from gpuconv.arrays.views import DeviceArray, View
 from gpuconv.spec.dtypes import FLOAT32
 from gpuconv.spec.layouts import contiguous_strides
 
+LEGACY_STREAM = 1  # as the interface calls the default stream that CuPy, torch and the driver call 0
 GPU_ENGINE_HINT = "pip install 'gpuconv[cuda13]' (or [cuda12], after the CUDA version of your driver)"
 
 
@@ -21,12 +22,15 @@ class Library:
     """NumPy, and the pattern for every other library.
 
     `view` is the array as kernels see it, and `kind` the library whose arrays may stand beside one on
-    `device`. `empty` is a fresh array on a device, `current_stream` the stream that it is ordered on,
-    `scratch` the address of float32 numbers to work in, and what keeps them. `publish` turns a filled array
-    from `empty` into what the user gets, for libraries whose arrays are immutable.
+    `device`. `empty` is a fresh array on a device, `current_stream` the stream that it is ordered on; of an
+    array that is let go of the memory is used again in the order of that stream, or of any other work on it
+    (`orders_its_own`). `scratch` is the address of float32 numbers to work in, and what keeps them; `orders`
+    says whether they are ordered on a stream when they are let go of. `publish` turns a filled array from
+    `empty` into what the user gets, for libraries whose arrays are immutable.
     """
 
     name = "NumPy"
+    orders_its_own = True
 
     def kind(self, device: int | None) -> str:
         return self.name
@@ -45,10 +49,12 @@ class Library:
         view: Any = self.view(array)
         return view.pointer
 
-    def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
-        """Memory that may be used on the stream until it is let go of."""
+    def scratch(self, elements: int, device: int) -> tuple[int, Any]:
         memory = self.empty((elements,), np.dtype(FLOAT32), device)
         return self.address(memory), memory
+
+    def orders(self, device: int, stream: int) -> bool:
+        return stream == self.current_stream(device)
 
     def publish(self, array: Any) -> Any:
         return array
@@ -74,21 +80,12 @@ class CuPyLibrary(Library):
     def current_stream(self, device: int) -> int:
         return cupy_of_the_engine().cuda.get_current_stream(device).ptr
 
-    def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
-        cuda = import_module("cupy").cuda
-        dtype = np.dtype(FLOAT32)
-        if cuda.get_current_stream(device).ptr == stream:
-            memory = CuPyLibrary.empty(self, (elements,), dtype, device)
-        else:  # CuPy hands memory that is let go of to the next taker on the stream it was taken on
-            with cuda.Device(device), cuda.ExternalStream(stream, device):
-                memory = CuPyLibrary.empty(self, (elements,), dtype, device)
-        return memory.data.ptr, memory
-
 
 class InterfaceLibrary(CuPyLibrary):
     """Any object with `__cuda_array_interface__`: it counts as CuPy's, and so do results."""
 
     name = "an object with __cuda_array_interface__"
+    orders_its_own = False
 
     def kind(self, device: int | None) -> str:
         return CuPyLibrary.name
@@ -108,6 +105,8 @@ class InterfaceLibrary(CuPyLibrary):
         stream = interface.get("stream")
         if stream is None:
             stream = self.current_stream(device)
+        elif stream == LEGACY_STREAM:
+            stream = 0
         strides = interface.get("strides") or contiguous_strides(shape, dtype.itemsize)
         return DeviceArray(pointer, shape, tuple(strides), dtype, device, stream, not readonly, array)
 
@@ -116,6 +115,7 @@ class NumbaLibrary(InterfaceLibrary):
     """Numba's device arrays: without a stream of their own they are ordered on the default stream."""
 
     name = "Numba"
+    orders_its_own = True  # it waits for the device before it frees
 
     def kind(self, device: int | None) -> str:
         return self.name
@@ -131,8 +131,8 @@ class NumbaLibrary(InterfaceLibrary):
         with cuda.gpus[device]:
             return cuda.device_array(shape, dtype)
 
-    def scratch(self, elements: int, device: int, stream: int) -> tuple[int, Any]:
-        return Library.scratch(self, elements, device, stream)
+    def orders(self, device: int, stream: int) -> bool:
+        return False  # it waits for the device to take and to free memory
 
 
 def cupy_of_the_engine() -> ModuleType:

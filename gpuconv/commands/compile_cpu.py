@@ -1,7 +1,8 @@
 """The CPU kernels that `gpuconv compile --cpu` compiles, and what they are called there."""
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,10 @@ from gpuconv.cpu.engine import cache
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.spec.dtypes import FLOATS
 
+Compilations = Sequence[tuple[str, Callable[[], Any]]]
 
-def compilations(name: str = "") -> list[tuple[str, Callable[[], Any]]]:
+
+def compilations(name: str = "") -> Compilations:
     """(label, what compiles it) of each kernel and dtype with `name` in the label or in the kernel's name.
 
     Raises
@@ -37,6 +40,16 @@ def compilations(name: str = "") -> list[tuple[str, Callable[[], Any]]]:
         reasons = "; ".join(f"{folder}: {cache.why_not_writable(folder)}" for folder in cache.folders())
         raise CommandError(f"no folder for CPU code can be written ({reasons}): set GPUCONV_CACHE_DIR")
     return found
+
+
+def compile_for_cpu(compilations: Compilations) -> None:
+    """Compile, and print what and how long it took, as it goes."""
+    for place, (name, compilation) in enumerate(compilations, 1):
+        print(f"{name:<50} cpu", end=" ", flush=True)
+        begin = time.perf_counter()
+        compilation()
+        print(f"{time.perf_counter() - begin:6.2f} s  {place} of {len(compilations)}", flush=True)
+    print(f"kept in {cache.writable_folder()}")
 
 
 def label(kernel: Kernel) -> str:

@@ -14,7 +14,7 @@ from gpuconv.arrays import GPU_ENGINE_HINT
 
 DEMO_HINT = "pip install 'gpuconv[demo]'"
 DEMO_PACKAGES = {"matplotlib": "matplotlib", "rich": "rich", "skimage": "scikit-image"}
-GPU_PACKAGES = {"cupy": "CuPy", "numba_cuda": "numba-cuda"}
+GPU_PACKAGES = {"cupy": "CuPy", "cuda.bindings": "cuda-bindings"}
 
 
 class CommandError(Exception):
@@ -29,7 +29,14 @@ def missing(packages: dict[str, str]) -> list[str]:
     >>> missing({"math": "the standard library", "no_such_module": "no such package"})
     ['no such package']
     """
-    return [name for module, name in packages.items() if find_spec(module) is None]
+    return [name for module, name in packages.items() if not _is_there(module)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # of a package that it is to be a part of; or it stands for nothing
+        return False
 
 
 def require(packages: dict[str, str], hint: str) -> None:
@@ -40,11 +47,12 @@ def require(packages: dict[str, str], hint: str) -> None:
 
 
 def cuda_engine() -> ModuleType:
-    """`gpuconv.cuda`, or CommandError with the pip command that installs what it needs."""
+    """`gpuconv.cuda`, or CommandError with what is wrong and the pip command that installs what it needs."""
     try:
         return import_module("gpuconv.cuda")
-    except ImportError as error:
-        raise CommandError(f"the GPU engine cannot be imported ({error}): {GPU_ENGINE_HINT}") from error
+    except Exception as error:  # libraries that do not fit each other fail in any way
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CommandError(f"the GPU engine cannot be imported ({what}): {GPU_ENGINE_HINT}") from error
 
 
 class Cpu:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import gpuconv
 from gpuconv.arrays import GPU_ENGINE_HINT
@@ -26,6 +27,7 @@ PACKAGES = {
     "NumPy": ("numpy",),
     "Numba": ("numba",),
     "numba-cuda": ("numba-cuda",),
+    "cuda-bindings": ("cuda-bindings",),
     "CuPy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
     "PyTorch": ("torch",),
 }
@@ -34,12 +36,16 @@ FEATURES = (*VECTOR_BITS, "fma", "avx512bf16", "amx-bf16", "sve")
 
 
 def info() -> int:
-    """Print the report; returns exit code 0."""
-    rows = [*_versions(), *_processor(), *_gpu(), *_missing()]
+    """Print the report; returns exit code 0, or 1 if the GPU engine is installed and cannot be used.
+
+    A machine without GPU libraries is in order; one whose libraries do not fit each other is not.
+    """
+    engine, failure = _engine()
+    rows = [*_versions(), *_processor(), *(_gpu(engine) if engine else _no_gpu(failure)), *_missing()]
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         print(f"{label:<{width}}  {text}")
-    return 0
+    return int(engine is None and not missing(GPU_PACKAGES))
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -87,17 +93,27 @@ def _cpu_cache() -> str:
     return str(folder or nowhere)
 
 
-def _gpu() -> Iterator[tuple[str, str]]:
+def _engine() -> tuple[Any, str]:
+    """The GPU engine, or None and why it cannot be imported."""
     try:
-        engine = cuda_engine()
-    except CommandError:
-        yield "devices", "cpu; the GPU engine is not installed"
-        return
+        return cuda_engine(), ""
+    except CommandError as error:
+        return None, str(error)
+
+
+def _no_gpu(failure: str) -> Iterator[tuple[str, str]]:
+    yield "devices", "cpu"
+    yield "GPU engine", failure
+
+
+def _gpu(engine: Any) -> Iterator[tuple[str, str]]:
     gpus = import_module("gpuconv.cuda.runtime.gpu").gpus()
     names = [f"cuda:{ordinal} {gpu.name} ({gpu.arch})" for ordinal, gpu in enumerate(gpus)]
     yield "devices", "; ".join(["cpu", *names] if names else ["cpu", "no CUDA device or driver"])
-    yield "GPU code", "for " + ", ".join(engine.ARCHITECTURES)
-    folder = import_module("gpuconv.cuda.runtime.compiled").cache_folder()
+    cubins = import_module("gpuconv.cuda.runtime.cubins")
+    came = [arch for arch in engine.ARCHITECTURES if cubins.packaged(arch)]
+    yield "GPU code", f"for {', '.join(engine.ARCHITECTURES)}; came compiled for {', '.join(came) or 'none'}"
+    folder = cubins.cache_folder()
     yield "GPU cache", str(folder or "none: no folder can be written")
 
 

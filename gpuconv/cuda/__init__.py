@@ -10,11 +10,13 @@ from gpuconv.cuda import conv, pool
 from gpuconv.cuda.runtime.compiled import ARCHITECTURES, Kernel
 from gpuconv.cuda.runtime.driver import refuse_forked_child, wait_for
 from gpuconv.cuda.runtime.gpu import Gpu, gpu
+from gpuconv.cuda.runtime.held import hold
+from gpuconv.cuda.runtime.scratch import Scratch
 
 ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {"conv": conv.ALGORITHMS, "pool": pool.ALGORITHMS}
 KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *pool.KERNELS)
 
-__all__ = ["ALGORITHMS", "ARCHITECTURES", "KERNELS", "device", "wait_for"]
+__all__ = ["ALGORITHMS", "ARCHITECTURES", "KERNELS", "Scratch", "device", "hold", "wait_for"]
 
 
 def device(ordinal: int) -> Gpu:

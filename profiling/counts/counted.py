@@ -80,7 +80,7 @@ def _count(captured: Captured, arch: str) -> Counted:
     blocks = min(MOST, max(FEWEST, LANES // kernel.threads))
     sample = executable(kernel, arch).sample(launch, captured.operands, blocks)
     shared_cycles, accesses, l2_bytes = _traffic(sample)
-    fixed = resources(kernel.cubin(arch).log)
+    fixed = resources(kernel.measured(arch).log)
     operands = [operand for operand in captured.operands if operand is not None]
     scratch = max((operand.nbytes for operand in operands if operand.name == SCRATCH), default=0)
     return Counted(

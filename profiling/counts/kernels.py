@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from gpuconv.cuda import ARCHITECTURES, KERNELS
-from gpuconv.cuda.runtime.compiled import COMPILERS, Kernel
+from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.compiler import COMPILERS
 from profiling import results
 from profiling.counts.execution import Measured, measure
 from profiling.counts.occupancy import blocks_per_sm, of_arch

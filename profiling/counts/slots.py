@@ -86,7 +86,7 @@ def ptx_loop(kernel: Kernel, arch: str) -> frozenset[Instruction]:
 @functools.cache
 def machine_code(kernel: Kernel, arch: str) -> tuple[Loop, int]:
     """The main loop of the machine code, and the instructions outside of it; padding left out."""
-    cubin = kernel.cubin(arch)
+    cubin = kernel.measured(arch)
     instructions = parse(disassemble(cubin.code), cubin.entry)
     loop = analyse(instructions)
     mix = {name: count for name, count in loop.mix.items() if name != "NOP"}

@@ -39,10 +39,13 @@ class Driver:
     """`cuda.bindings.driver`, of which every function succeeds and nothing happens."""
 
     def __init__(self, real: ModuleType) -> None:
-        self.CUdevice_attribute, self.CUfunction_attribute = (
-            real.CUdevice_attribute,
-            real.CUfunction_attribute,
-        )
+        for name in (
+            "CUdevice_attribute",
+            "CUfunction_attribute",
+            "CUstreamCaptureStatus",
+            "CUstreamCaptureMode",
+        ):
+            setattr(self, name, getattr(real, name))
 
     def __getattr__(self, name: str) -> Any:
         def succeed(*arguments: Any) -> tuple[int, Any]:
@@ -67,7 +70,7 @@ def standing_in() -> Iterator[None]:
     """In its body, CuPy and the driver are the stand-ins."""
     from gpuconv.cuda.runtime import driver, gpu, launch
 
-    caches = driver.start_driver, driver.primary_context, gpu.gpu, launch._library
+    caches = driver.start_driver, driver.primary_context, driver.has_pools, gpu.gpu, launch._library
     nothing = Driver(driver.driver)
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.dict(sys.modules, cupy=_cupy()))

@@ -1,6 +1,7 @@
 """Arrays on a GPU, played by stand-ins: which library, device, stream and engine a call ends up with."""
 
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -135,6 +136,9 @@ def test_streams(engine):
     assert view(fakes.FakeCuPyArray(X)).stream == fakes.CURRENT_STREAM[0]
     assert view(fakes.FakeCuPyArray(X, 1)).stream == fakes.CURRENT_STREAM[1]
     assert view(fakes.CudaInterface(X, stream=9)).stream == 9
+    assert view(fakes.CudaInterface(X, stream=1)).stream == 0  # the legacy stream
+    assert view(fakes.FakeNumbaArray(X, stream=1)).stream == 0
+    assert view(fakes.CudaInterface(X, stream=2)).stream == 2  # each thread's own
     assert view(fakes.CudaInterface(X, 1)).stream == fakes.CURRENT_STREAM[1]
     assert view(fakes.FakeNumbaArray(X, stream=9)).stream == 9
     assert view(fakes.FakeNumbaArray(X)).stream == 0
@@ -312,21 +316,13 @@ def test_an_array_on_the_cpu_needs_no_engine(no_engine):
 
 @over_kinds
 @pytest.mark.parametrize("stream", [70, 9])
-def test_memory_to_work_in_is_taken_on_the_stream_that_it_is_used_on(kind, stream, engine, monkeypatch):
-    """70 is the current stream of device 0; CuPy may hand freed memory out again on the stream it is from."""
-    taken_on = []
-    cupy, empty = sys.modules["cupy"], sys.modules["cupy"].empty
-
-    def noting(shape, dtype):
-        taken_on.append(cupy.cuda.get_current_stream(0).ptr)
-        return empty(shape, dtype)
-
-    monkeypatch.setattr(cupy, "empty", noting)
-    pointer, memory = library_of(KINDS[kind](X), "input").scratch(100, 0, stream)
+def test_a_library_says_whether_its_memory_is_ordered_on_a_stream(kind, stream, engine):
+    """70 is the current stream of device 0: CuPy hands memory out again on the stream that it is from."""
+    library = library_of(KINDS[kind](X), "input")
+    assert library.orders(0, stream) == (kind != "Numba" and stream == 70)
+    pointer, memory = library.scratch(100, 0)
     assert (memory.host.shape, memory.host.dtype) == ((100,), np.dtype("float32"))
     assert pointer == memory.host.ctypes.data
-    assert taken_on == ([] if kind == "Numba" else [stream])
-    assert fakes.CURRENT_STREAM == {0: 70, 1: 71}
 
 
 @over_kinds
@@ -336,6 +332,46 @@ def test_a_plan_that_works_in_memory_gets_it_behind_the_arrays(kind, engine):
     for _ in range(2):
         gpuconv.conv2d(make(X), make(W))
     assert all(len(call.scratch) == 1 and call.scratch[0] for call in engine.calls)
+
+
+def test_the_legacy_stream_is_one_by_either_name(engine, monkeypatch):
+    monkeypatch.setitem(fakes.CURRENT_STREAM, 0, 0)
+    gpuconv.conv2d(fakes.CudaInterface(X, stream=1), fakes.CudaInterface(W, stream=1))
+    assert engine.waited == [] and engine.calls[0].stream == 0
+
+
+@pytest.fixture
+def jax_array(monkeypatch):
+    """`jax_array(host)`: an array as JAX's are on a GPU, which speak DLPack and are immutable."""
+    kind = type("ArrayImpl", (fakes.DLPack,), {"__module__": "jaxlib._jax"})
+    numpy = ModuleType("jax.numpy")
+    numpy.from_dlpack = lambda array: array
+    monkeypatch.setitem(sys.modules, "jax.numpy", numpy)
+    return lambda host: kind(host, 2, 0)
+
+
+def test_an_array_of_jax_is_no_out(engine, jax_array):
+    out = np.zeros(OUT_SHAPE, np.float32)
+    with pytest.raises(ValueError, match="out is read-only"):
+        gpuconv.conv2d(jax_array(X), jax_array(W), out=jax_array(out))
+    assert engine.calls == [] and not out.any()
+
+
+def test_memory_that_others_order_is_held_until_the_kernel_is_through(engine, jax_array):
+    for _ in range(2):
+        gpuconv.conv2d(jax_array(X), jax_array(W))
+    assert [(ordinal, stream) for _, ordinal, stream in engine.held] == [(0, 70)] * 2
+    assert [[owner.host is host for owner, host in zip(owners, (X, W), strict=True)]
+            for owners, *_ in engine.held] == [[True] * 2] * 2  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "count"), [("CuPy", 0), ("Numba", 0), ("interface", 1), ("DLPack", 1)])
+def test_of_what_libraries_arrays_are_held(kind, count, engine):
+    x = KINDS[kind](X)
+    gpuconv.max_pool2d(x, 2)
+    assert [len(owners) for owners, *_ in engine.held] == [1] * count
+    if kind == "interface":
+        assert engine.held[0][0] == (x,)
 
 
 def test_a_call_waits_for_the_streams_of_others(engine):

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gpuconv.cuda.runtime import compiled
 from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.compiler import compilers
 from gpuconv.cuda.runtime.sources import sources_of
 
 try:
@@ -50,7 +50,7 @@ class Kept:
         """A name that says all that a kernel is compiled from."""
         parts = (
             kernel.name, arch, kernel.arguments, kernel.threads, kernel.blocks_per_sm,
-            compiled.compilers(), *sources_of(kernel.function),
+            compilers(), *sources_of(kernel.function),
         )  # fmt: skip
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
         name = re.sub(r"\W+", "-", kernel.name)

@@ -8,7 +8,6 @@ import re
 import pytest
 
 from gpuconv.cuda import ARCHITECTURES, KERNELS
-from gpuconv.cuda.runtime import compiled
 
 
 def compilations():
@@ -31,7 +30,7 @@ def each_kernel():
 
 @pytest.mark.parametrize(("kernel", "arch"), list(compilations()))
 def test_no_spill_no_local_memory_and_the_promised_occupancy(kernel, arch):
-    log = kernel.cubin(arch).log
+    log = kernel.measured(arch).log
     (frame,) = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log)
     assert frame == ("0", "0", "0")
     (registers,) = map(int, re.findall(r"Used (\d+) registers", log))
@@ -46,10 +45,10 @@ def test_names_are_unique():
     assert len({kernel.name for kernel in KERNELS}) == len(KERNELS)
 
 
-@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
-def test_a_cubin_lies_in_the_folder_of_the_cache(kernel, monkeypatch, tmp_path):
-    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
-    assert kernel._path("sm_90a").parent == tmp_path
+def test_a_name_of_a_file_is_one_file_of_a_folder_and_no_two_kernels_share_it():
+    names = [kernel.file_name("sm_90a") for kernel in KERNELS]
+    assert all(re.fullmatch(r"[\w-]+\.cubin", name) for name in names)
+    assert len(set(names)) == len(KERNELS)
 
 
 @pytest.mark.parametrize("kernel", list(each_kernel()))

@@ -1,53 +1,24 @@
-"""From a Python function to a cubin, on any machine, GPU or not; each cubin is kept on disk.
+"""Kernels: a function, the types of its parameters, and its machine code for an architecture.
 
-numba-cuda compiles to PTX, nvJitLink links it for one architecture. The launch is ours (`launch.py`), so
-neither needs a driver. A cubin file begins with its SHA-256 and is written beside its name and then renamed:
-concurrent writers, a truncated file and a folder that cannot be written cost a compilation and not the call.
-A cubin of other compilers is built anew where there is a compiler, and taken where there is none, so that a
-cache can be brought to a machine without one.
+Machine code is taken from where it is (`cubins.py`), and compiled only if it is nowhere (`compiler.py`): with
+kernels that came compiled, no compiler is loaded. The launch is ours (`launch.py`).
 """
 
-import contextlib
 import functools
 import hashlib
-import logging
-import os
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from cuda.core import Linker, LinkerOptions, ObjectCode
-
-from gpuconv.cuda.language import cuda, types, uint32
+from gpuconv.cuda.language import types, uint32
+from gpuconv.cuda.runtime import cubins
+from gpuconv.cuda.runtime.compiler import compilers, to_cubin, to_ptx
+from gpuconv.cuda.runtime.cubins import Cubin
 from gpuconv.cuda.runtime.sources import sources_of
-
-log = logging.getLogger("gpuconv")
-
-if version("numba-cuda").startswith("0.30.") and not hasattr(np, "row_stack"):
-    raise ImportError(f"numba-cuda 0.30 needs NumPy below 2.5, not {np.__version__}: pip install 'numpy<2.5'")
 
 # Each is the lowest of its generation, and runs on the later cards of it: sm_80 on sm_86 and sm_89.
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100", "sm_120")
-COMPILERS = (
-    "numba", "numba-cuda", "cuda-core",
-    "nvidia-nvvm", "nvidia-nvjitlink",  # of CUDA 13
-    "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Cubin:
-    """Machine code for one architecture, the name of its entry, the linker's log, and who made it."""
-
-    code: bytes
-    entry: str
-    log: str
-    compilers: str
 
 
 class Kernel:
@@ -129,86 +100,62 @@ class Kernel:
 
     def ptx(self, arch: str) -> str:
         """The kernel compiled to PTX for an architecture such as "sm_90a"."""
-        text, _ = cuda.compile(
-            self.function,
-            types.void(*self.arguments),
-            device=False,
-            abi="numba",
-            cc=compute_capability(arch),
-            launch_bounds=(self.threads, self.blocks_per_sm),
-        )
-        return text
+        bounds = self.threads, self.blocks_per_sm
+        return to_ptx(self.function, self.arguments, compute_capability(arch), bounds)
 
     def cubin(self, arch: str) -> Cubin:
-        """The machine code for an architecture: from memory, from disk, or compiled now."""
+        """The machine code for an architecture: in memory, in the package or on disk, or built now."""
         with self._lock:
             if arch not in self._cubins:
-                self._cubins[arch] = self._obtain(arch)
+                self._cubins[arch] = self.find(arch) or self._build(arch)
             return self._cubins[arch]
 
-    def _obtain(self, arch: str) -> Cubin:
-        """The cubin on disk if this machine's compilers made it, else one built now, else the one on disk."""
-        stored = self._load(arch)
-        if stored is not None and stored.compilers == compilers():
-            return stored
-        try:
-            return self._build(arch)
-        except Exception as error:  # each of the compilers misses its libraries in its own way
-            if stored is None:
-                raise
-            log.warning("%s for %s was built by %s: %s", self.name, arch, stored.compilers, error)
-            return stored
+    def measured(self, arch: str) -> Cubin:
+        """The machine code that the compilers here make of it, for whoever counts registers and so on."""
+        found = self.cubin(arch)
+        return found if found.compilers == compilers() else to_cubin(self.ptx(arch), arch)
+
+    def find(self, arch: str) -> Cubin | None:
+        """The machine code for an architecture if it is in the package or on disk."""
+        if sources_of(self.function):
+            return cubins.find(self.file_name(arch), arch)
+        beginning = f"{self.file_stem}-{arch}-"  # without sources what came with the package is right
+        (name, *_) = [each for each in cubins.packaged(arch) if each.startswith(beginning)] or [beginning]
+        return cubins.find(name, arch)
+
+    def rebuilt(self, arch: str) -> Cubin | None:
+        """The machine code built by the compilers here, for a driver that does not load what others built.
+
+        None if it was they who built it.
+        """
+        with self._lock:
+            if self._cubins[arch].compilers == compilers():
+                return None
+            self._cubins[arch] = self._build(arch)
+            return self._cubins[arch]
 
     def _build(self, arch: str) -> Cubin:
-        text = self.ptx(arch)
-        linker = Linker(
-            ObjectCode.from_ptx(text.encode()), options=LinkerOptions(arch=arch, ptxas_options=["-v"])
-        )
-        code = linker.link("cubin").code
-        (entry,) = re.findall(r"\.entry\s+(\w+)", text)
-        cubin = Cubin(code, entry, linker.get_info_log().rstrip("\0"), compilers())
-        self._save(arch, cubin)
+        cubin = to_cubin(self.ptx(arch), arch)
+        cubins.keep(self.file_name(arch), cubin)
         return cubin
 
-    def _path(self, arch: str) -> Path | None:
-        folder = cache_folder()
+    def file_name(self, arch: str) -> str:
+        """The name of the file of its machine code: another one for other sources, and for nothing else."""
         parts = (
             self.name,
             arch,
-            self.arguments,
+            tuple(map(str, self.arguments)),
             self.threads,
             self.blocks_per_sm,
             *sources_of(self.function),
         )
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-        file_name = re.sub(r"\W+", "-", self.name)
-        return folder and folder / f"{file_name}-{arch}-{digest}.cubin"
+        return f"{self.file_stem}-{arch}-{digest}.cubin"
 
-    def _load(self, arch: str) -> Cubin | None:
-        path = self._path(arch)
-        try:
-            data = path.read_bytes() if path else b""
-        except OSError:
-            return None
-        if hashlib.sha256(data[32:]).digest() != data[:32]:
-            return None
-        made_by, entry, text, code = data[32:].split(b"\0", 3)
-        return Cubin(code, entry.decode(), text.decode(), made_by.decode())
-
-    def _save(self, arch: str, cubin: Cubin) -> None:
-        path = self._path(arch)
-        if path is None:
-            return
-        text = (cubin.compilers, cubin.entry, cubin.log)
-        data = b"\0".join([*[part.encode() for part in text], cubin.code])
-        temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
-        try:
-            temporary.write_bytes(hashlib.sha256(data).digest() + data)
-            temporary.replace(path)
-        except OSError as error:
-            log.info("the cubin cache %s cannot be written: %s", path.parent, error)
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+    @property
+    def file_stem(self) -> str:
+        """Its name as a file's begins."""
+        return re.sub(r"\W+", "-", self.name)
 
 
 def compute_capability(arch: str) -> tuple[Any, ...]:
@@ -218,30 +165,3 @@ def compute_capability(arch: str) -> tuple[Any, ...]:
         raise ValueError(f"arch must be of the form sm_90a; got {arch!r}")
     major, minor, suffix = match.groups()
     return (int(major), int(minor), suffix) if suffix else (int(major), int(minor))
-
-
-@functools.cache
-def cache_folder() -> Path | None:
-    """Where cubins are kept: $GPUCONV_CACHE_DIR, else the user's cache folder; None if there is none."""
-    variable = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
-    base = Path(os.environ.get(variable) or Path("~/.cache").expanduser())
-    folder = Path(os.environ.get("GPUCONV_CACHE_DIR") or base / "gpuconv")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        log.info("no cubin cache at %s: %s", folder, error)
-        return None
-    return folder
-
-
-@functools.cache
-def compilers() -> str:
-    """The packages that turn a kernel into machine code here, with their versions."""
-    return " ".join(filter(None, map(_named_version, COMPILERS)))
-
-
-def _named_version(package: str) -> str:
-    try:
-        return f"{package}={version(package)}"
-    except PackageNotFoundError:
-        return ""

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from cuda.bindings import driver
@@ -66,6 +67,56 @@ class current:
             check(driver.cuCtxPopCurrent())
 
 
+def is_capturing(stream: int) -> bool:
+    """Whether what is queued on a stream of the current device becomes part of a CUDA graph."""
+    status = check(driver.cuStreamIsCapturing(stream))
+    return status == driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE
+
+
+@contextmanager
+def allowed_in_a_capture() -> Iterator[None]:
+    """Let this thread do what is no part of a graph, such as load code, while a stream is being captured."""
+    mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
+    before = check(driver.cuThreadExchangeStreamCaptureMode(mode))
+    try:
+        yield
+    finally:
+        check(driver.cuThreadExchangeStreamCaptureMode(before))
+
+
+@functools.cache
+def has_pools(ordinal: int) -> bool:
+    """Whether a device allocates memory in the order of a stream."""
+    attribute = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED
+    return bool(check(driver.cuDeviceGetAttribute(attribute, check(driver.cuDeviceGet(ordinal)))))
+
+
+def allocate(size: int, stream: int) -> int:
+    """The address of `size` bytes of the current device, from here on in the order of a stream."""
+    return int(check(driver.cuMemAllocAsync(size, stream)))
+
+
+def free(address: int, stream: int) -> None:
+    """Give memory from `allocate` back, behind what is queued on a stream."""
+    check(driver.cuMemFreeAsync(address, stream))
+
+
+def recorded(stream: int) -> Any:
+    """An event that is reached when all that is queued on a stream of the current device is done."""
+    event = check(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING))
+    check(driver.cuEventRecord(event, stream))
+    return event
+
+
+def is_reached(event: Any) -> bool:
+    """Whether an event is reached, which is then gone; an error of the device ends its work too."""
+    (status,) = driver.cuEventQuery(event)
+    if status == driver.CUresult.CUDA_ERROR_NOT_READY:
+        return False
+    driver.cuEventDestroy(event)
+    return True
+
+
 def wait_for(producers: Iterable[int], consumer: int, ordinal: int) -> None:
     """Let later work on the stream `consumer` wait for earlier work on the streams `producers`, on a device.
 
@@ -76,9 +127,8 @@ def wait_for(producers: Iterable[int], consumer: int, ordinal: int) -> None:
         return
     with current(ordinal):
         for producer in foreign:
-            event = check(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING))
+            event = recorded(producer)
             try:
-                check(driver.cuEventRecord(event, producer))
                 check(driver.cuStreamWaitEvent(consumer, event, 0))
             finally:
                 check(driver.cuEventDestroy(event))

@@ -17,7 +17,9 @@ from cuda.bindings import driver
 
 from gpuconv.cuda.device.limits import SHARED_BYTES
 from gpuconv.cuda.runtime.compiled import Kernel
-from gpuconv.cuda.runtime.driver import check, current, refuse_forked_child
+from gpuconv.cuda.runtime.compiler import NoCompiler
+from gpuconv.cuda.runtime.cubins import Cubin
+from gpuconv.cuda.runtime.driver import allowed_in_a_capture, check, current, refuse_forked_child
 from gpuconv.cuda.runtime.gpu import gpu
 
 MAX_BLOCKS = 2**31 - 1  # of a grid's first axis
@@ -65,22 +67,28 @@ class Launch:
         if self.blocks == 0:
             return
         refuse_forked_child()
-        with current(ordinal):
-            function = self._functions.get(ordinal) or self._load(ordinal)
-            with self._lock:  # the driver has copied the arguments when it returns
-                slots = self._slots or self._make_buffer()
-                slots[: self._pointers] = pointers[: self._pointers]
-                status = driver.cuLaunchKernel(
-                    function, self.blocks, 1, 1, self.kernel.threads, 1, 1, self.shared_bytes, stream,
-                    self._parameters, 0,
-                )  # fmt: skip
-            if status[0]:
-                check(status)
+        with current(ordinal), self._lock:
+            self.start(ordinal, stream, pointers)
+
+    def start(self, ordinal: int, stream: int, pointers: Sequence[int]) -> None:
+        """Queue the kernel in the current context of a device, while no other thread starts it."""
+        if self.blocks == 0:
+            return
+        function = self._functions.get(ordinal) or self._load(ordinal)
+        slots = self._slots or self._make_buffer()
+        slots[: self._pointers] = pointers[: self._pointers]
+        status = driver.cuLaunchKernel(
+            function, self.blocks, 1, 1, self.kernel.threads, 1, 1, self.shared_bytes, stream,
+            self._parameters, 0,
+        )  # fmt: skip
+        if status[0]:  # else the driver has copied the arguments
+            check(status)
 
     def _load(self, ordinal: int) -> Any:
-        function = loaded(self.kernel, ordinal)
-        if self.shared_bytes > SHARED_BYTES:
-            allow_shared(function, ordinal)
+        with allowed_in_a_capture():
+            function = loaded(self.kernel, ordinal)
+            if self.shared_bytes > SHARED_BYTES:
+                allow_shared(function, ordinal)
         self._functions[ordinal] = function
         return function
 
@@ -111,9 +119,9 @@ def steps(**arrays: Sequence[int]) -> dict[str, int]:
 
 def loaded(kernel: Kernel, ordinal: int) -> Any:
     """The kernel's function on a device, loaded into its (current) primary context."""
-    cubin = kernel.cubin(gpu(ordinal).arch)
-    library = _library(kernel, gpu(ordinal).arch)
-    handle = check(driver.cuLibraryGetKernel(library, cubin.entry.encode()))
+    arch = gpu(ordinal).arch
+    library = _library(kernel, arch)
+    handle = check(driver.cuLibraryGetKernel(library, kernel.cubin(arch).entry.encode()))
     return check(driver.cuKernelGetFunction(handle))
 
 
@@ -127,4 +135,21 @@ def allow_shared(function: Any, ordinal: int) -> None:
 
 @functools.cache
 def _library(kernel: Kernel, arch: str) -> Any:
-    return check(driver.cuLibraryLoadData(kernel.cubin(arch).code, [], [], 0, [], [], 0))
+    """A kernel's machine code, loaded; built anew if the driver does not know that of newer compilers."""
+    found = kernel.cubin(arch)
+    try:
+        return _load_library(found)
+    except RuntimeError as error:
+        try:
+            rebuilt = kernel.rebuilt(arch)
+        except NoCompiler as missing:
+            raise RuntimeError(
+                f"{error}: of the driver, for {kernel.name} as built by {found.compilers}, and {missing}"
+            ) from error
+        if rebuilt is None:
+            raise
+    return _load_library(rebuilt)
+
+
+def _load_library(cubin: Cubin) -> Any:
+    return check(driver.cuLibraryLoadData(cubin.code, [], [], 0, [], [], 0))

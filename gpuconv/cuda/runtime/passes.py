@@ -1,8 +1,11 @@
 """Several kernels, one after the other on one stream, with memory of our own between them."""
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from gpuconv.cuda.runtime.driver import current, refuse_forked_child
 from gpuconv.cuda.runtime.launch import Launch
 
 X, W, BIAS, Y, SCRATCH = range(5)  # the places of a convolution's pointers, and of that to memory of our own
@@ -18,13 +21,16 @@ class Passes:
         Numbers of float32 between the kernels, which the caller takes from the library of the output at each
         start; the pointer to them comes after those of the arrays.
     launches : tuple
-        The kernels, each with its pointers as places among those of `queue`.
+        The kernels, each with its pointers as places among those of `queue`; they are started here alone.
     """
 
     elements: int
     launches: tuple[tuple[Launch, tuple[int, ...]], ...]
+    _lock: Any = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def queue(self, ordinal: int, stream: int, pointers: Sequence[int]) -> None:
         """Queue the kernels; the last of the pointers is that of the memory between them."""
-        for launch, places in self.launches:
-            launch.queue(ordinal, stream, [pointers[place] for place in places])
+        refuse_forked_child()
+        with current(ordinal), self._lock:
+            for launch, places in self.launches:
+                launch.start(ordinal, stream, [pointers[place] for place in places])

@@ -8,19 +8,39 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2]  # the folder of `gpuconv`
 ENGINE = ("gpuconv.cuda", "gpuconv.spec.dtypes")  # of other modules no kernel depends on any number
+RUNTIME = "gpuconv.cuda.runtime"  # nor of this one, but on how it is compiled; a test looks for such numbers
+COMPILER = PACKAGE / "cuda" / "runtime" / "compiler.py"
 
 
 @functools.cache
 def sources_of(function: Callable[..., None]) -> tuple[str, ...]:
-    """The texts of the kernel's file, of all that it imports from this engine, and of the intrinsics."""
+    """The texts of the kernel's file, of what it imports to compute with, the intrinsics and the compiler.
+
+    Nothing is imported to find them. There are none where the package has no files: in a frozen program.
+    """
     texts: dict[Path, str] = {}
-    work = [Path(inspect.getfile(function)).resolve(), *(PACKAGE / "cuda" / "ptx").rglob("*.py")]
+    work = [Path(inspect.getfile(function)).resolve(), COMPILER, *_intrinsics()]
     while work:
         file = work.pop()
-        if file not in texts:
-            texts[file] = file.read_text()
-            work += _imported(ast.parse(texts[file]))
+        if file not in texts and (read := _read(file)):
+            texts[file], imported = read
+            work += imported
     return tuple(texts[file] for file in sorted(texts))
+
+
+@functools.cache
+def _intrinsics() -> tuple[Path, ...]:
+    return tuple((PACKAGE / "cuda" / "ptx").rglob("*.py"))
+
+
+@functools.cache
+def _read(file: Path) -> tuple[str, tuple[Path, ...]] | None:
+    """The text of a file and the files that it imports, or None if there is no such file."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return text, tuple(_imported(ast.parse(text)))
 
 
 def _imported(module: ast.Module) -> Iterator[Path]:
@@ -33,6 +53,6 @@ def _imported(module: ast.Module) -> Iterator[Path]:
         else:
             continue
         for name in names:
-            if any(f"{name}.".startswith(f"{room}.") for room in ENGINE):
+            if any(f"{name}.".startswith(f"{room}.") for room in ENGINE) and not name.startswith(RUNTIME):
                 place = PACKAGE.joinpath(*name.split(".")[1:])
                 yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))

@@ -9,7 +9,10 @@ from numba import float32, int64, types, uint32
 
 from gpuconv.cuda.conv import tiled
 from gpuconv.cuda.runtime import driver as driving
+from gpuconv.cuda.runtime import passes as passing
 from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.cuda.runtime.compiler import NoCompiler
+from gpuconv.cuda.runtime.cubins import Cubin
 from gpuconv.cuda.runtime.driver import refuse_forked_child, wait_for
 from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.cuda.runtime.launch import Launch, steps
@@ -174,6 +177,79 @@ def test_two_kernels_follow_each_other_on_the_outputs_stream(driver):
         (3, [0x1000, 0x3000], 5), (4, [0x3000, 0x2000], 5),
     ]  # fmt: skip
     assert not [name for name, *_ in driver.calls if name in ("cuEventRecord", "cuStreamWaitEvent")]
+
+
+def test_several_kernels_enter_the_context_and_ask_for_a_fork_once(driver, monkeypatch):
+    scalars = {"x_n": 1, "y_n": 1, "count": 8, "step": 2}
+    launches = [Launch(make_kernel(), blocks, 0, scalars) for blocks in (3, 0, 4)]
+    passes = Passes(8, tuple((launch, (0, 1)) for launch in launches))
+    driver.slots = 2
+    passes.queue(1, 5, (0x1000, 0x2000))
+    asked, before = [], len(driver.calls)
+    monkeypatch.setattr(passing, "refuse_forked_child", lambda: asked.append(1))
+    passes.queue(1, 5, (0x1000, 0x2000))
+    assert asked == [1]
+    assert driver.calls[before:] == [
+        ("cuCtxPushCurrent", 71), ("cuLaunchKernel", 5), ("cuLaunchKernel", 5), ("cuCtxPopCurrent",),
+    ]  # fmt: skip
+
+
+def test_threads_never_mix_the_pointers_of_several_kernels(driver):
+    scalars = {"x_n": 1, "y_n": 1, "count": 8, "step": 2}
+    passes = Passes(8, tuple((Launch(make_kernel(), 3, 0, scalars), (0, 1)) for _ in range(2)))
+    driver.slots = 2
+    barrier = threading.Barrier(4)
+
+    def call(i):
+        barrier.wait()
+        for j in range(25):
+            passes.queue(0, 5, (0x1000 * (1 + i + 4 * j), i))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(call, range(4)))
+    values = [tuple(launch.values) for launch in driver.launches]
+    assert values[::2] == values[1::2] and len(set(values)) == 100
+
+
+@pytest.fixture
+def old_driver(driver, monkeypatch):
+    """A driver that does not load what the compilers of another machine made, which is what there is."""
+    brought, built = Cubin(b"new", "shift", "", "nvvm=99"), Cubin(b"old", "shift", "", "")
+    load = driver.cuLibraryLoadData
+
+    def refuse(code, *options):
+        return (Status.CUDA_ERROR_INVALID_IMAGE,) if code == b"new" else load(code, *options)
+
+    driver.cuLibraryLoadData = refuse
+    driver.slots = 2
+    monkeypatch.setattr(Kernel, "cubin", lambda kernel, arch: brought)
+    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch: built)
+    return driver
+
+
+def shifting():
+    return Launch(make_kernel(), 1, 0, {"x_n": 1, "y_n": 1, "count": 8, "step": 2})
+
+
+def test_what_an_older_driver_does_not_load_is_built_anew(old_driver):
+    shifting().queue(0, 5, (0x1000, 0x2000))
+    assert [call[1] for call in old_driver.calls if call[0] == "cuLibraryLoadData"] == [b"old"]
+    assert len(old_driver.launches) == 1
+
+
+def test_an_older_driver_without_a_compiler_says_what_would_help(old_driver, monkeypatch):
+    def missing(kernel, arch):
+        raise NoCompiler("there is no compiler: pip install it")
+
+    monkeypatch.setattr(Kernel, "rebuilt", missing)
+    with pytest.raises(RuntimeError, match=r"INVALID_IMAGE.*shift as built by nvvm=99, and .*pip install it"):
+        shifting().queue(0, 5, (0x1000, 0x2000))
+
+
+def test_what_was_built_here_and_does_not_load_is_an_error(old_driver, monkeypatch):
+    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch: None)
+    with pytest.raises(RuntimeError, match="CUDA_ERROR_INVALID_IMAGE"):
+        shifting().queue(0, 5, (0x1000, 0x2000))
 
 
 def test_a_failed_launch_names_cudas_error_and_restores_the_context(driver, launch):

@@ -1,0 +1,117 @@
+"""`gpuconv compile` for GPUs: every kernel that is not there yet, on all cores, a process for each."""
+
+import multiprocessing
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib import import_module
+from typing import Any
+
+from gpuconv.commands.environment import CommandError, cuda_engine
+from gpuconv.threads import get_num_threads
+
+BAR = 30  # characters
+Job = tuple[int, str]  # the place of a kernel in the engine's list, and an architecture
+
+
+def compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
+    """Compile the kernels with `name` in their name for `architectures`, or for all that are known.
+
+    Raises
+    ------
+    CommandError
+        For an unknown architecture or kernel, a missing engine or compiler, a cache that cannot be written,
+        and kernels that do not compile.
+    """
+    print("looking for GPU kernels that are not compiled yet", flush=True)
+    engine = cuda_engine()
+    jobs = _chosen(engine, architectures, name)
+    folder = _writable_folder()
+    left = [(place, arch) for place, arch in jobs if engine.KERNELS[place].find(arch) is None]
+    if len(left) < len(jobs):
+        print(f"{len(jobs) - len(left)} of {len(jobs)} are there already", flush=True)
+    if left:
+        _require_compiler()
+        _report(engine, left)
+    print(f"kept in {folder}")
+
+
+def _chosen(engine: Any, architectures: Sequence[str] | None, name: str) -> list[Job]:
+    known = engine.ARCHITECTURES
+    unknown = [arch for arch in architectures or () if arch not in known]
+    if unknown:
+        raise CommandError(f"unknown architecture {', '.join(unknown)}; known are {', '.join(known)}")
+    places = [place for place, kernel in enumerate(engine.KERNELS) if name in kernel.name]
+    if not places:
+        raise CommandError(f"there is no GPU kernel with {name!r} in its name")
+    return [(place, arch) for place in places for arch in dict.fromkeys(architectures or known)]
+
+
+def _writable_folder() -> Any:
+    folder = import_module("gpuconv.cuda.runtime.cubins").cache_folder()
+    if folder is None:
+        raise CommandError("there is no folder for the cache of GPU code (set GPUCONV_CACHE_DIR)")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be written ({error.strerror}): set GPUCONV_CACHE_DIR") from error
+    return folder
+
+
+def _require_compiler() -> None:
+    compiler = import_module("gpuconv.cuda.runtime.compiler")
+    if reason := compiler.why_there_is_no_compiler():
+        raise CommandError(f"there is no compiler of CUDA kernels ({reason}): {compiler.COMPILER_HINT}")
+
+
+def _report(engine: Any, jobs: list[Job]) -> None:
+    """Compile, and show each kernel as it is done: a bar on a terminal, lines anywhere else."""
+    failures = []
+    count, is_terminal = len(jobs), sys.stdout.isatty()
+    for done, (job, seconds, failure) in enumerate(_compiled(jobs), start=1):
+        label = f"{engine.KERNELS[job[0]].name} {job[1]}"
+        if failure:
+            failures.append(f"{label}: {failure}")
+        if is_terminal:
+            bar = "#" * (BAR * done // count)
+            print(f"\r[{bar:<{BAR}}] {done} of {count}  {label:<50.50}", end="", flush=True)
+        else:
+            print(f"{done:>{len(str(count))}} of {count}  {label:<50} {seconds:6.2f} s", flush=True)
+    if is_terminal:
+        print()
+    if failures:
+        raise CommandError(f"{len(failures)} of {count} kernels do not compile, {failures[0]}")
+
+
+def _compiled(jobs: list[Job]) -> Iterator[tuple[Job, float, str]]:
+    """The jobs as they are done: each with its seconds, and why it failed, or nothing."""
+    workers = min(get_num_threads(), len(jobs))
+    if workers == 1:
+        yield from map(compile_one, jobs)
+        return
+    # A process is started afresh: one that is forked cannot use CUDA, nor the threads of its parent.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_interrupts) as pool:
+        try:
+            for future in as_completed([pool.submit(compile_one, job) for job in jobs]):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_interrupts() -> None:
+    """Let the process that waits for this one say that it was interrupted."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def compile_one(job: Job) -> tuple[Job, float, str]:
+    """Compile a kernel in this process."""
+    place, arch = job
+    begin, failure = time.perf_counter(), ""
+    try:
+        import_module("gpuconv.cuda").KERNELS[place].cubin(arch)
+    except Exception as error:
+        failure = " ".join(f"{type(error).__name__}: {error}".split())
+    return job, time.perf_counter() - begin, failure
