@@ -12,8 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gpuconv.spec import Dtype
-from gpuconv.spec.conv import PRECISIONS
+from gpuconv.spec import PRECISIONS, Dtype
 from gpuconv.spec.dtypes import FLOAT32, FLOATS
 from profiling import needs, results
 from profiling.bench import contest, imports, reference, report
@@ -23,6 +22,7 @@ from profiling.workloads import WORKLOADS, Layer, Workload, operands
 
 SUMMARY = "every algorithm on every layer, checked, then timed beside the other libraries"
 QUICK = {"layers": 5, "repeats": 10, "seconds": 0.2, "algorithm": "selected", "limit": 100.0}
+NAMED = [each for each in PRECISIONS if each]
 DEFAULTS = {"repeats": 25, "seconds": 1.0, "algorithm": "all", "limit": None}
 IMPORTED, IMPORT_REPEATS = ("gpuconv", "numba", "numpy"), 11
 OTHERS_WARNING = (
@@ -38,7 +38,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--workload", action="append", choices=[*WORKLOADS], help="may be repeated; all unless given")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--dtype", choices=FLOATS, type=Dtype, default=FLOAT32)
-    add("--precision", choices=PRECISIONS, help="the error that gpuconv may make; its dtype's unless given")
+    add("--precision", choices=NAMED, help="the error that gpuconv may make; its dtype's unless given")
     add("--threads", type=_thread_list, help="as in 1,2; one and all cores unless given; CPU only")
     add("--algorithm", help="a name, 'all' (the default), or 'selected' (that of --quick)")
     add("--repeats", type=_positive, help=f"timed calls of each contestant, {DEFAULTS['repeats']}")

@@ -3,15 +3,16 @@
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from types import ModuleType
 from typing import Any
 
-from gpuconv.algorithm import refusal
+from gpuconv.algorithm import refusal, select
 from gpuconv.call import understand
-from gpuconv.spec import Spec
+from gpuconv.spec import ConvSpec, Spec
 from profiling.bench import peers, reference
-from profiling.bench.rows import against, row
+from profiling.bench.rows import Chosen, against, row
 from profiling.device import Call
 from profiling.results import Row, significant
 from profiling.workloads import Layer, Workload, public_call
@@ -38,7 +39,7 @@ def rows(
         peers.use_threads(ceiling["threads"])
     spec = layer.spec
     placed = tuple(map(engine.place, arrays))
-    algorithms, best = candidates(spec, placed, options.algorithm)
+    algorithms, best, with_ieee = candidates(spec, placed, options.algorithm)
     if not algorithms:
         return
     calls = contestants(options.device, spec, placed, algorithms)
@@ -51,7 +52,8 @@ def rows(
     timings = dict(zip(calls, clock([*calls.values()], options.repeats, options.seconds), strict=True))
     others = [name for name in timings if name not in algorithms]
     for name in algorithms:
-        ours = row(workload, layer, name, name == best, timings.get(name), errors[name], ceiling)
+        chosen = Chosen(name == best, name == with_ieee)
+        ours = row(workload, layer, name, chosen, timings.get(name), errors[name], ceiling)
         for peer in others or [None]:
             yield ours | against(peer, timings.get(peer), errors.get(peer))
 
@@ -69,17 +71,19 @@ def contestants(
     return calls
 
 
-def candidates(spec: Spec, arrays: tuple[Any, ...], wanted: str) -> tuple[list[str], str]:
-    """(the algorithms that can run `spec` on these arrays, the selected one), by name.
+def candidates(spec: Spec, arrays: tuple[Any, ...], wanted: str) -> tuple[list[str], str, str]:
+    """(the algorithms that can run `spec` on these arrays, the selected one, that with "ieee"), by name.
 
-    All of them, or with `wanted` the "selected" one, or the one of that name.
+    All of them, or with `wanted` the "selected" ones, or the one of that name.
     """
     public = public_call(spec, arrays)
     call = understand(public.func, *public.args, **public.keywords)
     problem, best = (call.spec, call.layouts, call.device), call.algorithm.name
+    ieee = replace(spec, precision="ieee") if isinstance(spec, ConvSpec) else spec
+    with_ieee = select(call.algorithms, ieee, *problem[1:]).name
     names = [each.name for each in call.algorithms if refusal(each, *problem) is None]
-    only = best if wanted == "selected" else wanted
-    return (names if wanted == "all" else [name for name in names if name == only]), best
+    only = {best, with_ieee} if wanted == "selected" else {wanted}
+    return (names if wanted == "all" else [name for name in names if name in only]), best, with_ieee
 
 
 def check(

@@ -1,7 +1,7 @@
 """What a run says on the terminal: the tables of its rows, their summary, and the progress meanwhile."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import geometric_mean
 from typing import Any
@@ -10,7 +10,7 @@ from profiling.results import Row, Table, show, significant
 
 OTHERS_PCT = 2.0  # of the machine, from which times on several threads are doubtful,
 OTHERS_PCT_ONE = 25.0  # and those on one
-COLUMNS = ("layer", "x", "algorithm", "ms", "GFLOP/s", "GB/s", "roof %", "error")
+COLUMNS = ("layer", "x", "algorithm", "ms", "ieee ms", "GFLOP/s", "GB/s", "roof %", "error")
 
 
 def ratio(row: Row) -> float | None:
@@ -28,13 +28,10 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """For each workload, operator, threads and peer, over the selected algorithms of all layers it computes.
 
     `geomean` is the geometric mean of peer_ms / ms, every layer counting alike, `geomean_fastest` that of the
-    fastest repeats; `total` is the peer's time over ours for one pass, each layer counting as often as the
-    network has it.
+    fastest repeats, `geomean_ieee` that of the algorithms that "ieee" selects; `total` is the peer's time
+    over ours for one pass, each layer counting as often as the network has it.
     """
-    groups: dict[tuple, list[Row]] = {}
-    for row in rows:
-        if row["selected"] and ratio(row):
-            groups.setdefault((row["workload"], row["op"], row["threads"], row["peer"]), []).append(row)
+    groups, plain = _grouped(rows, "selected"), _grouped(rows, "ieee")
     summary = []
     for (workload, op, threads, peer), members in groups.items():
         fastest = (row["peer_fastest_ms"] / row["fastest_ms"] for row in members)
@@ -43,9 +40,24 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
         summary.append(
             {"workload": workload, "op": op, "threads": threads, "peer": peer, "layers": len(members),
              "geomean": significant(geometric_mean(map(ratio, members))),
-             "geomean_fastest": significant(geometric_mean(fastest)), "total": significant(total)}
+             "geomean_fastest": significant(geometric_mean(fastest)),
+             "geomean_ieee": significant(_geomean(plain.get((workload, op, threads, peer), []))),
+             "total": significant(total)}
         )  # fmt: skip
     return summary
+
+
+def _grouped(rows: Sequence[Row], chosen: str) -> dict[tuple, list[Row]]:
+    """Of rows whose algorithm is `chosen`, those of each workload, operator, threads and peer."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        if row[chosen] and ratio(row):
+            groups.setdefault((row["workload"], row["op"], row["threads"], row["peer"]), []).append(row)
+    return groups
+
+
+def _geomean(rows: Sequence[Row]) -> float | None:
+    return geometric_mean(map(ratio, rows)) if rows else None
 
 
 def tables(rows: Sequence[Row]) -> Iterator[Table]:
@@ -57,17 +69,19 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
         by_line: dict[tuple, list[Row]] = {}
         for row in members:
             by_line.setdefault((row["layer"], row["algorithm"]), []).append(row)
-        lines = [_line(group, peers) for group in by_line.values()]
+        plain = {row["layer"]: row["ms"] for row in members if row["ieee"]}
+        lines = [_line(group, peers, plain) for group in by_line.values()]
         title = workload if threads is None else f"{workload}, {threads} thread{'s' * (threads > 1)}"
         ratios = [f"x {peer}" for peer in peers]
         yield Table(title, [*COLUMNS, *ratios], lines, ("layer", "algorithm"), ratios)
 
 
-def _line(group: Sequence[Row], peers: Sequence[str]) -> list[str]:
+def _line(group: Sequence[Row], peers: Sequence[str], plain: Mapping[str, float | None]) -> list[str]:
     row, ratios = group[0], {row["peer"]: ratio(row) for row in group}
     name = row["algorithm"] + ("" if row["selected"] else " (not selected)")
     cells = [row["layer"], str(row["multiplicity"]), name]
-    cells += [_number(row[key]) for key in ("ms", "gflops", "gbytes_s", "roofline_pct")]
+    cells += [_number(row["ms"]), _number(plain.get(row["layer"])) if row["selected"] else ""]
+    cells += [_number(row[key]) for key in ("gflops", "gbytes_s", "roofline_pct")]
     cells.append("" if row["max_error"] is None else f"{row['max_error']:.1e}")
     return cells + [_number(ratios.get(peer)) for peer in peers]
 
@@ -94,16 +108,17 @@ def print_report(rows: Sequence[Row], others_pct: float | None = 0.0) -> None:
     spoilt = sorted({entry["threads"] for entry in summary if doubtful(entry["threads"], others_pct)})
     lines = [
         [entry["workload"], entry["op"], str(entry["threads"] or ""), entry["peer"], str(entry["layers"]),
-         _number(entry["geomean"]), _number(entry["total"])]
+         *(_number(entry[key]) for key in ("geomean", "geomean_ieee", "total"))]
         for entry in summary
         if entry["threads"] not in spoilt
     ]  # fmt: skip
-    header = ["workload", "operator", "threads", "peer", "layers", "geomean", "total"]
+    header = ["workload", "operator", "threads", "peer", "layers", "geomean", "with ieee", "total"]
     title = "Summary: peer's time over gpuconv's; above 1 gpuconv is faster"
     if spoilt:
         count = " and ".join(map(str, spoilt))
         title += f"; that of {count} threads is left out: others took {others_pct:.0f} % of the machine"
-    show([*tables(rows), Table(title, header, lines, [*header[:2], "peer"], ("geomean", "total"))])
+    ratios = ("geomean", "with ieee", "total")
+    show([*tables(rows), Table(title, header, lines, [*header[:2], "peer"], ratios)])
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The rows of a results file: one for each layer, algorithm, number of threads and peer."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpuconv.spec import Spec
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
@@ -13,8 +13,15 @@ PRECISIONS = {FLOAT32: "fp32", FLOAT64: "fp64"}  # unless the caller allows less
 SPEEDS = ("ms", "fastest_ms", "gflops", "gbytes_s", "roofline_pct")
 
 
+class Chosen(NamedTuple):
+    """Whether a call without `algorithm=` takes an algorithm: as the workload has it, or with "ieee"."""
+
+    selected: bool
+    ieee: bool
+
+
 def row(
-    workload: Workload, layer: Layer, algorithm: str, selected: bool, timing: Timing | None, error: Error,
+    workload: Workload, layer: Layer, algorithm: str, chosen: Chosen, timing: Timing | None, error: Error,
     ceiling: dict[str, Any],
 ) -> Row:  # fmt: skip
     """One algorithm's row, still without a peer; without a timing if its result was wrong."""
@@ -28,7 +35,8 @@ def row(
         "dtype": spec.dtype,
         "precision": getattr(spec, "precision", None) or PRECISIONS[spec.dtype],
         "algorithm": algorithm,
-        "selected": selected,
+        "selected": chosen.selected,
+        "ieee": chosen.ieee,
         "threads": ceiling["threads"],
         **speeds(spec, timing, ceiling),
         "max_error": significant(error.greatest),

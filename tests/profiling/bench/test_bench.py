@@ -193,7 +193,7 @@ def test_an_unknown_algorithm_is_refused_by_name():
 )  # fmt: skip
 def test_every_peer_computes_the_same(spec):
     arrays = operands(spec)
-    names, best = contest.candidates(spec, arrays, "selected")
+    names, best, _ = contest.candidates(spec, arrays, "selected")
     assert names == [best]
     calls = contest.contestants("cpu", spec, arrays, names)
     for name, error in contest.check(cpu, spec, arrays, calls).items():
@@ -229,10 +229,11 @@ def test_a_spec_is_described_in_full():
     assert describe(pool("max", 1, 3, 4, 2)) == "1x3x4x4 2x2 pad 0 0 0 0 stride 2 2"
 
 
-def line(ms, peer_ms, multiplicity=1, selected=True) -> Row:
+def line(ms, peer_ms, multiplicity=1, selected=True, ieee=True) -> Row:
     layer = Layer(str(ms), convolution(1, 1, 8, 1, 3), multiplicity)
     workload = Workload("made up", (layer,))
-    ours = rows.row(workload, layer, "a", selected, Timing(ms, ms), Error(1e-7, 1e-7), CEILING)
+    chosen = rows.Chosen(selected, ieee)
+    ours = rows.row(workload, layer, "a", chosen, Timing(ms, ms), Error(1e-7, 1e-7), CEILING)
     return ours | rows.against("torch", peer_ms and Timing(peer_ms, peer_ms), Error(1e-7, 1e-7))
 
 
@@ -242,6 +243,24 @@ def test_the_summary_averages_ratios_of_selected_algorithms():
     (entry,) = report.summarise([*members, *ignored])
     assert (entry["layers"], entry["geomean"], entry["geomean_fastest"]) == (2, 2, 2)
     assert entry["total"] == pytest.approx(10 / 7, rel=1e-3)
+
+
+def test_what_ieee_selects_has_a_column_and_a_mean_of_its_own():
+    mixing = line(1.0, 4.0, ieee=False)
+    plain = mixing | {"algorithm": "b", "selected": False, "ieee": True, "ms": 2.0}
+    (entry,) = report.summarise([mixing, plain])
+    assert (entry["geomean"], entry["geomean_ieee"]) == (4, 2)
+    (table,) = report.tables([mixing, plain])
+    first, second = (dict(zip(table.header, cells, strict=True)) for cells in table.lines)
+    assert (first["ms"], first["ieee ms"]) == ("1", "2")
+    assert (second["ms"], second["ieee ms"]) == ("2", "")
+
+
+def test_the_selected_are_those_with_and_without_ieee():
+    spec = convolution(1, 256, 14, 256, 3)
+    assert contest.candidates(spec, operands(spec), "selected") == (
+        ["conv_winograd", "conv_implicit_gemm"], "conv_winograd", "conv_implicit_gemm",
+    )  # fmt: skip
 
 
 def test_tables_are_plain_without_rich(monkeypatch, capsys):
