@@ -52,8 +52,11 @@ def conv2d(
     padding_mode, activation, residual
         Not offered by this version: anything but the default is a ValueError.
     precision : str, optional
-        None keeps the accuracy of the dtype. "tf32" allows float32 results the error of TF32 arithmetic, a
-        relative 2^-11 of each product, for the sake of speed; other dtypes are computed as ever.
+        None keeps the accuracy of the dtype. "tf32" allows float32 results an error like that of TF32
+        arithmetic, for the sake of speed: 2^-11 of the sum of the magnitudes of the inputs that an output
+        sees, times the greatest magnitude among the weights of its output channel. The CPU's Winograd of 4x4
+        outputs, whose errors follow the largest inputs of a tile of 6x6, steps aside for images in which they
+        would be more; on a GPU they follow those of a tile of 4x4. Other dtypes are computed as ever.
     algorithm : str, optional
         Forces one algorithm by name (see `explain`), and raises ValueError with the reason if it cannot run
         this problem.
