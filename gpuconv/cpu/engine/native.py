@@ -7,8 +7,8 @@ Of an input only what windows see is copied, and no more of it at a time than a 
 A piece is some images, or one, of it some channels if it is a pool, and of those some rows of outputs. Its
 rows and columns are the places that their windows meet, and by themselves a problem like any other: where
 windows lie apart, tap beside tap, with a stride of as many; else from the first place to the last, less those
-that stride and dilation leave out. So what makes a few outputs of a file of gigabytes reads a few of its
-rows. It is cut so that it fits; of one row of outputs all is read at once.
+that stride and dilation leave out. So what makes a few outputs of a file of gigabytes reads few of its rows.
+It is cut so that it fits; of one row of outputs all is read at once.
 """
 
 import functools

@@ -12,6 +12,7 @@ accumulators in registers. So kernels say themselves:
     splat(scalar)                   the vector of equal lanes
     fma(a, b, c)                    a * b + c; also a + b, a - b, a * b, a / b
     zeros(p)                        the vector of zeros of the pointer's dtype
+    magnitude(v)                    the lanes without their signs
     greatest(a, b)                  NaN where either is; a where they are equal
     least_bits(a, b)                the lesser as signed integers, of which the bits of -0.0 are the least
     even(a, b), odd(a, b)           elements 0, 2, .. and 1, 3, .. of a and b put end to end
@@ -54,6 +55,7 @@ from gpuconv.cpu.simd.vectors import (
     load,
     load_between,
     load_part,
+    magnitude,
     noinline,
     odd,
     pointer,
@@ -69,6 +71,7 @@ from gpuconv.cpu.simd.vectors import (
 __all__ = [
     "LANES", "ROWS", "TILE", "VECTORS", "Tile", "Vector", "claim", "description", "even", "fma",
     "from_last", "from_one", "greatest", "has_nan", "has_negative_zero", "has_zero", "lanes",
-    "least_bits", "load", "load_between", "load_part", "noinline", "odd", "pointer", "pointer_after",
-    "prefetch", "prefetch_to_write", "splat", "store", "store_part", "tile_of", "tile_product", "zeros",
+    "least_bits", "load", "load_between", "load_part", "magnitude", "noinline", "odd", "pointer",
+    "pointer_after", "prefetch", "prefetch_to_write", "splat", "store", "store_part", "tile_of",
+    "tile_product", "zeros",
 ]  # fmt: skip

@@ -229,6 +229,12 @@ def fma(typingctx, a, b, c):
 
 
 @intrinsic
+def magnitude(typingctx, vector):
+    """The lanes without their signs."""
+    return vector(vector), lambda context, builder, sig, args: emit_call(builder, "fabs", args[0].type, *args)
+
+
+@intrinsic
 def noinline(typingctx):
     """Keep the function that says so out of its callers, so that its loops have all registers."""
 

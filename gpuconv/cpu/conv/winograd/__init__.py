@@ -27,10 +27,11 @@ Accuracy: m = 2, whose matrices hold 0, 1 and 1/2 alone, with sums of DEPTH chan
 about as much as the direct sum: 1.6e-7 to 3.0e-7 of the norm for 16 to 1024 channels of N(0, 1). m = 4, at
 the points 0, +-5/8 and +-3/2, is off by 5e-7 to 9e-7, and is taken where the caller allows that with
 precision="tf32". For both, the greatest input of a tile bounds the error of its outputs, not the greatest
-of each window.
+of each window. Where that would be more than "tf32" allows, as beside an input that is far greater than its
+neighbours, the image is computed anew (`ranges`).
 
 Values that are not finite: those of an input tile would reach all outputs of the tile, and finite ones may
-overflow in B^T d B. So an image of which any result is not finite is computed anew by another algorithm.
+overflow in B^T d B. So an image of which any result is not finite is computed anew by another algorithm, too.
 That is enough: an output is a sum of elements of M, with factors that are not zero; those are sums of
 products of U and V; and these are sums of weights and of inputs, with factors that are not zero. None of
 these sums can be finite if one of its terms is not. So where an output is finite, all that it was computed
@@ -60,7 +61,8 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms, select
 from gpuconv.cpu.conv.taken import TAKEN
-from gpuconv.cpu.conv.winograd.spans import BLOCK_C, Spans, cut_spans, round_up, tile
+from gpuconv.cpu.conv.winograd.ranges import compare_ranges, plan_ranges, size_of
+from gpuconv.cpu.conv.winograd.spans import BLOCK_C, Spans, cut_spans, is_approximate, round_up, tile
 from gpuconv.cpu.conv.winograd.tiles import (
     POINTS,
     Arrays,
@@ -152,7 +154,7 @@ def make_kernels(m: int) -> tuple[Kernel, Kernel, Kernel]:
 
     @kernel(_spans_signature)
     def multiply_spans(
-        x, w, bias, y, not_finite, x_in_rows, y_in_rows, by_tiles, pads, part, groups, sizes, arrays, counter,
+        x, w, bias, y, spoilt, x_in_rows, y_in_rows, by_tiles, pads, part, groups, sizes, arrays, counter,
         tasks,
     ):  # fmt: skip
         C_group, K_group, T = x.shape[1] // groups, y.shape[1] // groups, sizes.T
@@ -187,15 +189,13 @@ def make_kernels(m: int) -> tuple[Kernel, Kernel, Kernel]:
                     U_at = (group * blocks + b) * t * t * sizes.U_step if by_tiles else 0
                     V_at = 0 if by_tiles else (g * spans + s) * t * t * sizes.V_step
                     multiply(t, k_end - k, C_group, end - begin, sizes, arrays, U_at, V_at)
-                    transform_outputs(
-                        m, t, y, y_in_rows, k, k_end, bias, begin, end, sizes, arrays, not_finite
-                    )
+                    transform_outputs(m, t, y, y_in_rows, k, k_end, bias, begin, end, sizes, arrays, spoilt)
 
     return share_weights, share_inputs, multiply_spans
 
 
 _KERNELS = {m: make_kernels(m) for m in POINTS}
-KERNELS: tuple[Kernel, ...] = tuple(kernel for three in _KERNELS.values() for kernel in three)
+KERNELS: tuple[Kernel, ...] = (*(kernel for three in _KERNELS.values() for kernel in three), compare_ranges)
 
 
 def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
@@ -205,7 +205,8 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
         return "there are no input channels"
     if 0 in spec.out_shape:
         return None
-    return beyond_limit(cut_spans(spec, 1, workspace_limit()).needed(spec.itemsize))
+    needed = cut_spans(spec, 1, workspace_limit()).needed(spec.itemsize)
+    return beyond_limit(max(needed, size_of(spec) * spec.itemsize))
 
 
 def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
@@ -227,12 +228,15 @@ def plan(others: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Proce
     if 0 in spec.out_shape:
         return lambda x, w, bias, y: None
     convolve, anew = plan_tiles(spec, layouts, device), plan_anew(others, spec, layouts, device)
+    compare = plan_ranges(spec, layouts) if is_approximate(spec) else None
 
     def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
-        not_finite = np.zeros(spec.N, np.bool_)
-        convolve(x, w, bias, y, not_finite)
-        if not_finite.any():
-            for n in np.flatnonzero(not_finite):
+        spoilt = np.zeros(spec.N, np.bool_)
+        convolve(x, w, bias, y, spoilt)
+        if compare is not None:
+            compare(x, bias, y, spoilt)
+        if spoilt.any():
+            for n in np.flatnonzero(spoilt):
                 anew()(x[n : n + 1], w, bias, y[n : n + 1])
 
     return run
@@ -249,7 +253,7 @@ def plan_anew(
 
 
 def plan_tiles(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
-    """run(x, w, bias, y, not_finite): y, pass by pass, and whether image n must be computed anew."""
+    """run(x, w, bias, y, spoilt): y, pass by pass, and whether image n must be computed anew."""
     cut = cut_spans(spec, device.threads, workspace_limit())
     share_weights, share_inputs, multiply_spans = _KERNELS[cut.m]
     prepare_part = (share_weights if cut.by_tiles else share_inputs).entry(spec.dtype)
@@ -258,7 +262,7 @@ def plan_tiles(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     flags, geometry = (x_in_rows, in_rows(layouts.y), cut.by_tiles, pads), (spec.groups, cut.sizes)
     passes = [(part, *cut.tasks(spec, part)) for part in cut.parts]
 
-    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, not_finite: np.ndarray) -> None:
+    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, spoilt: np.ndarray) -> None:
         (shared,) = reserve("conv_winograd, shared", spec.dtype, cut.shared)
         source = (w,) if cut.by_tiles else (x, x_in_rows, pads)
 
@@ -268,7 +272,7 @@ def plan_tiles(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
 
             def multiply(counter: np.ndarray) -> None:
                 arrays = arrays_of(spec, cut, shared)
-                multiply_part(x, w, bias, y, not_finite, *flags, part, *geometry, arrays, counter, then)
+                multiply_part(x, w, bias, y, spoilt, *flags, part, *geometry, arrays, counter, then)
 
             share(prepare, first, cut.shared)
             share(multiply, then, spec.flops // 4)
@@ -288,7 +292,7 @@ def arrays_of(spec: ConvSpec, cut: Spans, shared: np.ndarray) -> Arrays:
 
 
 def beside(others: Algorithms) -> Algorithm:
-    """The algorithm that leaves images with results that are not finite to the first of `others` that can."""
+    """The algorithm that leaves images that its tiles would spoil to the first of `others` that can."""
     return Algorithm(
         "conv_winograd", {**TAKEN, "precision": (None, "tf32")}, unsupported, worth, partial(plan, others),
         fast_for="3x3 kernels and many channels: 1.5 to 2 times as fast as PyTorch, 2.4 to 3.5 times with "

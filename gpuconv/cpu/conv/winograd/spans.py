@@ -87,10 +87,15 @@ def _cut(spec: ConvSpec, threads: int, limit: int) -> Spans:
 
 def tile(spec: ConvSpec) -> int:
     """m: 4 where its error is allowed, unless its vectors of tiles are so empty that it multiplies more."""
-    if spec.precision != "tf32" or spec.dtype != FLOAT32:
+    if not is_approximate(spec):
         return 2
     tiles = {m: spec.N * -(-spec.P // m) * -(-spec.Q // m) for m in POINTS}
     return min(POINTS, key=lambda m: (m + 2) ** 2 * round_up(tiles[m], LANES[spec.dtype]))
+
+
+def is_approximate(spec: ConvSpec) -> bool:
+    """The caller allows an error, which is one of float32."""
+    return spec.precision == "tf32" and spec.dtype == FLOAT32
 
 
 def round_up(number: int, unit: int) -> int:

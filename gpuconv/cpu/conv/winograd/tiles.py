@@ -166,8 +166,8 @@ def multiply(t, rows, C, tiles, sizes, arrays, U_at, V_at):
 
 
 @merged
-def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, sizes, arrays, not_finite):
-    """y = A^T M A + bias for these tiles and output channels; not_finite[n] where image n has such a result.
+def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, sizes, arrays, spoilt):
+    """y = A^T M A + bias for these tiles and output channels; spoilt[n] where image n has such a result.
 
     The m rows of all tiles are put side by side into `rows`, and copied from there.
     """
@@ -212,7 +212,7 @@ def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, size
                         y[n, k, ty * m + i, q + v] = scalar
                         bad = fma(splat(scalar), zero, bad)
             if has_nan(bad):
-                not_finite[n] = True
+                spoilt[n] = True
             tile += count
             tx, ty = 0, ty + 1
             if ty == TH:
