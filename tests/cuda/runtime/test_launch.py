@@ -141,6 +141,13 @@ def test_an_input_of_another_stream_is_waited_for_on_the_device(driver):
     assert names[-2:] == ["cuEventDestroy_v2", "cuCtxPopCurrent"] or names[-1] == "cuCtxPopCurrent"
 
 
+@pytest.mark.parametrize(("captured", "waited"), [({5}, []), ({5, 7}, [7])])
+def test_a_graph_waits_for_its_own_work_alone(driver, captured, waited):
+    driver.capturing = captured
+    wait_for([0, 1, 6, 7], 5, 0)
+    assert [call[2] for call in driver.calls if call[0] == "cuEventRecord"] == waited
+
+
 def test_nobody_waits_for_the_own_stream(driver):
     wait_for([5, 5], 5, 0)
     assert driver.calls == []
