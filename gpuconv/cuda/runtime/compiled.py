@@ -123,15 +123,16 @@ class Kernel:
         (name, *_) = [each for each in cubins.packaged(arch) if each.startswith(beginning)] or [beginning]
         return cubins.find(name, arch)
 
-    def rebuilt(self, arch: str) -> Cubin | None:
-        """The machine code built by the compilers here, for a driver that does not load what others built.
+    def rebuilt(self, arch: str, refused: Cubin) -> Cubin | None:
+        """The machine code built by the compilers here, in the place of one that the driver does not load.
 
-        None if it was they who built it.
+        None if it was they who built that one.
         """
         with self._lock:
-            if self._cubins[arch].compilers == compilers():
-                return None
-            self._cubins[arch] = self._build(arch)
+            if self._cubins[arch] is refused:
+                if refused.compilers == compilers():
+                    return None
+                self._cubins[arch] = self._build(arch)
             return self._cubins[arch]
 
     def _build(self, arch: str) -> Cubin:

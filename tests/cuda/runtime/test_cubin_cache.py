@@ -175,17 +175,18 @@ def test_who_counts_registers_gets_what_the_compilers_here_make(folder, compilat
 def test_what_a_driver_does_not_load_is_built_anew_and_kept_if_there_is_room(folder, packaged, archive):
     packaged(archive)
     kernel = make_kernel()
-    assert kernel.cubin("sm_80").code == b"\x7fELF far away"
-    rebuilt = kernel.rebuilt("sm_80")
+    refused = kernel.cubin("sm_80")
+    assert refused.code == b"\x7fELF far away"
+    rebuilt = kernel.rebuilt("sm_80", refused)
+    assert kernel.rebuilt("sm_80", refused) is rebuilt  # as another thread would ask
     assert kernel.cubin("sm_80") == make_kernel().cubin("sm_80") == rebuilt
     assert rebuilt.compilers == compiler.compilers()
-    assert kernel.rebuilt("sm_80") is None
+    assert kernel.rebuilt("sm_80", rebuilt) is None
     (path,) = folder.iterdir()
     brought = replace(rebuilt, compilers="nvidia-nvvm=1").to_bytes()
     path.write_bytes(brought)
     other = make_kernel()
-    other.cubin("sm_80")
-    assert other.rebuilt("sm_80").compilers == compiler.compilers()
+    assert other.rebuilt("sm_80", other.cubin("sm_80")).compilers == compiler.compilers()
     assert path.read_bytes() == brought
 
 

@@ -230,7 +230,7 @@ def old_driver(driver, monkeypatch):
     driver.cuLibraryLoadData = refuse
     driver.slots = 2
     monkeypatch.setattr(Kernel, "cubin", lambda kernel, arch: brought)
-    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch: built)
+    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch, refused: built)
     return driver
 
 
@@ -245,7 +245,7 @@ def test_what_an_older_driver_does_not_load_is_built_anew(old_driver):
 
 
 def test_an_older_driver_without_a_compiler_says_what_would_help(old_driver, monkeypatch):
-    def missing(kernel, arch):
+    def missing(kernel, arch, refused):
         raise NoCompiler("there is no compiler: pip install it")
 
     monkeypatch.setattr(Kernel, "rebuilt", missing)
@@ -254,7 +254,7 @@ def test_an_older_driver_without_a_compiler_says_what_would_help(old_driver, mon
 
 
 def test_what_was_built_here_and_does_not_load_is_an_error(old_driver, monkeypatch):
-    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch: None)
+    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch, refused: None)
     with pytest.raises(RuntimeError, match="CUDA_ERROR_INVALID_IMAGE"):
         shifting().queue(0, 5, (0x1000, 0x2000))
 
