@@ -82,9 +82,9 @@ class Call(NamedTuple):
 
 def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...], name: str | None) -> Any:
     """Make the call: its result, or its results."""
-    places, signatures, stream, waits = see(operator.arrays, arrays)
+    places, signatures, stream, foreign = see(operator.arrays, arrays)
     replay = recall(operator, signatures, parameters, name)
-    return replay.run(arrays[-1], places, stream, waits)
+    return replay.run(arrays[-1], places, stream, foreign)
 
 
 def recall(
