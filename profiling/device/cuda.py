@@ -16,10 +16,11 @@ from typing import Any
 
 import cupy
 import numpy as np
-from numba import cuda
 
+from gpuconv.cuda.language import numba_cuda
 from profiling.device.timing import Call, Timing, turns
 
+cuda = numba_cuda()
 FLUSH_BYTES = 2**29  # many times any second-level cache; its memset takes more than 0.1 ms on an H200
 COPY_BYTES = 2**31  # read and written together
 WARM_UP = 3  # calls: compilation, cuDNN's search, memory from the pool
