@@ -216,6 +216,13 @@ def test_machine_code_that_came_with_the_package_needs_no_compiler(folder, packa
     assert compilations == [] and not list(folder.iterdir())
 
 
+def test_a_damaged_file_of_an_archive_is_done_without(folder, packaged, archive, compilations):
+    at = archive.index(b".cubin") + 20
+    packaged(archive[:at] + bytes(8) + archive[at + 8 :])
+    assert make_kernel().cubin("sm_80").compilers == compiler.compilers()
+    assert compilations == ["sm_80"]
+
+
 def test_it_is_not_taken_for_other_sources(folder, packaged, archive, compilations, monkeypatch):
     packaged(archive)
     monkeypatch.setattr(compiled, "sources_of", lambda function: ("another source",))
