@@ -254,8 +254,11 @@ def test_a_missing_compiler_is_looked_for_once_and_said_with_the_command_that_in
     compiler.why_there_is_no_compiler.cache_clear()
     try:
         for arch in ("sm_80", "sm_90a"):
-            with pytest.raises(NoCompiler, match=r"libnvvm\.so.*pip install 'gpuconv\[compile13\]'"):
+            with pytest.raises(
+                NoCompiler, match=r"libnvvm\.so.*pip install 'gpuconv\[compile13\]'"
+            ) as raised:
                 make_kernel().cubin(arch)
+            assert str(raised.value).startswith(f"scale did not come compiled for {arch}, and there is no ")
         assert tried == [1]
     finally:
         compiler.why_there_is_no_compiler.cache_clear()
