@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ class CubinsHook(BuildHookInterface):
 
 def build(root: Path, folder: Path, architectures: Any) -> list[Path]:
     """Compile the kernels of the sources at `root`, and put those of each architecture into an archive."""
+    if find_spec("numba_cuda") is None:
+        raise RuntimeError(
+            "GPUCONV_CUBINS compiles kernels, and numba-cuda is not in this environment: "
+            "pip install '.[compile13]' and build with --no-isolation"
+        )
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),

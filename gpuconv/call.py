@@ -84,11 +84,11 @@ class Call(NamedTuple):
 def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...], name: str | None) -> Any:
     """Make the call: its result, or its results."""
     try:
-        places, signatures, stream, waits = see(operator.arrays, arrays)
+        places, signatures, stream, foreign = see(operator.arrays, arrays)
         replay = recall(operator, signatures, parameters, name)
     except (TypeError, ValueError) as error:
         raise brief(error) from error.__cause__
-    return replay.run(arrays[-1], places, stream, waits)
+    return replay.run(arrays[-1], places, stream, foreign)
 
 
 def brief(error: Exception) -> Exception:

@@ -108,12 +108,12 @@ class ConvPlan:
         TypeError, ValueError
             Naming the argument and its value, before any memory is touched.
         """
-        places, signatures, stream, waits = see(CONV2D.arrays, (input, weight, bias, out))
+        places, signatures, stream, foreign = see(CONV2D.arrays, (input, weight, bias, out))
         known, replay = self._last
         settings = threads.count, workspace.limit, precisions.default
         if signatures != known or residual is not None or replay.settings != settings:
             replay = self._admit(signatures, residual)
-        return replay.run(out, places, stream, waits)
+        return replay.run(out, places, stream, foreign)
 
     def _admit(self, signatures: tuple[Any, ...], residual: Any) -> Replay:
         """A call of arrays that may lie otherwise in memory than those of the call before."""

@@ -167,14 +167,17 @@ class GpuReplay(Replay):
             launch = self._launch_for(places)
         if foreign:
             self.engine.wait_for(foreign.streams, stream, self.device)
-        if launch.elements:
-            with self.engine.Scratch(self.library, launch.elements, self.device, stream) as address:
-                launch.queue(self.device, stream, [*places, address])
-        else:
-            launch.queue(self.device, stream, places)
+        self._queue(launch, stream, places)
         if foreign and foreign.owners:
             self.engine.hold(foreign.owners, self.device, stream)
         return result if self.is_simple else self._handed_over(result, out is None, indices)
+
+    def _queue(self, launch: Any, stream: int, places: Places) -> None:
+        if not launch.elements:
+            launch.queue(self.device, stream, places)
+            return
+        with self.engine.Scratch(self.library, launch.elements, self.device, stream) as address:
+            launch.queue(self.device, stream, [*places, address])
 
     def _launch_for(self, places: Places) -> Any:
         """A launch for fresh results that do not begin on a multiple of ALIGNED."""

@@ -20,6 +20,9 @@ from tests import sampling
 
 ROOT = Path(__file__).parents[1]
 
+if not hasattr(np, "row_stack"):
+    np.row_stack = np.vstack  # which numba-cuda 0.30 asks NumPy 2.5 for; some tests import it by themselves
+
 # A first call compiles, which takes seconds.
 hypothesis.settings.register_profile("gpuconv", deadline=None)
 hypothesis.settings.load_profile("gpuconv")

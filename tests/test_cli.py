@@ -6,6 +6,7 @@ import sys
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -277,6 +278,29 @@ def test_compile_uses_a_process_for_each_core(fake_engine, monkeypatch, cores, p
     assert main(["compile"]) == 0
     assert started == processes
     assert len(fake_engine.compiled) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [(BrokenProcessPool("ended"), 2, "GPUCONV_NUM_THREADS"), (KeyboardInterrupt(), 130, "interrupted")],
+)
+def test_compile_ends_with_its_processes(fake_engine, monkeypatch, capsys, error, code, said):
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers, context, initializer):
+            super().__init__(workers)
+
+    def fail(futures):
+        raise error
+
+    ended = []
+    monkeypatch.setattr(compile_gpu, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(compile_gpu, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(compile_gpu, "as_completed", fail)
+    child = types.SimpleNamespace(terminate=lambda: ended.append(1))
+    monkeypatch.setattr(compile_gpu.multiprocessing, "active_children", lambda: [child])
+    assert main(["compile"]) == code
+    assert said in capsys.readouterr().err
+    assert ended == ([1] if code == 130 else [])
 
 
 def test_compile_takes_architectures_once_each(fake_engine):

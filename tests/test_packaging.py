@@ -323,6 +323,7 @@ def test_the_source_distribution_holds_the_tests(tmp_path):
         "CHANGELOG.md",
         "LICENSE",
         "environment.yml",
+        ".ci/cubins.py",
         "tests/conftest.py",
     )
     assert set(wanted) <= files

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from typing import Any
 
@@ -97,8 +98,15 @@ def _compiled(jobs: list[Job]) -> Iterator[tuple[Job, float, str]]:
         try:
             for future in as_completed([pool.submit(compile_one, job) for job in jobs]):
                 yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BrokenProcessPool as error:
+            raise CommandError(
+                "a process that compiles was ended from outside, perhaps for want of memory: set "
+                "GPUCONV_NUM_THREADS to have fewer of them"
+            ) from error
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def _leave_interrupts() -> None:

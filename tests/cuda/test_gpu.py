@@ -10,7 +10,6 @@ import gpuconv
 from tests import reference
 from tests.cases import CONV_CASES, DTYPES, POOL_CASES, POOL_DTYPES, integers, normal
 
-pytest.importorskip("numba.cuda", reason="numba-cuda is not installed")
 engine = pytest.importorskip("gpuconv.cuda", reason="the GPU engine is not installed")
 execution = pytest.importorskip("tests.cuda.execution")
 describing = pytest.importorskip("gpuconv.cuda.runtime.gpu")
@@ -124,8 +123,7 @@ def test_the_callers_stream_is_used_and_graphs_capture(cupy):
 
 
 def test_numba_arrays_come_back_as_numba_arrays(cupy):
-    from numba import cuda
-
+    cuda = pytest.importorskip("numba.cuda")
     x, w = integers((1, 2, 6, 6), "float32"), integers((3, 2, 3, 3), "float32")
     got = gpuconv.conv2d(cuda.to_device(x), cuda.to_device(w))
     assert type(got) is type(cuda.to_device(x))

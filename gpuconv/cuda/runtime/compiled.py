@@ -13,7 +13,7 @@ from typing import Any
 
 from gpuconv.cuda.language import types, uint32
 from gpuconv.cuda.runtime import cubins
-from gpuconv.cuda.runtime.compiler import compilers, to_cubin, to_ptx
+from gpuconv.cuda.runtime.compiler import NoCompiler, compilers, to_cubin, to_ptx
 from gpuconv.cuda.runtime.cubins import Cubin
 from gpuconv.cuda.runtime.sources import sources_of
 
@@ -104,10 +104,19 @@ class Kernel:
         return to_ptx(self.function, self.arguments, compute_capability(arch), bounds)
 
     def cubin(self, arch: str) -> Cubin:
-        """The machine code for an architecture: in memory, in the package or on disk, or built now."""
+        """The machine code for an architecture: in memory, in the package or on disk, or built now.
+
+        Raises
+        ------
+        NoCompiler
+            If it is nowhere, and cannot be built.
+        """
         with self._lock:
             if arch not in self._cubins:
-                self._cubins[arch] = self.find(arch) or self._build(arch)
+                try:
+                    self._cubins[arch] = self.find(arch) or self._build(arch)
+                except NoCompiler as error:
+                    raise NoCompiler(f"{self.name} did not come compiled for {arch}, and {error}") from None
             return self._cubins[arch]
 
     def measured(self, arch: str) -> Cubin:
@@ -123,15 +132,16 @@ class Kernel:
         (name, *_) = [each for each in cubins.packaged(arch) if each.startswith(beginning)] or [beginning]
         return cubins.find(name, arch)
 
-    def rebuilt(self, arch: str) -> Cubin | None:
-        """The machine code built by the compilers here, for a driver that does not load what others built.
+    def rebuilt(self, arch: str, refused: Cubin) -> Cubin | None:
+        """The machine code built by the compilers here, in the place of one that the driver does not load.
 
-        None if it was they who built it.
+        None if it was they who built that one.
         """
         with self._lock:
-            if self._cubins[arch].compilers == compilers():
-                return None
-            self._cubins[arch] = self._build(arch)
+            if self._cubins[arch] is refused:
+                if refused.compilers == compilers():
+                    return None
+                self._cubins[arch] = self._build(arch)
             return self._cubins[arch]
 
     def _build(self, arch: str) -> Cubin:

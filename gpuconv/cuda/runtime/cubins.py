@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -75,7 +76,8 @@ def keep(name: str, cubin: Cubin) -> None:
         temporary.write_bytes(cubin.to_bytes())
         temporary.replace(path)
     except OSError as error:
-        _say_once(f"{folder} cannot be written ({error.strerror})")
+        if _in_folder(name) is None:  # else another process was faster, and has it open
+            _say_once(f"{folder} cannot be written ({error.strerror})")
         with contextlib.suppress(OSError):
             temporary.unlink()
 
@@ -96,8 +98,11 @@ class Archive:
     def get(self, name: str) -> bytes | None:
         if self._zip is None or name not in self.names:
             return None
-        with self._lock:
-            return self._zip.read(name)
+        try:
+            with self._lock:
+                return self._zip.read(name)
+        except (zipfile.BadZipFile, zlib.error):  # it is damaged
+            return None
 
 
 @functools.cache

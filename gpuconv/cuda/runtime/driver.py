@@ -8,6 +8,7 @@ from typing import Any
 
 from cuda.bindings import driver
 
+DEFAULTS = (0, 1)  # the default stream, which cannot be captured, nor asked for it while another one is
 FORK_HINT = (
     "A process that was forked after CUDA had started in its parent cannot use it: start it with the 'spawn' "
     "method of multiprocessing, or compute on NumPy arrays"
@@ -120,12 +121,17 @@ def is_reached(event: Any) -> bool:
 def wait_for(producers: Iterable[int], consumer: int, ordinal: int) -> None:
     """Let later work on the stream `consumer` wait for earlier work on the streams `producers`, on a device.
 
-    The host does not wait.
+    The host does not wait. The work of a graph that is captured waits for work of the same graph alone: for
+    all else whoever runs the graph has to.
     """
     foreign = {producer for producer in producers if producer != consumer}
     if not foreign:
         return
     with current(ordinal):
+        if is_capturing(consumer):
+            foreign = {
+                producer for producer in foreign if producer not in DEFAULTS and is_capturing(producer)
+            }
         for producer in foreign:
             event = recorded(producer)
             try:

@@ -141,7 +141,7 @@ def _library(kernel: Kernel, arch: str) -> Any:
         return _load_library(found)
     except RuntimeError as error:
         try:
-            rebuilt = kernel.rebuilt(arch)
+            rebuilt = kernel.rebuilt(arch, found)
         except NoCompiler as missing:
             raise RuntimeError(
                 f"{error}: of the driver, for {kernel.name} as built by {found.compilers}, and {missing}"

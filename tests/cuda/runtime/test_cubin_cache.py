@@ -175,17 +175,18 @@ def test_who_counts_registers_gets_what_the_compilers_here_make(folder, compilat
 def test_what_a_driver_does_not_load_is_built_anew_and_kept_if_there_is_room(folder, packaged, archive):
     packaged(archive)
     kernel = make_kernel()
-    assert kernel.cubin("sm_80").code == b"\x7fELF far away"
-    rebuilt = kernel.rebuilt("sm_80")
+    refused = kernel.cubin("sm_80")
+    assert refused.code == b"\x7fELF far away"
+    rebuilt = kernel.rebuilt("sm_80", refused)
+    assert kernel.rebuilt("sm_80", refused) is rebuilt  # as another thread would ask
     assert kernel.cubin("sm_80") == make_kernel().cubin("sm_80") == rebuilt
     assert rebuilt.compilers == compiler.compilers()
-    assert kernel.rebuilt("sm_80") is None
+    assert kernel.rebuilt("sm_80", rebuilt) is None
     (path,) = folder.iterdir()
     brought = replace(rebuilt, compilers="nvidia-nvvm=1").to_bytes()
     path.write_bytes(brought)
     other = make_kernel()
-    other.cubin("sm_80")
-    assert other.rebuilt("sm_80").compilers == compiler.compilers()
+    assert other.rebuilt("sm_80", other.cubin("sm_80")).compilers == compiler.compilers()
     assert path.read_bytes() == brought
 
 
@@ -213,6 +214,13 @@ def test_machine_code_that_came_with_the_package_needs_no_compiler(folder, packa
     packaged(archive)
     assert make_kernel().cubin("sm_80").code == b"\x7fELF far away"
     assert compilations == [] and not list(folder.iterdir())
+
+
+def test_a_damaged_file_of_an_archive_is_done_without(folder, packaged, archive, compilations):
+    at = archive.index(b".cubin") + 20
+    packaged(archive[:at] + bytes(8) + archive[at + 8 :])
+    assert make_kernel().cubin("sm_80").compilers == compiler.compilers()
+    assert compilations == ["sm_80"]
 
 
 def test_it_is_not_taken_for_other_sources(folder, packaged, archive, compilations, monkeypatch):
@@ -246,8 +254,11 @@ def test_a_missing_compiler_is_looked_for_once_and_said_with_the_command_that_in
     compiler.why_there_is_no_compiler.cache_clear()
     try:
         for arch in ("sm_80", "sm_90a"):
-            with pytest.raises(NoCompiler, match=r"libnvvm\.so.*pip install 'gpuconv\[compile13\]'"):
+            with pytest.raises(
+                NoCompiler, match=r"libnvvm\.so.*pip install 'gpuconv\[compile13\]'"
+            ) as raised:
                 make_kernel().cubin(arch)
+            assert str(raised.value).startswith(f"scale did not come compiled for {arch}, and there is no ")
         assert tried == [1]
     finally:
         compiler.why_there_is_no_compiler.cache_clear()

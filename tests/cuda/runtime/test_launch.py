@@ -141,6 +141,13 @@ def test_an_input_of_another_stream_is_waited_for_on_the_device(driver):
     assert names[-2:] == ["cuEventDestroy_v2", "cuCtxPopCurrent"] or names[-1] == "cuCtxPopCurrent"
 
 
+@pytest.mark.parametrize(("captured", "waited"), [({5}, []), ({5, 7}, [7])])
+def test_a_graph_waits_for_its_own_work_alone(driver, captured, waited):
+    driver.capturing = captured
+    wait_for([0, 1, 6, 7], 5, 0)
+    assert [call[2] for call in driver.calls if call[0] == "cuEventRecord"] == waited
+
+
 def test_nobody_waits_for_the_own_stream(driver):
     wait_for([5, 5], 5, 0)
     assert driver.calls == []
@@ -223,7 +230,7 @@ def old_driver(driver, monkeypatch):
     driver.cuLibraryLoadData = refuse
     driver.slots = 2
     monkeypatch.setattr(Kernel, "cubin", lambda kernel, arch: brought)
-    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch: built)
+    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch, refused: built)
     return driver
 
 
@@ -238,7 +245,7 @@ def test_what_an_older_driver_does_not_load_is_built_anew(old_driver):
 
 
 def test_an_older_driver_without_a_compiler_says_what_would_help(old_driver, monkeypatch):
-    def missing(kernel, arch):
+    def missing(kernel, arch, refused):
         raise NoCompiler("there is no compiler: pip install it")
 
     monkeypatch.setattr(Kernel, "rebuilt", missing)
@@ -247,7 +254,7 @@ def test_an_older_driver_without_a_compiler_says_what_would_help(old_driver, mon
 
 
 def test_what_was_built_here_and_does_not_load_is_an_error(old_driver, monkeypatch):
-    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch: None)
+    monkeypatch.setattr(Kernel, "rebuilt", lambda kernel, arch, refused: None)
     with pytest.raises(RuntimeError, match="CUDA_ERROR_INVALID_IMAGE"):
         shifting().queue(0, 5, (0x1000, 0x2000))
 
