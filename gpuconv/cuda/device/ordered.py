@@ -1,8 +1,8 @@
 """Integers that sort as floating-point numbers do, a NaN being the greatest, for maxima with their indices.
 
 The bits of a positive number already do, taken as a signed integer; a negative one has all bits but the sign
-inverted. The two zeros become one, and so do all NaNs. `LOWEST` is below the key of -inf and no number's, so
-that padding never wins. One comparison of keys takes the place of three that a NaN would need.
+inverted. The two zeros become one (`zeros.py`), and so do all NaNs. `LOWEST` is below the key of -inf and no
+number's, so that padding never wins. One comparison of keys takes the place of three that a NaN would need.
 """
 
 from gpuconv.cuda.language import cuda, float32, float64, int32, int64, libdevice

@@ -3,7 +3,8 @@
     max   the greatest tap, a NaN counting as the greatest, and the flat index h W + w of the first such;
           -inf and -1 where no tap is inside
     mean  the sum of the taps over a divisor: the taps of the window inside the padded image
-          (count_include_pad), or those inside the image, or divisor_override; 0 where no tap is inside
+          (count_include_pad), or those inside the image, or divisor_override; 0 where no tap is inside.
+          Runs of RUN taps of a row are added up plainly, and the runs with what rounding lost
 
 Outputs are numbered flat, ((n C + c) P + p) Q + q, and a block takes THREADS consecutive ones, so that lanes
 lie along q: at stride 1 and 2 their loads share cache lines, and the stores of a warp are contiguous. Rows
@@ -18,6 +19,7 @@ from collections.abc import Callable
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.device.elements import ELEMENTS, inlined
+from gpuconv.cuda.device.reduction import RUN, reduction_of
 from gpuconv.cuda.language import cuda, int32, int64, types, uint32
 from gpuconv.cuda.pool.taken import TAKEN
 from gpuconv.cuda.runtime.compiled import Kernel
@@ -68,7 +70,7 @@ def make_max_function(dtype: str, with_indices: bool) -> Callable[..., None]:
                                 best, index = value, int64(h) * int64(W) + int64(w)
             y[n * y_n + c * y_c + int64(p) * y_p + int64(q) * y_q] = narrow(best)
             if with_indices:
-                indices[n * i_n + c * i_c + int64(p) * i_p + int64(q) * i_q] = index
+                indices[n * i_n + c * i_c + int64(p) * i_p + int64(q) * i_q] = int64(index)
 
     return max_window
 
@@ -77,6 +79,8 @@ def make_mean_function(dtype: str) -> Callable[..., None]:
     """Means."""
     element = ELEMENTS[dtype]
     scalar, widen, narrow = element.scalar, element.widen, element.narrow
+    reduction = reduction_of("mean", element.arithmetic)
+    combine, gather, identity = reduction.combine, reduction.gather, reduction.identity
 
     def mean_window(
         x, y, x_n, x_c, x_h, x_w, y_n, y_c, y_p, y_q,  # strides in elements
@@ -85,18 +89,19 @@ def make_mean_function(dtype: str) -> Callable[..., None]:
     ):  # fmt: skip
         n, c, p, q = locate(C, P, Q)
         if n < int64(N):
-            total, inside = scalar(0), uint32(0)
+            total, lost, inside = scalar(identity), scalar(0), uint32(0)
             plane = n * x_n + c * x_c
             for r in range(R):
                 h = uint32(h_origin + p * stride_h + uint32(r))
                 if h < H:
-                    row = scalar(0)  # summed by rows, which keeps the rounding error of large windows small
-                    for s in range(S):
-                        w = uint32(w_origin + q * stride_w + uint32(s))
-                        if w < W:
-                            row += widen(x[plane + int64(h) * x_h + int64(w) * x_w])
-                            inside += uint32(1)
-                    total += row
+                    for first in range(uint32(0), S, uint32(RUN)):
+                        part = scalar(identity)
+                        for s in range(first, min(S, uint32(first + uint32(RUN)))):
+                            w = uint32(w_origin + q * stride_w + uint32(s))
+                            if w < W:
+                                part = combine(part, widen(x[plane + int64(h) * x_h + int64(w) * x_w]))
+                                inside += uint32(1)
+                        total, lost = gather(total, lost, part)
             divisor = scalar(divisor_override)
             if divisor_override == int32(0):
                 divisor = scalar(inside)

@@ -25,20 +25,20 @@ FAULTS = [
     ),
     (
         "pool.direct", "the first of equals",
-        "greater = value > best or",
-        "greater = value >= best or",
+        "not value <= best",
+        "not value < best",
         WRONG,
     ),
     (
         "pool.direct", "a NaN",
-        "or (value != value and best == best)",
-        "",
+        "not value <= best",
+        "value > best",
         WRONG,
     ),
     (
         "pool.direct", "the first of several NaN",
-        "(value != value and best == best)",
-        "value != value",
+        "best == best and not value <= best",
+        "not value <= best",
         WRONG,
     ),
     (
@@ -70,6 +70,12 @@ FAULTS = [
         "place = uint32(first - plane * outputs) +",
         "place =",
         f"{WRONG} {RACE} {BEYOND}",
+    ),
+    (
+        "pool.direct", "runs that overlap",
+        "range(first, min(S, uint32(first + uint32(RUN))))",
+        "range(first, S)",
+        WRONG,
     ),
     (
         "pool.direct", "the divisor at the border",

@@ -44,15 +44,15 @@ ROWS_FAULTS = [
         f"{BEYOND} {WRONG}",
     ),
     (
-        "pool.rows.kernel", "the stride of windows",
+        "pool.rows.windows", "the stride of windows",
         "line[j * STRIDE + s]",
         "line[j + s]",
         WRONG,
     ),
     (
-        "pool.rows.kernel", "the rows of a window",
-        "row[(first + r) * COLUMNS + j]",
-        "row[(first + 1) * COLUMNS + j]",
+        "pool.rows.windows", "the rows of a window",
+        "across[(i * STRIDE + r) * OUTPUTS + j]",
+        "across[(i * STRIDE + 1) * OUTPUTS + j]",
         WRONG,
     ),
     (
@@ -81,7 +81,7 @@ ROWS_FAULTS = [
     ),
     (
         "pool.rows.kernel", "the divisor's first row",
-        "overlap(h + uint32(first), R,",
+        "overlap(h + uint32(i * STRIDE), R,",
         "overlap(h, R,",
         WRONG,
     ),
@@ -92,9 +92,9 @@ ROWS_FAULTS = [
         WRONG,
     ),
     (
-        "pool.rows.kernel", "a neighbour too far",
-        "line[LEFT + COLUMNS - 1], 1)",
-        "line[LEFT + COLUMNS - 1], 2)",
+        "device.shuffles", "a neighbour too far",
+        "return before(value, 1)",
+        "return before(value, 2)",
         WRONG,
     ),
     (
@@ -135,15 +135,39 @@ ROWS_FAULTS = [
     ),
     (
         "pool.indices", "the first of equals",
-        " | ((other == key) & (other_index < index))",
-        "",
+        "wins = later > key",
+        "wins = later >= key",
         WRONG,
     ),
     (
-        "pool.rows.argmax", "the first row of equals",
-        "greater = key > best",
-        "greater = key >= best",
+        "pool.rows.windows", "a -0 that is not noticed",
+        "met |= is_negative_zero(row[i])",
+        "met |= is_negative_zero(row[0])",
         WRONG,
+    ),
+    (
+        "pool.rows.windows", "the last zero of a row",
+        "value = combine(value, line[j * STRIDE + s])",
+        "value = combine(line[j * STRIDE + s], value)",
+        WRONG,
+    ),
+    (
+        "pool.rows.windows", "the last row of zeros",
+        "value = combine(value, across[(i * STRIDE + r) * OUTPUTS + j])",
+        "value = combine(across[(i * STRIDE + r) * OUTPUTS + j], value)",
+        WRONG,
+    ),
+    (
+        "pool.rows.argmax", "a zero of any sign",
+        "if signs & (best[e] == integer(0)):",
+        "if signs & (best[e] == integer(1)):",
+        WRONG,
+    ),
+    (
+        "pool.rows.argmax", "zeros that threads without an output meet",
+        "signs = inside & cuda",
+        "signs = cuda",
+        f"{BEYOND} {WRONG}",
     ),
     (
         "pool.rows.argmax", "padding that counts",
@@ -152,9 +176,9 @@ ROWS_FAULTS = [
         WRONG,
     ),
     (
-        "pool.rows.argmax", "the index on the right",
-        "uint32(corner + uint32(COLUMNS)), W)",
-        "corner, W)",
+        "pool.rows.argmax", "the first column of an index",
+        "uint32(w - uint32(LEFT))",
+        "uint32(w)",
         WRONG,
     ),
 ]  # fmt: skip
@@ -281,6 +305,30 @@ GLOBAL_FAULTS = [
         "pool.indices", "the first of equals",
         "(other_index < index))",
         "(other_index != index))",
+        WRONG,
+    ),
+    (
+        "pool.global_.zeros", "the last zero",
+        "return b if b < a else a",
+        "return a if b < a else b",
+        WRONG,
+    ),
+    (
+        "pool.global_.zeros", "the sign of the first zero",
+        "uint32(before << uint32(1)) |",
+        "uint32(before) |",
+        WRONG,
+    ),
+    (
+        "pool.global_.zeros", "the row of a zero",
+        "uint32(uint32(h) * elements)",
+        "uint32(h)",
+        WRONG,
+    ),
+    (
+        "pool.global_.zeros", "one that is not found at once",
+        "if PLANES == 1 and firsts[0] != uint32(NONE):\n                    break",
+        "if PLANES == 1:\n                    break",
         WRONG,
     ),
     (

@@ -21,14 +21,31 @@ def pool(algorithm, spec, x, y=None, indices=None):
     return y, indices
 
 
+def same_zeros(y, expected):
+    """Whether zeros have the sign that they should."""
+    found, expected = (array.astype(np.float64) for array in (y, expected))
+    return np.array_equal(np.signbit(found)[expected == 0], np.signbit(expected)[expected == 0])
+
+
+def signed_zeros(shape, dtype, share, seed=5):
+    """Zeros of both signs among smaller numbers, of which there are `share`."""
+    generator = np.random.default_rng(seed)
+    values = np.where(generator.random(shape) < 0.5, -0.0, 0.0)
+    return np.where(generator.random(shape) < share, -generator.integers(1, 4, shape), values).astype(dtype)
+
+
 def check(algorithm, case, x, y=None):
     """Values and, of maxima where the algorithm gives them, indices, with what `case` says."""
     y, _ = pool(algorithm, case.spec(x.dtype.name), x, y)
-    equal(y, case.expected(x).astype(x.dtype))
+    expected = case.expected(x).astype(x.dtype)
+    equal(y, expected)
+    if case.op == "max":
+        assert same_zeros(y, expected)
     if case.op == "max" and True in algorithm.takes.get("return_indices", ()):
         values, places = reference.max_pool2d(x, **case.parameters)
         y, indices = pool(algorithm, case.spec(x.dtype.name, True), x)
         equal(y, values.astype(x.dtype))
+        assert same_zeros(y, values)
         np.testing.assert_array_equal(indices, places)
 
 

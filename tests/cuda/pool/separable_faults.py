@@ -10,14 +10,16 @@ MEANS = PoolCase(
 )
 PLANES = PoolCase("several planes to a tile, but for the last", "max", (3, 67, 6, 6), 5, 1, 2)
 HIGH = PoolCase("a high window", "avg", (1, 1, 9, 15), (5, 2), 1, 0)
+RUNS = PoolCase("sums in runs, as a chain", "avg", (1, 1, 5, 112), (1, 107), 1)
+STRIDED_RUNS = PoolCase("sums in runs, tap by tap", "avg", (1, 1, 70, 11), (66, 3), 2)
 DILATED = PoolCase("dilated", "max", (1, 1, 9, 16), 3, 1, 1, 2)
 TILES = PoolCase("several tiles", "max", (1, 1, 90, 330), (6, 5), 1, (3, 2))
 
 FAULTS = [
     (
         "pool.separable.kernel", "no barrier after the load",
-        "        cuda.syncthreads()\n\n        # accumulate\n",
-        "\n        # accumulate\n",
+        "cuda.syncthreads_or(int32(met)) != int32(0)\n",
+        "met\n",
         f"{RACE} {UNSET}", VECTORS,
     ),
     (
@@ -28,8 +30,8 @@ FAULTS = [
     ),
     (
         "device.reduction", "zeros around a maximum",
-        "Reduction(maximum, -math.inf)",
-        "Reduction(maximum, 0.0)",
+        "gather_maximum, -math.inf, False)",
+        "gather_maximum, 0.0, False)",
         WRONG, VECTORS,
     ),
     (
@@ -82,9 +84,21 @@ FAULTS = [
     ),
     (
         "pool.separable.chains", "a tap too few",
-        "uint32(column + uint32(taps * dilation))",
-        "uint32(column + uint32((taps - uint32(1)) * dilation))",
+        "take(out, address, step, column, uint32(column + uint32(taps * dilation)),",
+        "take(out, address, step, column, uint32(column + uint32((taps - uint32(1)) * dilation)),",
         WRONG, DILATED,
+    ),
+    (
+        "pool.separable.chains", "a run that is lost",
+        "runs[j], kept[j] = combine(runs[j], kept[j]), scalar(identity)",
+        "runs[j], kept[j] = kept[j], scalar(identity)",
+        WRONG, RUNS,
+    ),
+    (
+        "pool.separable.chains", "runs that are not added up",
+        "        if taps > uint32(RUN):\n            for i in range(OUTPUTS):",
+        "        if taps > behind:\n            for i in range(OUTPUTS):",
+        WRONG, STRIDED_RUNS,
     ),
     (
         "pool.separable.passes", "rows outside count",
@@ -109,6 +123,42 @@ FAULTS = [
         "uint32(uint32(q + uint32(j)) * stride[1])",
         "uint32(uint32(j) * stride[1])",
         WRONG, MEANS,
+    ),
+    (
+        "pool.separable.load", "a -0 that is not noticed",
+        "is_negative_zero(values[i])",
+        "is_negative_zero(values[0])",
+        WRONG, VECTORS,
+    ),
+    (
+        "pool.separable.zeros", "the last row of zeros",
+        "while r < R and not found:",
+        "while r < R:",
+        WRONG, VECTORS,
+    ),
+    (
+        "pool.separable.zeros", "the window of a zero",
+        "uint32(q * stride[1])",
+        "uint32(q)",
+        WRONG, PAIRS,
+    ),
+    (
+        "pool.separable.zeros", "rows outside that count",
+        "s = uint32(0) if uint32(h + down) < H else S",
+        "s = uint32(0)",
+        f"{UNSET} {WRONG}", VECTORS,
+    ),
+    (
+        "pool.separable.zeros", "the plane of a zero",
+        "uint32(uint32(plane * rows) + down)",
+        "down",
+        WRONG, PLANES,
+    ),
+    (
+        "pool.separable.kernel", "no barrier before the zeros",
+        "        if WATCHES and has_negative_zero:\n            cuda.syncthreads()\n",
+        "        if WATCHES and has_negative_zero:\n",
+        f"{RACE} {WRONG}", VECTORS,
     ),
     (
         "pool.separable.passes", "the next plane",

@@ -6,9 +6,10 @@ import pytest
 from tests import ptx, reference
 from tests.cases import PoolCase, integers
 from tests.cuda.execution import compute, poisoned
-from tests.cuda.mutation import HARMLESS, WRONG, changed_room, seldom
+from tests.cuda.mutation import HARMLESS, WRONG, changed_room, file_of, seldom
 from tests.cuda.pool.direct_faults import FAULTS as DIRECT_FAULTS
 from tests.cuda.pool.faults import GLOBAL_FAULTS, HALVES_FAULTS, ROWS_FAULTS
+from tests.cuda.pool.pooling import same_zeros, signed_zeros
 from tests.cuda.pool.separable_faults import FAULTS as SEPARABLE_FAULTS
 from tests.cuda.pool.separable_faults import MEANS, PAIRS, TILES, VECTORS
 
@@ -42,6 +43,7 @@ DIRECT_CASES = (
         "ragged, hanging over the end", "avg", (1, 2, 7, 8), (3, 2), 3, ((1, 0), (0, 1)), ceil_mode=True
     ),
     PoolCase("divided by 5", "avg", (1, 2, 7, 8), 2, divisor_override=5),
+    PoolCase("rows in runs", "avg", (1, 1, 3, 40), (2, 37), 1),
 )
 
 
@@ -61,12 +63,25 @@ def pools_hard(algorithm, case, dtype):
         x[..., 5:8, 7:10] = -np.inf
         x[0, 0] = -1 - abs(integers(x[0, 0].shape, dtype))  # padding of zeros would win
     right = [right_result(algorithm, case, x, pitch) for pitch in (1, 8)]
-    return all(right) and (case.op == "avg" or right_indices(algorithm, case, x))
+    return all(right) and (
+        case.op == "avg" or (right_indices(algorithm, case, x) and pools_zeros(algorithm, case, dtype))
+    )
+
+
+def pools_zeros(algorithm, case, dtype):
+    """Whether zeros keep the sign of the first, be they many or few."""
+    parts = [signed_zeros(case.x, dtype, share) for share in (0.4, 0.9)]
+    indices = True in algorithm.takes.get("return_indices", ())
+    return all(
+        right_result(algorithm, case, x, 1) and (not indices or right_indices(algorithm, case, x))
+        for x in parts
+    )
 
 
 def pools_negative(algorithm, case, dtype):
-    """Whether it pools numbers below zero, which padding of zeros would win against."""
-    return right_result(algorithm, case, -1 - abs(integers(case.x, dtype)), 1)
+    """Whether it pools numbers below zero, which padding of zeros would win against, and zeros."""
+    right = right_result(algorithm, case, -1 - abs(integers(case.x, dtype)), 1)
+    return right and (case.op == "avg" or pools_zeros(algorithm, case, dtype))
 
 
 def right_result(algorithm, case, x, pitch):
@@ -75,7 +90,8 @@ def right_result(algorithm, case, x, pitch):
     rows = poisoned((N, C, P, -(-Q // pitch) * pitch), spec.dtype)
     compute(algorithm, spec, (x,), (rows[..., :Q], None))
     expected = case.expected(x).astype(x.dtype)
-    return np.array_equal(rows[..., :Q], expected, equal_nan=True) and np.isnan(rows[..., Q:]).all()
+    signs = case.op == "avg" or same_zeros(rows[..., :Q], expected)
+    return np.array_equal(rows[..., :Q], expected, equal_nan=True) and signs and np.isnan(rows[..., Q:]).all()
 
 
 def right_indices(algorithm, case, x):
@@ -83,13 +99,28 @@ def right_indices(algorithm, case, x):
     y, indices = poisoned(spec.out_shape, spec.dtype), poisoned(spec.out_shape, "int64")
     compute(algorithm, spec, (x,), (y, indices))
     values, places = reference.max_pool2d(x, **case.parameters)
-    return np.array_equal(y, values, equal_nan=True) and np.array_equal(indices, places)
+    return (
+        np.array_equal(y, values, equal_nan=True)
+        and same_zeros(y, values)
+        and np.array_equal(indices, places)
+    )
 
 
 def check(room, fault, cases, dtype="float32", pools=None):
     file, _, old, new, expected = fault
     found = verdict(changed_room(room, file, old, new).ALGORITHM, cases, dtype, pools)
     assert found != HARMLESS and found in expected
+
+
+ALL_FAULTS = (*ROWS_FAULTS, *HALVES_FAULTS, *GLOBAL_FAULTS, *SEPARABLE_FAULTS, *DIRECT_FAULTS)
+
+
+def test_each_fault_has_one_place():
+    """Most are planted in slow tests alone, which would not say that a kernel was written anew."""
+    places = {
+        fault[:2]: file_of(f"gpuconv.cuda.{fault[0]}").read_text().count(fault[2]) for fault in ALL_FAULTS
+    }
+    assert not {fault for fault, count in places.items() if count != 1}
 
 
 @seldom(ROWS_FAULTS, 3)

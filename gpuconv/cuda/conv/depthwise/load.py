@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuconv.cuda.device.elements import ELEMENTS, make_loader
-from gpuconv.cuda.device.limits import ALL_LANES
+from gpuconv.cuda.device.shuffles import make_shuffles
 from gpuconv.cuda.language import cuda, float32, int32, uint32
 from gpuconv.cuda.ptx.memory import load2_if, load_if
 from gpuconv.spec.dtypes import FLOAT32
@@ -34,13 +34,14 @@ def row_loader(columns: int) -> Callable[..., Any]:
 def window_filler(extent: int, stride: int, outputs: int) -> Callable[..., Any]:
     """fill(window, rows, begin, lane): the columns that a lane's windows cover, of the row at `begin`."""
     COLUMNS, LEFT, WIDTH = outputs * stride, (extent - 1) // 2, (outputs - 1) * stride + extent
+    at = make_shuffles(float32).at
 
     def fill(window, rows, begin, lane):
         for j in range(WIDTH):
             distance = (j - LEFT) // COLUMNS
             value = rows[begin + (j - LEFT) % COLUMNS]
             if distance != 0:
-                value = cuda.shfl_sync(ALL_LANES, value, int32((lane + uint32(distance)) & uint32(31)))
+                value = at(value, int32((lane + uint32(distance)) & uint32(31)))
             window[j] = value
 
     return cuda.jit(fill, device=True, inline="always")

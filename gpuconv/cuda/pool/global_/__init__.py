@@ -13,7 +13,8 @@ PARTS such accesses under way at a time:
 The lanes of a warp exchange what they hold by shuffles. Of 8 planes each gives away half, then half again, so
 that 9 exchanges do for all 8, and the results lie in 8 lanes that store 8 neighbours. The 8 warps of a block
 meet in shared memory, 32 or 64 bytes. The order of all sums is fixed, and none is longer than STAGE accesses
-before it is added to the total: the rounding error stays small.
+before it is added to the total, with what rounding lost of that. Of a maximum that is zero the first zero of
+the plane is looked for, which has its sign (`zeros.py`).
 
 `wide` kernels need rows, or planes without gaps, of whole aligned vectors; `narrow` ones take any strides.
 Indices travel with their maxima (`argmax.py`). It knows no dilation. A plane is never shared by two blocks,

@@ -6,10 +6,10 @@ warps meet, of equals the smallest index wins. A load is of one element, side by
 
 from collections.abc import Callable
 
-from gpuconv.cuda.device.division import quotient_and_rest
+from gpuconv.cuda.device.division import divide, quotient_and_rest
 from gpuconv.cuda.device.elements import ELEMENTS, make_loader
 from gpuconv.cuda.device.limits import LANES
-from gpuconv.cuda.device.ordered import INTEGERS, KEY, LOWEST, VALUE
+from gpuconv.cuda.device.ordered import INTEGERS, KEY, LOWEST
 from gpuconv.cuda.language import cuda, int64, uint32
 from gpuconv.cuda.pool.global_.load import make_locate
 from gpuconv.cuda.pool.global_.meeting import indexed_keys, make_meeting
@@ -19,8 +19,8 @@ from gpuconv.cuda.pool.global_.tiles import Team
 def make_argmax_function(dtype: str, team: Team) -> Callable[..., None]:
     """The kernel for a dtype and a team."""
     element, arithmetic = ELEMENTS[dtype], ELEMENTS[dtype].arithmetic
-    scalar, integer, narrow = element.scalar, INTEGERS[arithmetic], element.narrow
-    lowest, key_of, value_of = LOWEST[arithmetic], KEY[arithmetic], VALUE[arithmetic]
+    scalar, integer = element.scalar, INTEGERS[arithmetic]
+    lowest, key_of = LOWEST[arithmetic], KEY[arithmetic]
     PARTS, PART, STEP = team.parts, team.part_elements(1), team.step(1)
     locate, meet = make_locate(team, 1), make_meeting(team, indexed_keys(integer, team.block // LANES), PARTS)
     load = make_loader(element, 1, 0.0)
@@ -50,11 +50,13 @@ def make_argmax_function(dtype: str, team: Team) -> Callable[..., None]:
                     greater = key > keys[j]
                     keys[j], where[j] = key if greater else keys[j], index if greater else where[j]
 
-        (key, index), number, stores = meet((keys, where), thread)
+        (_, index), number, stores = meet((keys, where), thread)
         plane = uint32(first + number)
         if stores & (plane < planes):
             n, c = quotient_and_rest(plane, channels)
-            y[int64(n) * y_n + int64(c) * y_c] = narrow(value_of(key))
+            row, column = divide(index, W)  # the maximum itself: its key knows no sign of a zero
+            place_of_maximum = int64(n) * x_n + int64(c) * x_c + int64(row) * x_h + int64(column) * x_w
+            y[int64(n) * y_n + int64(c) * y_c] = x[place_of_maximum]
             indices[int64(n) * i_n + int64(c) * i_c] = int64(index)
 
     return pool_global_argmax

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import ELEMENTS, make_loader
 from gpuconv.cuda.device.limits import LANES, VECTOR_BYTES
-from gpuconv.cuda.device.reduction import REDUCTIONS
+from gpuconv.cuda.device.reduction import REDUCTIONS, reduction_of
 from gpuconv.cuda.language import cuda, int64, types, uint32
 from gpuconv.cuda.pool.global_.argmax import make_argmax_function
 from gpuconv.cuda.pool.global_.load import make_locate
 from gpuconv.cuda.pool.global_.meeting import make_meeting, numbers
 from gpuconv.cuda.pool.global_.tiles import STAGE, TEAMS, Team
+from gpuconv.cuda.pool.global_.zeros import make_zero_signer
 from gpuconv.cuda.runtime.compiled import Kernel
 
 
@@ -20,7 +21,8 @@ def make_function(dtype: str, reduction: str, team: Team, wide: bool) -> Callabl
     """Maxima, or means; a maximum takes no notice of the divisor."""
     element = ELEMENTS[dtype]
     scalar, narrow = element.scalar, element.narrow
-    combine, identity = REDUCTIONS[reduction].combine, REDUCTIONS[reduction].identity
+    reducing = reduction_of(reduction, element.arithmetic)
+    combine, gather, identity = reducing.combine, reducing.gather, reducing.identity
     COLUMNS = VECTOR_BYTES // element.size if wide else 1
     PLANES, PARTS = team.planes, team.parts
     PART, STEP = team.part_elements(COLUMNS), team.step(COLUMNS)
@@ -28,6 +30,7 @@ def make_function(dtype: str, reduction: str, team: Team, wide: bool) -> Callabl
     SUMS = PARTS * min(COLUMNS, 4)  # eight elements reduce to four sums
     locate, load = make_locate(team, COLUMNS), make_loader(element, COLUMNS, identity)
     meet = make_meeting(team, numbers(combine, scalar, team.block // LANES), parts=1)
+    signed = make_zero_signer(element, team, COLUMNS)
 
     def pool_global(
         x, y, x_n, x_c, x_h, x_w, y_n, y_c,  # strides in elements
@@ -35,12 +38,12 @@ def make_function(dtype: str, reduction: str, team: Team, wide: bool) -> Callabl
     ):  # fmt: skip
         place, ends = cuda.local.array(PARTS, int64), cuda.local.array(PARTS, uint32)
         values, sums = cuda.local.array(VALUES, scalar), cuda.local.array(SUMS, scalar)
-        totals = cuda.local.array(PLANES, scalar)
+        totals, lost = cuda.local.array(PLANES, scalar), cuda.local.array(PLANES, scalar)
         channels = C, C_multiplier, C_shift
         thread, first = locate(place, ends, columns, x_n, x_c, x_w, planes, channels)
         own = uint32(thread * uint32(COLUMNS))
         for j in range(PLANES):
-            totals[j] = scalar(identity)
+            totals[j], lost[j] = scalar(identity), scalar(0)
 
         for h in range(rows):
             for begin in range(uint32(0), columns, uint32(STAGE * STEP)):
@@ -59,9 +62,11 @@ def make_function(dtype: str, reduction: str, team: Team, wide: bool) -> Callabl
                     value = sums[j * width]
                     for i in range(1, width):
                         value = combine(value, sums[j * width + i])
-                    totals[j] = combine(totals[j], value)
+                    totals[j], lost[j] = gather(totals[j], lost[j], value)
 
         value, number, stores = meet(totals, thread)
+        if not IS_MEAN:
+            value = signed(value, x, place, ends, x_h, x_w, rows, columns, thread)
         plane = uint32(first + number)
         if stores & (plane < planes):
             if IS_MEAN:

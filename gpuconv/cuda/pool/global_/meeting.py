@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuconv.cuda.device.elements import Function, inlined
-from gpuconv.cuda.device.limits import ALL_LANES, LANES
+from gpuconv.cuda.device.limits import LANES
+from gpuconv.cuda.device.shuffles import make_shuffles
 from gpuconv.cuda.language import cuda, uint32
 from gpuconv.cuda.pool import indices
 from gpuconv.cuda.pool.global_.tiles import Team
@@ -42,6 +43,7 @@ class Held:
 
 def numbers(combine: Function, scalar: Any, warps: int) -> Held:
     """Numbers of a type; `held` is an array."""
+    exchange = make_shuffles(scalar).exchange
 
     def get(held, j):
         return held[j]
@@ -52,19 +54,15 @@ def numbers(combine: Function, scalar: Any, warps: int) -> Held:
     def choose(condition, item, other):
         return item if condition else other
 
-    def exchange(item, mask):
-        return cuda.shfl_xor_sync(ALL_LANES, item, mask)
-
     def share():
         return cuda.shared.array(warps, scalar)
 
-    return Held(
-        inlined(get), inlined(put), inlined(choose), inlined(exchange), combine, inlined(share)
-    )  # fmt: skip
+    return Held(inlined(get), inlined(put), inlined(choose), exchange, combine, inlined(share))
 
 
 def indexed_keys(integer: Any, warps: int) -> Held:
     """Keys and their indices; `held` is a pair of arrays."""
+    exchange_key, exchange_index = make_shuffles(integer).exchange, make_shuffles(uint32).exchange
 
     def get(held, j):
         return held[0][j], held[1][j]
@@ -76,7 +74,7 @@ def indexed_keys(integer: Any, warps: int) -> Held:
         return item[0] if condition else other[0], item[1] if condition else other[1]
 
     def exchange(item, mask):
-        return indices.exchange(item[0], item[1], mask)
+        return exchange_key(item[0], mask), exchange_index(item[1], mask)
 
     def combine(item, other):
         return indices.first_greatest(item[0], item[1], other[0], other[1])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-STAGE = 64  # accesses of a thread whose sum is added to the total
+STAGE = 32  # accesses of a thread whose sum is added to the total
 LARGE = 1024  # elements of a plane from which on a block reads it
 
 

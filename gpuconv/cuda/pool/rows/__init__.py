@@ -3,14 +3,17 @@
     y[n, c, p, q] = max, or sum / divisor, over r, s of x[n, c, p stride + r - top, q stride + s - left]
 
 A thread loads COLUMNS columns of the ROWS rows that TILE_P rows of output need, each with one access of up to
-128 bits and all of them before the first is used. Windows are reduced in height first, in its own registers,
-then in width, where the columns beside its own come from the neighbouring lanes by shuffles:
+128 bits and all of them before the first is used. Windows are reduced in width first, where the columns
+beside its own come from the neighbouring lanes by shuffles, then in height, in its own registers:
 
         lane 0    lane 1    lane 2           3x3 of stride 1, float32: COLUMNS = 4, LEFT = RIGHT = 1
     h  |. . . .| |. . . .| |. . . .|   \\
-    h+1|. . . .| |. . . .| |. . . .|    > maxima or sums of R rows in each column
-    h+2|. . . .| |. . . .| |. . . .|   /
-             <- 1          1 ->              then of S columns: 4 outputs of lane 1
+    h+1|. . . .| |. . . .| |. . . .|    > maxima or sums of S columns in each row: 4 of lane 1,
+    h+2|. . . .| |. . . .| |. . . .|   /  then of R rows
+             <- 1          1 ->
+
+So elements combine in the order of their places, and a warp that has loaded a -0 does it with the maximum
+that keeps the first of equals (`windows.py`).
 
 Threads are numbered flat, (((n C + c) tiles + tile of rows) vectors + vector of columns), so that small
 planes leave no lanes idle. At both ends of a warp, and of a row whose first window begins inside the image, a

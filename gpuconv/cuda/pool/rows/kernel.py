@@ -6,12 +6,14 @@ from collections.abc import Callable
 from gpuconv.cuda.device.division import DIVIDED, overlap
 from gpuconv.cuda.device.elements import ELEMENTS
 from gpuconv.cuda.device.limits import ALL_LANES
-from gpuconv.cuda.device.reduction import REDUCTIONS
+from gpuconv.cuda.device.reduction import reduction_of
+from gpuconv.cuda.device.zeros import IS_NEGATIVE_ZERO
 from gpuconv.cuda.language import cuda, int32, int64, types, uint32
 from gpuconv.cuda.pool.rows.argmax import make_argmax_function
 from gpuconv.cuda.pool.rows.load import make_locate, make_rows_loader
 from gpuconv.cuda.pool.rows.store import make_row_storer
 from gpuconv.cuda.pool.rows.tiles import BLOCKS_PER_SM, MOST_OUTPUTS, THREADS, WINDOWS, RowsTile
+from gpuconv.cuda.pool.rows.windows import make_watch, make_windows
 from gpuconv.cuda.runtime.compiled import Kernel
 
 
@@ -20,10 +22,15 @@ def make_function(dtype: str, tile: RowsTile) -> Callable[..., None]:
     element = ELEMENTS[dtype]
     scalar, divided = element.scalar, DIVIDED[element.arithmetic]
     R, STRIDE, TILE_P = tile.window.R, tile.window.stride, tile.tile_p
-    COLUMNS, OUTPUTS, LEFT, RIGHT = tile.columns, tile.outputs, tile.left, tile.right
-    ROWS, OWN, LINE = tile.rows, tile.rows * tile.columns, LEFT + COLUMNS + RIGHT
-    IS_MEAN, combine = tile.result == "mean", REDUCTIONS[tile.result].combine
-    locate, load = make_locate(tile), make_rows_loader(element, tile, REDUCTIONS[tile.result].identity)
+    OUTPUTS, LEFT = tile.outputs, tile.left
+    ROWS, OWN, ALL = tile.rows, tile.rows * tile.columns, tile.tile_p * tile.outputs
+    reduction = reduction_of(tile.result, element.arithmetic)
+    IS_MEAN, WATCHES = tile.result == "mean", reduction.watches
+    locate, load = make_locate(tile), make_rows_loader(element, tile, reduction.identity)
+    meets = make_watch(tile, IS_NEGATIVE_ZERO[element.arithmetic])
+    windows, windows_in_order = (
+        make_windows(tile, scalar, combine) for combine in (reduction.combine, reduction.in_order)
+    )
     store = make_row_storer(element, OUTPUTS)
 
     def pool_rows(
@@ -35,7 +42,7 @@ def make_function(dtype: str, tile: RowsTile) -> Callable[..., None]:
     ):  # fmt: skip
         row = cuda.local.array(OWN, scalar)
         edge_left, edge_right = cuda.local.array(ROWS, scalar), cuda.local.array(ROWS, scalar)
-        line, out = cuda.local.array(LINE, scalar), cuda.local.array(OUTPUTS, scalar)
+        all_windows, out = cuda.local.array(ALL, scalar), cuda.local.array(OUTPUTS, scalar)
 
         # locate
         inside, n, c, p_first, q, h, w, at_left, at_right = locate(
@@ -47,7 +54,13 @@ def make_function(dtype: str, tile: RowsTile) -> Callable[..., None]:
         place = int64(n) * x_n + int64(c) * x_c + int64(int32(h)) * x_h + int64(int32(w)) * x_w
         load(row, edge_left, edge_right, x, place, x_h, x_w, inside, at_left, at_right, h, w, H, W)
 
-        # accumulate and store
+        # accumulate
+        if WATCHES and cuda.any_sync(ALL_LANES, meets(row, edge_left, edge_right)):
+            windows_in_order(all_windows, row, edge_left, edge_right, at_left, at_right)
+        else:
+            windows(all_windows, row, edge_left, edge_right, at_left, at_right)
+
+        # store
         place = int64(n) * y_n + int64(c) * y_c + int64(p_first) * y_p + int64(q) * y_q
         whole = (y_vectors != uint32(0)) & (uint32(q + uint32(OUTPUTS)) <= Q)
         columns = cuda.local.array(OUTPUTS, scalar)  # that the divisors count
@@ -55,31 +68,11 @@ def make_function(dtype: str, tile: RowsTile) -> Callable[..., None]:
             taps = overlap(w + uint32(j * STRIDE - LEFT), R, columns_from, columns_to)
             columns[j] = scalar(int32(taps * counted + (int32(1) - counted)))
         for i in range(TILE_P):
-            first = i * STRIDE
-            taps = overlap(h + uint32(first), R, rows_from, rows_to)
+            taps = overlap(h + uint32(i * STRIDE), R, rows_from, rows_to)
             rows = scalar(int32(taps * counted + divisor_override))
-            for j in range(COLUMNS):
-                value = row[first * COLUMNS + j]
-                for r in range(1, R):
-                    value = combine(value, row[(first + r) * COLUMNS + j])
-                line[LEFT + j] = value
-            if LEFT > 0:
-                value = edge_left[first]
-                for r in range(1, R):
-                    value = combine(value, edge_left[first + r])
-                near = cuda.shfl_up_sync(ALL_LANES, line[LEFT + COLUMNS - 1], 1)
-                line[0] = value if at_left else near
-            if RIGHT > 0:
-                value = edge_right[first]
-                for r in range(1, R):
-                    value = combine(value, edge_right[first + r])
-                near = cuda.shfl_down_sync(ALL_LANES, line[LEFT], 1)
-                line[LINE - 1] = value if at_right else near
             p = uint32(p_first + uint32(i))
             for j in range(OUTPUTS):
-                value = line[j * STRIDE]
-                for s in range(1, R):
-                    value = combine(value, line[j * STRIDE + s])
+                value = all_windows[i * OUTPUTS + j]
                 if IS_MEAN:
                     value = divided(value, rows * columns[j])
                 out[j] = value

@@ -23,7 +23,9 @@ is the identity of the reduction, and rows of padding are never loaded.
 `wide` kernels load and store whole aligned vectors. `narrow` ones store elements, and load vectors where
 they can: any strides. It gives no indices: they would double what shared memory holds and more than double
 the comparisons. It refuses windows so large that no tile of them fits, and rows or columns so far from each
-other that 32 bits do not count the elements between them.
+other that 32 bits do not count the elements between them. Sums are added up in runs, and windows of means
+refused whose runs would be too many (`chains.py`). A tile that holds a -0 gets its zeros signed at the end
+(`zeros.py`).
 """
 
 from gpuconv.algorithm import ANY, Algorithm

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import ELEMENTS
 from gpuconv.cuda.device.limits import VECTOR_BYTES
-from gpuconv.cuda.device.reduction import REDUCTIONS
+from gpuconv.cuda.device.reduction import REDUCTIONS, reduction_of
 from gpuconv.cuda.language import cuda, int32, int64, types, uint32
 from gpuconv.cuda.pool.separable.load import make_fill
 from gpuconv.cuda.pool.separable.passes import make_column_pass, make_row_pass
 from gpuconv.cuda.pool.separable.store import make_window_storer
 from gpuconv.cuda.pool.separable.tiles import THREADS
+from gpuconv.cuda.pool.separable.zeros import sign_zeros
 from gpuconv.cuda.ptx.copies import shared_address
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
@@ -24,14 +25,15 @@ def make_function(dtype: str, reduction: str, wide: bool) -> Callable[..., None]
     """Maxima, or means; a maximum takes no notice of the last six arguments."""
     element = ELEMENTS[dtype]
     scalar = element.scalar
-    combine, identity = REDUCTIONS[reduction].combine, REDUCTIONS[reduction].identity
+    reducing = reduction_of(reduction, element.arithmetic)
+    identity, WATCHES = reducing.identity, reducing.watches
     VECTOR = VECTOR_BYTES * 8 // scalar.bitwidth
     WIDTH = VECTOR if wide else 1
     fill_vectors, fill_pairs, fill_elements = (
-        make_fill(element, width, identity) for width in (VECTOR, 2, 1)
+        make_fill(element, width, reducing) for width in (VECTOR, 2, 1)
     )
-    reduce_rows = make_row_pass(scalar, combine)
-    reduce_columns = make_column_pass(scalar, combine, make_window_storer(element, WIDTH, reduction), WIDTH)
+    reduce_rows = make_row_pass(scalar, reducing)
+    reduce_columns = make_column_pass(scalar, reducing, make_window_storer(element, WIDTH, reduction), WIDTH)
 
     def pool_separable(
         x, y, x_n, x_c, y_n, y_c, x_plane, x_h, x_w, y_plane, y_p, y_q,  # strides in elements
@@ -68,21 +70,21 @@ def make_function(dtype: str, reduction: str, wide: bool) -> Callable[..., None]
 
         # load
         if WIDTH > 1 or load == uint32(VECTOR):
-            fill_vectors(
+            met = fill_vectors(
                 base, thread, x, x_place, x_steps, h, w_load, H, W, planes, rows_of_tile, filled,
                 accesses_of_row, phases,
             )  # fmt: skip
         elif VECTOR > 2 and load == uint32(2):
-            fill_pairs(
+            met = fill_pairs(
                 base, thread, x, x_place, x_steps, h, w_load, H, W, planes, rows_of_tile, filled,
                 accesses_of_row, phases,
             )  # fmt: skip
         else:
-            fill_elements(
+            met = fill_elements(
                 base, thread, x, x_place, x_steps, h, w_load, H, W, planes, rows_of_tile, filled,
                 accesses_of_row, phases,
             )  # fmt: skip
-        cuda.syncthreads()
+        has_negative_zero = cuda.syncthreads_or(int32(met)) != int32(0)
 
         # accumulate
         reduce_rows(
@@ -100,6 +102,13 @@ def make_function(dtype: str, reduction: str, wide: bool) -> Callable[..., None]
             rows_of_tile, (lines, lines_pitch), R, S, (stride_h, stride_w), dilation_h, h, w,
             (rows_from, rows_to, columns_from, columns_to, counted, divisor_override), scalar(identity),
         )  # fmt: skip
+        if WATCHES and has_negative_zero:
+            cuda.syncthreads()
+            sign_zeros(
+                base, thread, y, y_place, (y_plane, y_p, y_q), planes, min(tile_p, uint32(P - p)),
+                min(tile_q, uint32(Q - q)), rows, phases, lead, R, S, (stride_h, stride_w),
+                (dilation_h, dilation_w), h, H,
+            )  # fmt: skip
 
     return pool_separable
 

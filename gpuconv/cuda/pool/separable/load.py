@@ -2,6 +2,8 @@
 
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import Element, Function, inlined, make_loader
+from gpuconv.cuda.device.reduction import Reduction
+from gpuconv.cuda.device.zeros import IS_NEGATIVE_ZERO
 from gpuconv.cuda.language import boolean, cuda, int32, uint32
 from gpuconv.cuda.pool.separable.tiles import THREADS
 from gpuconv.cuda.ptx.arithmetic import add_product
@@ -10,8 +12,10 @@ from gpuconv.cuda.ptx.memory import put_shared
 UNDER_WAY = {1: 8, 2: 6, 4: 4}  # accesses of a thread at a time, by the elements of each
 
 
-def make_fill(element: Element, width: int, identity: float) -> Function:
+def make_fill(element: Element, width: int, reduction: Reduction) -> Function:
     """fill(...): the rows of the image that a tile has, `width` elements at a time, identities on the sides.
+
+    Returns whether the thread has met a -0, where the reduction has to know.
 
     Rows follow each other over all planes of the tile, `accesses` to a row; those above and below the image
     are left out. Columns lie by their phase, the remainder modulo a power of two, `mask` + 1; each phase
@@ -19,7 +23,8 @@ def make_fill(element: Element, width: int, identity: float) -> Function:
     """
     ACCESSES = UNDER_WAY[width]
     ELEMENTS, SIZE, scalar = ACCESSES * width, element.size, element.scalar
-    read, put = make_loader(element, width, identity), make_put(width)
+    read, put = make_loader(element, width, reduction.identity), make_put(width)
+    WATCHES, is_negative_zero = reduction.watches, IS_NEGATIVE_ZERO[element.arithmetic]
 
     def fill(
         base, thread, x, place, steps, h_first, w_first, H, W, planes, rows, filled, accesses, phases
@@ -31,7 +36,7 @@ def make_fill(element: Element, width: int, identity: float) -> Function:
         skipped, fill_rows = filled
         items = uint32(uint32(planes * fill_rows[0]) * accesses[0])
         phase_bytes = uint32(phase_pitch * uint32(SIZE))
-        item = thread
+        item, met = thread, False
         while item < items:
             for i in range(ACCESSES):
                 line, access = quotient_and_rest(item, accesses)
@@ -48,6 +53,10 @@ def make_fill(element: Element, width: int, identity: float) -> Function:
                 item = uint32(item + uint32(THREADS))
             for i in range(ACCESSES):
                 put(wanted[i], targets[i], values, i * width, mask, phase_bytes)
+            if WATCHES:
+                for i in range(ELEMENTS):
+                    met |= is_negative_zero(values[i])
+        return met
 
     return inlined(fill)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import Function, inlined
+from gpuconv.cuda.device.reduction import Reduction
 from gpuconv.cuda.language import cuda, int32, uint32
 from gpuconv.cuda.pool.separable.chains import make_chain, make_tap_by_tap
 from gpuconv.cuda.pool.separable.tiles import COUNT, THREADS
@@ -15,10 +16,10 @@ from gpuconv.cuda.ptx.arithmetic import add_product
 from gpuconv.cuda.ptx.memory import put_shared
 
 
-def make_row_pass(scalar: Any, combine: Function) -> Function:
+def make_row_pass(scalar: Any, reduction: Reduction) -> Function:
     """reduce_rows(...): COUNT windows of a row of the tile to a thread, into `lines`; identities outside."""
-    SIZE, chain = scalar.bitwidth // 8, make_chain(scalar, combine, 1)
-    tap_by_tap = make_tap_by_tap(scalar, combine, 1)
+    SIZE, chain = scalar.bitwidth // 8, make_chain(scalar, reduction, 1)
+    tap_by_tap = make_tap_by_tap(scalar, reduction, 1)
 
     def reduce_rows(
         chained, base, thread, h, H, planes, rows, groups, phases, step, lead, S, dilation, lines, identity
@@ -50,10 +51,10 @@ def make_row_pass(scalar: Any, combine: Function) -> Function:
     return inlined(reduce_rows)
 
 
-def make_column_pass(scalar: Any, combine: Function, store: Function, width: int) -> Function:
+def make_column_pass(scalar: Any, reduction: Reduction, store: Function, width: int) -> Function:
     """reduce_columns(...): COUNT windows of `width` columns of the lines to a thread, into y by `store`."""
     SIZE, OUTPUTS = scalar.bitwidth // 8, COUNT * width
-    chain, tap_by_tap = make_chain(scalar, combine, width), make_tap_by_tap(scalar, combine, width)
+    chain, tap_by_tap = make_chain(scalar, reduction, width), make_tap_by_tap(scalar, reduction, width)
 
     def reduce_columns(
         chained, base, thread, y, place, steps, P, Q, planes, strips, vectors, rows, lines, R, S, stride,

@@ -3,6 +3,7 @@
 from gpuconv.cuda.device.division import DIVIDENDS, with_reciprocals
 from gpuconv.cuda.device.limits import VECTOR_BYTES
 from gpuconv.cuda.pool.means import mean_divisors
+from gpuconv.cuda.pool.separable.chains import LONGEST
 from gpuconv.cuda.pool.separable.kernel import KERNEL_OF
 from gpuconv.cuda.pool.separable.tiles import (
     COUNT,
@@ -22,6 +23,8 @@ from gpuconv.spec.layouts import Layout, PoolLayouts
 def unsupported(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> str | None:
     if _longest_side(spec) >= 2**30:
         return "the image with its padding has a side of 2^30 or more"
+    if spec.reduction == "mean" and max(spec.R, spec.S) > LONGEST:
+        return f"a mean of more than {LONGEST} rows or columns would lose too much to rounding"
     if any(map(_is_far, (*layouts.x.elements[2:], *layouts.y.elements[2:]))):
         return "2^31 elements or more lie between neighbouring rows or columns"
     tile = tile_for(spec, gpu, 1, 1, False)
