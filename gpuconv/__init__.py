@@ -11,6 +11,7 @@ Importing this package imports no GPU library and compiles nothing; an engine is
 
 from gpuconv.api import avg_pool2d, conv2d, explain, max_pool2d
 from gpuconv.plan import plan_conv2d
+from gpuconv.precision import set_precision
 from gpuconv.threads import get_num_threads, set_num_threads
 from gpuconv.workspace import set_workspace_limit
 
@@ -22,6 +23,7 @@ __all__ = [
     "max_pool2d",
     "plan_conv2d",
     "set_num_threads",
+    "set_precision",
     "set_workspace_limit",
 ]
 __version__ = "0.1.0"

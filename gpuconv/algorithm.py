@@ -23,6 +23,14 @@ class _Any(frozenset):
 
 ANY: Collection[Any] = _Any()
 
+_OF_PRECISION = {"ieee": "leaves out what mixes neighbours", "tf32": "changes nothing here"}
+
+
+def _remark(spec: Spec) -> str:
+    """What the precision that the caller asks for changes, of a plain sum."""
+    precision = getattr(spec, "precision", None)
+    return f"precision={precision!r} {_OF_PRECISION[precision]}" if precision in _OF_PRECISION else ""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Algorithm:
@@ -48,6 +56,8 @@ class Algorithm:
     fast_for : str
         In words, what it is worthwhile for, and the speed that was measured or predicted: what `explain`
         tells the user.
+    remark : callable
+        `remark(spec)` is what `explain` adds, if it runs: what the options of the problem change.
     """
 
     name: str
@@ -56,6 +66,7 @@ class Algorithm:
     worth: Callable[[Any, Any, Any], bool]
     plan: Callable[[Any, Any, Any], Any]
     fast_for: str
+    remark: Callable[[Any], str] = _remark
 
 
 def refusal(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: Any) -> str | None:
@@ -109,7 +120,8 @@ def explain(
 ) -> list[tuple[str, str]]:
     """(name, verdict) of each algorithm, the one that `select` takes first."""
     chosen = select(algorithms, spec, layouts, device, name)
-    verdicts = [(chosen.name, f"selected: for {chosen.fast_for}")]
+    remark = chosen.remark(spec)
+    verdicts = [(chosen.name, f"selected: for {chosen.fast_for}{remark and '; '}{remark}")]
     for algorithm in algorithms:
         if algorithm is chosen:
             continue

@@ -8,23 +8,22 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuconv import algorithm as algorithms
+from gpuconv.arrays import Array, Padding, Sides
 from gpuconv.call import make, understand
 from gpuconv.operators import AVG_POOL2D, CONV2D, MAX_POOL2D
-
-Array = Any
 
 
 def conv2d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: Sides = 1,
+    padding: Padding = 0,
+    dilation: Sides = 1,
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
-    activation: Any = None,
+    activation: str | tuple[str, float] | None = None,
     residual: Array | None = None,
     precision: str | None = None,
     algorithm: str | None = None,
@@ -52,8 +51,13 @@ def conv2d(
     padding_mode, activation, residual
         Not offered by this version: anything but the default is a ValueError.
     precision : str, optional
-        None keeps the accuracy of the dtype. "tf32" allows float32 results the error of TF32 arithmetic, a
-        relative 2^-11 of each product, for the sake of speed; other dtypes are computed as ever.
+        What the error of an output is bounded by; see also `set_precision`. "ieee": a small multiple of the
+        rounding of its own products, eps * sum |w x|, so that a weight of zero masks exactly, and what is
+        nowhere negative has no negative sum. None: for fewer than 32 input channels in a group the same; from
+        there on, in layers of networks, 3x3 kernels may be computed by Winograd's F(2x2, 3x3), whose error in
+        the norm is that of the direct sum, but is relative to the greatest inputs of a neighbourhood of 4x4.
+        "tf32" allows float32 results the error of TF32 arithmetic, a relative 2^-11 of each product, for the
+        sake of speed; other dtypes are computed as with None.
     algorithm : str, optional
         Forces one algorithm by name (see `explain`), and raises ValueError with the reason if it cannot run
         this problem.
@@ -88,10 +92,10 @@ def conv2d(
 
 def max_pool2d(
     input: Array,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    kernel_size: Sides,
+    stride: Sides | None = None,
+    padding: Padding = 0,
+    dilation: Sides = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
     *,
@@ -146,9 +150,9 @@ def max_pool2d(
 
 def avg_pool2d(
     input: Array,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
+    kernel_size: Sides,
+    stride: Sides | None = None,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,

@@ -12,16 +12,17 @@ are looked up. Errors are not kept.
 """
 
 import inspect
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gpuconv import threads, workspace
+from gpuconv import precision, threads, workspace
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.arrays import Extent, Signature, extent, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import CONV2D, OPERATORS, Operator
-from gpuconv.replay import Replay, check_memory, replay_of
+from gpuconv.replay import Replay, replay_of, wrong_memory
 from gpuconv.spec import ConvLayouts, Dtype, Layout, Layouts, PoolLayouts, Spec, check_out
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import contiguous_strides
@@ -82,9 +83,20 @@ class Call(NamedTuple):
 
 def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...], name: str | None) -> Any:
     """Make the call: its result, or its results."""
-    places, signatures, stream, waits = see(operator.arrays, arrays)
-    replay = recall(operator, signatures, parameters, name)
+    try:
+        places, signatures, stream, waits = see(operator.arrays, arrays)
+        replay = recall(operator, signatures, parameters, name)
+    except (TypeError, ValueError) as error:
+        raise brief(error) from error.__cause__
     return replay.run(arrays[-1], places, stream, waits)
+
+
+def brief(error: Exception) -> Exception:
+    """What is wrong with the arguments, without the frames of this package that found it.
+
+    Unless Python runs in its development mode, ``python -X dev``.
+    """
+    return error if sys.flags.dev_mode else error.with_traceback(None)
 
 
 def recall(
@@ -92,7 +104,8 @@ def recall(
 ) -> Replay:
     """What was learned of such a call, or is learned now."""
     kinds = tuple(map(type, parameters))
-    key = operator.name, signatures, parameters, name, kinds, threads.count, workspace.limit
+    settings = threads.count, workspace.limit, precision.default
+    key = operator.name, signatures, parameters, name, kinds, settings
     if tuple not in kinds or all(map(_is_plain, parameters)):
         try:
             return _known[key]
@@ -124,12 +137,14 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
     bound.apply_defaults()
     given = bound.arguments
     arrays = tuple(given[name] for name in operator.arrays)
-    places, signatures, _, _ = see(operator.arrays, arrays)
-    call = understand_signatures(
-        operator, signatures, tuple(given[name] for name in operator.parameters), given["algorithm"]
-    )
-    if arrays[-1] is not None:
-        check_memory(call, places)
+    parameters = tuple(given[name] for name in operator.parameters)
+    try:
+        places, signatures, _, _ = see(operator.arrays, arrays)
+        call = understand_signatures(operator, signatures, parameters, given["algorithm"])
+    except (TypeError, ValueError) as error:
+        raise brief(error) from error.__cause__
+    if arrays[-1] is not None and (reason := wrong_memory(call, places)):
+        raise ValueError(reason)
     return call
 
 

@@ -7,8 +7,8 @@ line on stderr and exit code 2.
 
 import argparse
 import sys
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from gpuconv import __version__
 from gpuconv.commands.environment import CommandError
@@ -26,9 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = vars(_parser().parse_args(argv))
     command = options.pop("command")
-    module, function = _COMMANDS[command]
     try:
-        return getattr(import_module(module), function)(**options)
+        return _COMMANDS[command](**options)
     except CommandError as error:
         print(f"gpuconv {command}: {error}", file=sys.stderr)
         return 2
@@ -37,11 +36,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-_COMMANDS = {
-    "demo": ("gpuconv.commands.demo", "demo"),
-    "info": ("gpuconv.commands.info", "info"),
-    "verify": ("gpuconv.commands.verify", "verify"),
-    "compile": ("gpuconv.commands.compile", "compile_ahead"),
+def _demo(**options: Any) -> int:
+    from gpuconv.commands import demo
+
+    return demo.demo(**options)
+
+
+def _info() -> int:
+    from gpuconv.commands import info
+
+    return info.info()
+
+
+def _verify(**options: Any) -> int:
+    from gpuconv.commands import verify
+
+    return verify.verify(**options)
+
+
+def _compile(**options: Any) -> int:
+    from gpuconv.commands import compile
+
+    return compile.compile_ahead(**options)
+
+
+_COMMANDS: dict[str, Callable[..., int]] = {
+    "demo": _demo,
+    "info": _info,
+    "verify": _verify,
+    "compile": _compile,
 }
 
 
@@ -107,6 +130,6 @@ def _add_compile(commands) -> None:
         help="GPU architectures such as sm_90a (all that are known, unless --cpu is given alone)",
     )
     compilation.add_argument(
-        "--kernel", default="", metavar="NAME", help="only GPU kernels with NAME in their name"
+        "--kernel", default="", metavar="NAME", help="only kernels with NAME in their name"
     )
     compilation.add_argument("--cpu", action="store_true", help="the CPU kernels, for float32 and float64")

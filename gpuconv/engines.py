@@ -2,8 +2,13 @@
 
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from gpuconv.arrays import GPU_ENGINE_HINT
+
+if TYPE_CHECKING:  # what freezes a program finds modules by statements, wherever they stand
+    import gpuconv.cpu
+    import gpuconv.cuda  # noqa: F401
 
 
 def engine_of(device: int | None) -> ModuleType:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from gpuconv import precision as precisions
 from gpuconv.spec import ConvSpec, PoolSpec, Spec
 
 
@@ -28,6 +29,17 @@ class Operator(NamedTuple):
     arrays: tuple[str, ...]
     parameters: tuple[str, ...]
     spec: Callable[..., Spec]
+
+
+def _conv_spec(
+    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    padding_mode: Any, activation: Any, residual: Any, precision: Any,
+) -> ConvSpec:  # fmt: skip
+    if precision is None:
+        precision = precisions.default
+    return ConvSpec.from_arrays(
+        input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision
+    )
 
 
 def _max_spec(
@@ -56,7 +68,7 @@ def _mean_spec(
 CONV2D = Operator(
     "conv2d", "conv", ("input", "weight", "bias", "out"),
     ("stride", "padding", "dilation", "groups", "padding_mode", "activation", "residual", "precision"),
-    ConvSpec.from_arrays,
+    _conv_spec,
 )  # fmt: skip
 MAX_POOL2D = Operator(
     "max_pool2d", "pool", ("input", "out"),

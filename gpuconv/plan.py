@@ -2,26 +2,25 @@
 
 from typing import Any
 
+from gpuconv import precision as precisions
 from gpuconv import threads, workspace
-from gpuconv.arrays import Signature, see
-from gpuconv.call import recall
+from gpuconv.arrays import Array, Padding, Sides, Signature, see
+from gpuconv.call import brief, recall
 from gpuconv.operators import CONV2D
-from gpuconv.replay import Replay, check_memory
-
-Array = Any
+from gpuconv.replay import Replay, wrong_memory
 
 
 def plan_conv2d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: Sides = 1,
+    padding: Padding = 0,
+    dilation: Sides = 1,
     groups: int = 1,
     *,
     padding_mode: str = "zeros",
-    activation: Any = None,
+    activation: str | tuple[str, float] | None = None,
     residual: Array | None = None,
     precision: str | None = None,
     algorithm: str | None = None,
@@ -41,6 +40,8 @@ def plan_conv2d(
     ConvPlan
         `plan(input, weight, bias=None, residual=None, out=None)` computes, with arrays of the shapes and the
         dtype of these, on the CPU if these are there, else on a GPU. It may be called by several threads.
+        After a change of the number of threads, of the workspace's limit or of the program's precision it is
+        chosen anew.
 
     Raises
     ------
@@ -76,10 +77,13 @@ class ConvPlan:
     __slots__ = ("_forced", "_last", "_parameters", "_planned", "algorithm", "spec")
 
     def __init__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...], algorithm: str | None) -> None:
-        places, signatures, _, _ = see(CONV2D.arrays, arrays)
-        replay = recall(CONV2D, signatures, parameters, algorithm)
-        if arrays[-1] is not None:
-            check_memory(replay.call, places)
+        try:
+            places, signatures, _, _ = see(CONV2D.arrays, arrays)
+            replay = recall(CONV2D, signatures, parameters, algorithm)
+        except (TypeError, ValueError) as error:
+            raise brief(error) from error.__cause__
+        if arrays[-1] is not None and (reason := wrong_memory(replay.call, places)):
+            raise ValueError(reason)
         self.spec: Any = replay.call.spec
         self.algorithm = replay.algorithm.name
         self._parameters, self._forced = parameters, algorithm
@@ -106,12 +110,12 @@ class ConvPlan:
         """
         places, signatures, stream, waits = see(CONV2D.arrays, (input, weight, bias, out))
         known, replay = self._last
-        settings = threads.count, workspace.limit
+        settings = threads.count, workspace.limit, precisions.default
         if signatures != known or residual is not None or replay.settings != settings:
             replay = self._admit(signatures, residual)
         return replay.run(out, places, stream, waits)
 
-    def _admit(self, signatures: tuple[Any, ...], residual: Array | None) -> Replay:
+    def _admit(self, signatures: tuple[Any, ...], residual: Any) -> Replay:
         """A call of arrays that may lie otherwise in memory than those of the call before."""
         for name, now, then in zip(("input", "weight"), signatures, self._planned, strict=False):
             given, planned = Signature(*now), Signature(*then)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuconv import threads, workspace
+from gpuconv import precision, threads, workspace
 from gpuconv.arrays import ALIGNED, Library, overlap
 from gpuconv.engines import engine_of
 from gpuconv.spec import PoolLayouts
@@ -25,15 +25,16 @@ Places = list[Any]  # of the arrays of a call, `out` last: ndarrays or None; on 
 _may_share_memory = getattr(np.may_share_memory, "_implementation", np.may_share_memory)
 
 
-def check_memory(call: "Call", places: Places) -> None:
-    """Refuse an `out` that is read-only or has an element in common with an input, to the element."""
+def wrong_memory(call: "Call", places: Places) -> str | None:
+    """Why `out` cannot be written to: read-only, or an element in common with an input, to the element."""
     out = places[-1]
     signatures: Any = call.signatures
     if isinstance(out, np.ndarray) and not out.flags.writeable:
-        raise ValueError("out is read-only")
+        return "out is read-only"
     for name, place, signature in zip(call.operator.arrays[:-1], places, signatures, strict=False):
         if signature is not None and overlap(place, out, signature, signatures[-1]):
-            raise ValueError(f"out overlaps {name} in memory")
+            return f"out overlaps {name} in memory"
+    return None
 
 
 class Replay:
@@ -62,7 +63,7 @@ class Replay:
         hands_over = type(self.library).publish is not Library.publish
         self.publish = self.library.publish if hands_over else None
         self.is_simple = self.indices is None and self.publish is None  # the result is what the user gets
-        self.settings = threads.count, workspace.limit  # that it was learned under
+        self.settings = threads.count, workspace.limit, precision.default  # that it was learned under
 
     def run(self, out: Any, places: Places, stream: int, waits: Sequence[int]) -> Any:
         """Compute, into `out` or fresh arrays, and return them as the user gets them.
@@ -71,8 +72,8 @@ class Replay:
         """
         raise NotImplementedError
 
-    def check_out(self, places: Places) -> None:
-        """Refuse an `out` that may not be written to, or shares memory with an input."""
+    def wrong_out(self, places: Places) -> str | None:
+        """Why `out` may not be written to, or None; the look at every call, and most often a quick one."""
         raise NotImplementedError
 
     def _handed_over(self, result: Any, is_fresh: bool, indices: Any) -> Any:
@@ -104,8 +105,8 @@ class CpuReplay(Replay):
         if out is None:
             result = self.library.empty(*self.result)
             places[-1] = result if type(result) is np.ndarray else self.library.view(result)
-        else:
-            self.check_out(places)
+        elif reason := self.wrong_out(places):
+            raise ValueError(reason)
         if self.indices is not None:
             indices = self.library.empty(*self.indices)
             places.append(indices if type(indices) is np.ndarray else self.library.view(indices))
@@ -116,17 +117,18 @@ class CpuReplay(Replay):
         self.compute(*places)
         return result if self.is_simple else self._handed_over(result, out is None, indices)
 
-    def check_out(self, places: Places) -> None:
+    def wrong_out(self, places: Places) -> str | None:
         out = places[-1]
         flags = out.flags
         if not flags.writeable:
-            check_memory(self.call, places)
+            return wrong_memory(self.call, places)
         owns = flags.owndata  # then it shares with none that owns its memory too, but itself
         for array in places[:-1]:
             if array is None or (owns and array.flags.owndata and array is not out):
                 continue
             if _may_share_memory(array, out):
-                check_memory(self.call, places)
+                return wrong_memory(self.call, places)
+        return None
 
 
 class GpuReplay(Replay):
@@ -154,8 +156,8 @@ class GpuReplay(Replay):
             result = self.library.empty(*self.result)
             places[-1] = self.library.address(result)
             odd = places[-1] % ALIGNED
-        else:
-            self.check_out(places)
+        elif reason := self.wrong_out(places):
+            raise ValueError(reason)
         if self.indices is not None:
             indices = self.library.empty(*self.indices)
             places.append(self.library.address(indices))
@@ -184,12 +186,13 @@ class GpuReplay(Replay):
                 layouts = layouts._replace(**{name: layout})
         return call._replace(layouts=layouts).algorithm.plan(call.spec, layouts, call.device)
 
-    def check_out(self, places: Places) -> None:
+    def wrong_out(self, places: Places) -> str | None:
         out, (first, end) = places[-1], self.out_reach
         begin, end = out + first, out + end
         for place, input_first, input_end in self.reaches:
             if begin < places[place] + input_end and places[place] + input_first < end:
-                check_memory(self.call, places)
+                return wrong_memory(self.call, places)
+        return None
 
 
 def replay_of(call: "Call") -> Replay:

@@ -13,6 +13,7 @@ any number of callers, nested ones among them, share the helpers without a deadl
 import atexit
 import contextlib
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -20,11 +21,14 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from gpuconv.quota import processors_allowed
 from gpuconv.spec import as_integer
+from gpuconv.spec.parameters import BOUND
 
 # Multiply-adds from which another thread is woken: 25 us of the fastest kernels, 200 us of the plainest.
 # Where a wake-up takes 25 us, two threads beat one from 60 us on.
 MIN_WORK = 1_000_000
+MAX_THREADS = BOUND - 1
 
 Compute = Callable[[np.ndarray], None]
 
@@ -32,15 +36,30 @@ _zeros, _INT64 = np.zeros, np.dtype(np.int64)
 
 
 def _default_threads() -> int:
-    for variable in ("GPUCONV_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(variable, "").partition(",")[0].strip()  # OpenMP lists one number per level
-        if value.isdecimal() and int(value) > 0:
-            return int(value)
-        if value:
-            warnings.warn(f"{variable}={value!r} is no number of threads and is ignored", stacklevel=2)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    ours, shared = (os.environ.get(f"{name}_NUM_THREADS", "").strip() for name in ("GPUCONV", "OMP"))
+    if ours:
+        number = _number(ours)
+        if number is None:
+            raise ValueError(f"GPUCONV_NUM_THREADS must be an integer from 1 to {MAX_THREADS}, got {ours!r}")
+        return number
+    if shared:
+        number = _number(shared.partition(",")[0].strip())  # OpenMP lists one number per level
+        if number is not None:
+            return number
+        warnings.warn(f"OMP_NUM_THREADS={shared!r} is no number of threads and is ignored", stacklevel=2)
+    return _usable_processors()
+
+
+def _number(text: str) -> int | None:
+    """The number of threads that a variable says, or None if it says none."""
+    digits = re.fullmatch("0*([1-9][0-9]{0,9})", text)
+    return int(digits[1]) if digits and int(digits[1]) <= MAX_THREADS else None
+
+
+def _usable_processors() -> int:
+    """Those that the process may run on, as many as its container's quota lets it keep busy."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, processors_allowed() or there)
 
 
 count = _default_threads()  # of a call; a part of what calls are remembered by
@@ -52,8 +71,8 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. At first it is $GPUCONV_NUM_THREADS or $OMP_NUM_THREADS, else the processors of this
-        process.
+        At least 1. At first it is $GPUCONV_NUM_THREADS or $OMP_NUM_THREADS, else the processors that this
+        process may use: by its affinity, and by the CPU quota of its container, rounded up.
 
     Raises
     ------

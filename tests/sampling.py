@@ -10,8 +10,8 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
 - of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in eight; for
   sm_90a, where they name an architecture;
-- one in sixteen of the faults planted in a kernel, but none of the kernels left unharmed for comparison, which
-  other tests run.
+- one in sixteen of the faults planted in a kernel, but none of the kernels left unharmed for comparison,
+  which other tests run.
 
 Where each test of a few takes half a minute, it is marked by hand.
 """

@@ -127,7 +127,7 @@ UNTAUGHT = {
     "a padding mode": {"padding_mode": "reflect"},
     "an activation": {"epilogue": Epilogue(activation="relu")},
     "a residual": {"epilogue": Epilogue(residual=True)},
-    "a precision": {"precision": "ieee"},
+    "a precision": {"precision": "fp8"},
 }
 
 

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ UNBUILT = [
 
 @pytest.mark.parametrize("precision", ["fp32", "TF32", 32, True, np.float32(1), ("tf32",)])
 def test_an_unknown_precision_is_refused(precision):
-    with pytest.raises(ValueError, match="precision must be None or one of tf32; got"):
+    with pytest.raises(ValueError, match="precision must be None or one of ieee, tf32; got"):
         gpuconv.conv2d(X, W, precision=precision)
 
 
@@ -140,10 +141,50 @@ def test_options_that_are_not_offered_yet(option, value):
     with pytest.raises(ValueError) as caught:
         gpuconv.conv2d(X, W, out=out, **{option: value})
     neutral = KEYWORDS["conv2d"][option]
-    assert str(caught.value) == (
-        f"{option}={value!r} is not offered by this version of gpuconv; leave it {neutral!r}"
+    assert str(caught.value).startswith(
+        f"{option}={value!r} is not offered by this version of gpuconv; leave it {neutral!r}, and write "
     )
     assert (out == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "instead"),
+    [
+        ("padding_mode", "reflect", "mode='reflect'"),
+        ("padding_mode", "replicate", "mode='edge'"),
+        ("padding_mode", "circular", "mode='wrap'"),
+        ("padding_mode", "symmetric", "mode=one of 'reflect', 'edge', 'wrap'"),
+        ("activation", "relu", "np.maximum(y, 0, out=y)"),
+        ("residual", X, "y += residual"),
+    ],
+)
+def test_an_option_not_offered_says_what_does_it_today(option, value, instead):
+    with pytest.raises(ValueError, match=re.escape(instead)):
+        gpuconv.conv2d(X, W, **{option: value})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "bool"])
+@pytest.mark.parametrize("function", [gpuconv.conv2d, gpuconv.max_pool2d, gpuconv.avg_pool2d])
+def test_integers_are_told_how_to_become_floats(function, dtype):
+    with pytest.raises(TypeError, match=re.escape("input.astype(np.float32)")):
+        function(X.astype(dtype), W.astype(dtype) if function is gpuconv.conv2d else 2)
+
+
+def test_a_plane_is_told_how_to_become_an_image():
+    with pytest.raises(ValueError, match=re.escape("got (5, 6): one channel of one image is input[None]")):
+        gpuconv.max_pool2d(np.zeros((5, 6)), 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((2, 9, 8, 3), "(0, 3, 1, 2)"), ((9, 8, 3), "(2, 0, 1)"), ((9, 9, 3), "(2, 0, 1)")]
+)
+@pytest.mark.parametrize("groups", [1, 3])
+def test_channels_that_are_last_are_noticed(shape, axes, groups):
+    x, w = np.zeros(shape, np.float32), np.zeros((6, 3 // groups, 3, 3), np.float32)
+    with pytest.raises(ValueError, match=re.escape(f"pass input.transpose{axes}")):
+        gpuconv.conv2d(x, w, groups=groups)
+    right = x.transpose((0, 3, 1, 2) if x.ndim == 4 else (2, 0, 1))
+    assert gpuconv.conv2d(right, w, groups=groups).shape[-3] == 6
 
 
 def test_a_residual_array_is_refused_too():
@@ -187,3 +228,54 @@ def test_explain_computes_nothing(name):
     out = np.full((1, 3, 4, 4) if name == "conv2d" else (1, 2, 3, 3), 7, np.float32)
     assert gpuconv.explain(getattr(gpuconv, name), *CALLS[name], out=out) == verdicts
     assert (out == 7).all()
+
+
+# What a user reads when something is wrong, and when nothing is
+
+
+def frames_of(call):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    return [
+        each for each in caught.traceback if "gpuconv" in str(each.path) and "tests" not in str(each.path)
+    ]
+
+
+WRONG = {
+    "a parameter": lambda: gpuconv.conv2d(X, W, stride=0),
+    "a pool's parameter": lambda: gpuconv.max_pool2d(X, (2, 2, 2)),
+    "no array": lambda: gpuconv.conv2d([[1]], W),
+    "shapes": lambda: gpuconv.conv2d(X, W[:, :1]),
+    "a list among the parameters": lambda: gpuconv.conv2d(X, W, padding=[[1, 2], [3]]),
+    "an algorithm": lambda: gpuconv.conv2d(X, W, algorithm="conv_depthwise"),
+    "a shape of out": lambda: gpuconv.conv2d(X, W, out=X),
+    "an out that is an input": lambda: gpuconv.max_pool2d(X, 1, out=X),
+    "explain": lambda: gpuconv.explain(gpuconv.conv2d, X, W, stride=0),
+    "a plan": lambda: gpuconv.plan_conv2d(X, W, stride=0),
+    "arrays of a plan": lambda: gpuconv.plan_conv2d(X, W)(X, X),
+    "out of a plan": lambda: gpuconv.plan_conv2d(X, W[:2], padding=1)(X, W[:2], out=X),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_an_error_shows_at_most_three_frames_of_the_package(what):
+    assert 1 <= len(frames_of(WRONG[what])) <= 3
+
+
+def test_the_development_mode_shows_all_frames(fresh_python):
+    code = """
+import traceback, numpy as np, gpuconv
+try:
+    gpuconv.max_pool2d(np.ones((1, 1, 4, 4)), 0)
+except ValueError as error:
+    print(len(traceback.extract_tb(error.__traceback__)))
+"""
+    assert int(fresh_python(code, PYTHONDEVMODE="1")) > 4 > int(fresh_python(code))
+
+
+@pytest.mark.parametrize("name", [each for each in gpuconv.__all__ if each.endswith("2d")])
+def test_signatures_say_what_is_an_array(name):
+    parameters = inspect.signature(getattr(gpuconv, name)).parameters
+    for argument in {"input", "weight", "bias", "residual", "out"} & set(parameters):
+        assert "Array" in str(parameters[argument].annotation)
+    assert not [each for each in parameters.values() if each.annotation in (Any, inspect.Parameter.empty)]

@@ -107,9 +107,12 @@ def test_other_settings_are_heard_of(learned, threads):
     gpuconv.set_workspace_limit(1 << 20)
     try:
         gpuconv.conv2d(X, W)
+        gpuconv.set_precision("ieee")
+        gpuconv.conv2d(X, W)
     finally:
         gpuconv.set_workspace_limit(64 << 20)
-    assert len(learned) == 3
+        gpuconv.set_precision(None)
+    assert len(learned) == 4
 
 
 def test_no_array_is_kept_alive(learned):

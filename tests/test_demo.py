@@ -197,6 +197,20 @@ def test_a_constant_picture_is_black_and_raises_nothing(folder):
         assert (pixels(save(folder / "flat.tif", np.full((3, 3), 7, np.uint16))) == 0).all()
 
 
+def test_a_picture_beyond_pillows_guard_is_told_which_limit(folder, monkeypatch, capsys):
+    path = save(folder / "huge.png", gradient(40, 60))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert main(["demo", path]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error.count("\n") == 1 and "huge.png is too large: scale it down" in error and "2000 pixels" in error
+    )
+
+
+def test_every_edge_kernel_shows_edges_alone():
+    assert not demo.EDGES.sum((1, 2)).any()
+
+
 def test_a_photograph_taken_sideways_is_turned(folder):
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turn right by 90 degrees

@@ -291,3 +291,13 @@ def test_padding_as_an_array(padding):
     np.testing.assert_array_equal(
         gpuconv.max_pool2d(x, 3, padding=padding), gpuconv.max_pool2d(x, 3, padding=1)
     )
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values())
+@pytest.mark.parametrize("empty", [(), []], ids=repr)
+def test_an_empty_stride_is_the_kernel_size(empty, function):
+    """PyTorch's own sample inputs pass one."""
+    x = integers((1, 2, 6, 7), "float32")
+    for _ in range(2):  # learned, and remembered
+        np.testing.assert_array_equal(function(x, (3, 2), empty), function(x, (3, 2)), strict=True)
+    assert gpuconv.explain(function, x, (3, 2), empty) == gpuconv.explain(function, x, (3, 2))

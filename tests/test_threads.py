@@ -3,6 +3,8 @@
 What could abort or hang a process runs in a fresh one, with a time limit.
 """
 
+import os
+import re
 import signal
 import threading
 import time
@@ -42,9 +44,9 @@ with ThreadPoolExecutor(8) as outer:
 def test_eight_threads_making_the_first_call_at_once(fresh_python):
     code = """
 import threading, numpy as np, gpuconv
-from numba.core import caching, event
-def refuse(self): raise OSError("without a cache, each of them might compile")
-caching._CacheLocator.ensure_cache_path = refuse
+from numba.core import event
+from gpuconv.cpu.engine.cache import KernelCache
+KernelCache.load_overload = lambda *arguments: None  # without a cache, each of them might compile
 start, results, compiled = threading.Barrier(8), [], []
 class Listener(event.Listener):
     def on_start(self, e): compiled.append(e.data["dispatcher"].py_func.__name__)
@@ -132,22 +134,74 @@ def test_an_integer_of_numpy(threads):
         ({"GPUCONV_NUM_THREADS": "3"}, "3"),
         ({"OMP_NUM_THREADS": "5"}, "5"),
         ({"GPUCONV_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, "3"),
-        ({"GPUCONV_NUM_THREADS": "0", "OMP_NUM_THREADS": "5"}, "5"),
-        ({"GPUCONV_NUM_THREADS": "many", "OMP_NUM_THREADS": "5"}, "5"),
+        ({"GPUCONV_NUM_THREADS": " 007 "}, "7"),
+        ({"GPUCONV_NUM_THREADS": "", "OMP_NUM_THREADS": "5, 2"}, "5"),
+        ({"GPUCONV_NUM_THREADS": " ", "OMP_NUM_THREADS": "5"}, "5"),
     ],
 )
 def test_the_environment_sets_the_number(environment, number, fresh_python):
     assert fresh_python("import gpuconv; print(gpuconv.get_num_threads())", **environment) == number
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["0", "-2", "many", "3.0", "2.5", "1e3", "4,2", "+4", "0x4", "1 2", "auto", "2147483648", "9" * 5000],
+)
+def test_a_wrong_number_in_our_variable_is_an_error(value, monkeypatch):
+    monkeypatch.setenv("GPUCONV_NUM_THREADS", value)
+    message = f"GPUCONV_NUM_THREADS must be an integer from 1 to 2147483647, got '{value}'"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        sharing._default_threads()
+
+
+def test_a_wrong_number_is_said_when_the_package_is_imported(fresh_python):
+    code = """
+try:
+    import gpuconv
+except ValueError as error:
+    print(error)
+"""
+    printed = fresh_python(code, GPUCONV_NUM_THREADS="many", OMP_NUM_THREADS="5")
+    assert printed == "GPUCONV_NUM_THREADS must be an integer from 1 to 2147483647, got 'many'"
+
+
+@pytest.mark.parametrize("value", ["0", "many", "3.0"])
+def test_a_wrong_number_in_the_variable_of_others_is_ignored_with_a_warning(value, monkeypatch):
+    monkeypatch.delenv("GPUCONV_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    monkeypatch.setattr(sharing, "_usable_processors", lambda: 17)
+    with pytest.warns(UserWarning, match=f"OMP_NUM_THREADS='{value}' is no number of threads"):
+        assert sharing._default_threads() == 17
+
+
 def test_without_the_environment_every_usable_processor_counts(fresh_python):
     code = """
 import os
 usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-import gpuconv
-print(gpuconv.get_num_threads() == usable)
+import gpuconv, gpuconv.quota
+print(gpuconv.get_num_threads() == min(usable, gpuconv.quota.processors_allowed() or usable))
 """
     assert fresh_python(code, GPUCONV_NUM_THREADS="", OMP_NUM_THREADS="") == "True"
+
+
+@pytest.mark.parametrize(("quota", "number"), [(None, 8), (1, 1), (3, 3), (8, 8), (64, 8)])
+@pytest.mark.parametrize("affinity", [True, False])
+def test_a_quota_bounds_the_processors(quota, number, affinity, monkeypatch):
+    for name in ("GPUCONV_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sharing, "processors_allowed", lambda: quota)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    if affinity:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    else:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert sharing._default_threads() == number
+
+
+def test_the_environment_counts_more_than_a_quota(monkeypatch):
+    monkeypatch.setattr(sharing, "processors_allowed", lambda: 1)
+    monkeypatch.setenv("GPUCONV_NUM_THREADS", "6")
+    assert sharing._default_threads() == 6
 
 
 def claimed(counter, tasks):

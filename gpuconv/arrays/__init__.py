@@ -23,12 +23,13 @@ from gpuconv.arrays.libraries import (
     NumbaLibrary,
 )
 from gpuconv.arrays.memory import Extent, extent, overlap
+from gpuconv.arrays.protocols import Array, Padding, Sides
 from gpuconv.arrays.views import DeviceArray, Signature, View, dtype_of
 from gpuconv.spec.layouts import ALIGNED
 
 __all__ = [
-    "ALIGNED", "GPU_ENGINE_HINT", "NUMPY", "DeviceArray", "Extent", "Library", "Signature", "View",
-    "dtype_of", "extent", "library_of", "overlap", "see",
+    "ALIGNED", "GPU_ENGINE_HINT", "NUMPY", "Array", "DeviceArray", "Extent", "Library", "Padding", "Sides",
+    "Signature", "View", "dtype_of", "extent", "library_of", "overlap", "see",
 ]  # fmt: skip
 
 UNREADABLE = TypeError, KeyError, AttributeError, BufferError, RuntimeError  # that a foreign array may raise

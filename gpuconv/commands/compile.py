@@ -7,8 +7,9 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from gpuconv.commands.compile_cpu import compilations
 from gpuconv.commands.environment import CommandError, cuda_engine
-from gpuconv.spec.dtypes import FLOATS
+from gpuconv.cpu.engine.cache import writable_folder
 
 
 def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False, kernel: str = "") -> int:
@@ -21,19 +22,20 @@ def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False,
     cpu : bool
         Compile the CPU kernels, for float32 and float64.
     kernel : str
-        Of the GPU kernels only those with this in their name.
+        Only kernels with this in their name.
 
     Raises
     ------
     CommandError
         For an unknown architecture or kernel, a missing GPU engine, or a cache that cannot be written.
     """
+    for_cpu = compilations(kernel) if cpu else []
     if architectures is not None or not cpu:
         _compile_for_gpus(architectures, kernel)
+    for label, compilation in for_cpu:
+        _timed(label, "cpu", compilation)
     if cpu:
-        for each in import_module("gpuconv.cpu").KERNELS:
-            for dtype in FLOATS:
-                _timed(f"{each.name} {dtype}", "cpu", partial(each.__getitem__, dtype))
+        print(f"kept in {writable_folder()}")
     return 0
 
 

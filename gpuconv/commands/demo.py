@@ -20,13 +20,13 @@ REPEATS = 7  # timed calls after the first
 SHOWN = 12  # pictures on the contact sheet; all are computed
 BLOCK = 8  # pixels of a pooling window's side: large enough to be seen
 
-# The first two sum to 0 and show edges alone; the diagonals sum to 1 and keep the picture under its edges.
+# Each sums to 0 and shows edges alone: those across which the picture gets lighter, or darker.
 EDGES = np.array(
     [
         [[-1, -1, -1], [0, 0, 0], [1, 1, 1]],
         [[-1, 1, 0], [-1, 1, 0], [-1, 1, 0]],
-        [[0, -1, 1], [-1, 1, 0], [1, 0, 0]],
-        [[1, -1, 0], [0, 1, -1], [0, 0, 1]],
+        [[-1, -1, 0], [-1, 0, 1], [0, 1, 1]],
+        [[0, 1, 1], [-1, 0, 1], [-1, -1, 0]],
     ],
     np.float32,
 )
@@ -92,7 +92,8 @@ def demo(images: Sequence[str] = (), out: str = "gpuconv-demo.png", device: str 
     require(DEMO_PACKAGES, DEMO_HINT)
     target = _target(out, images)
     opened = DEVICES[device]()
-    pictures_module = import_module("gpuconv.commands.pictures")
+    from gpuconv.commands import pictures as pictures_module
+
     pictures = pictures_module.load(images) if images else pictures_module.shipped()
     batch, note = pictures_module.as_batch(pictures)
     x = opened.put(batch)
@@ -190,14 +191,15 @@ def _print_table(
 
 
 def _contact_sheet(names: Sequence[str], batch: np.ndarray, results: Sequence[np.ndarray]) -> bytes:
-    sheet = import_module("gpuconv.commands.contact_sheet")
+    from gpuconv.commands import contact_sheet as sheet
+
     rows = []
     for n, name in enumerate(names[:SHOWN]):
         edges, strided, *colours = (result[n] for result in results)
         strength = -np.hypot(strided[0], strided[1])  # dark on light, like a pencil
         panels = [sheet.Panel("picture", "input", batch[n].transpose(1, 2, 0))]
         for k, title in enumerate(EDGE_TITLES):
-            panels.append(sheet.Panel(title, "conv2d 3x3", edges[k], signed=EDGES[k].sum() == 0))
+            panels.append(sheet.Panel(title, "conv2d 3x3", edges[k], signed=True))
         panels.append(sheet.Panel("edge strength", "conv2d 3x3, stride 2", strength))
         for (title, call), colour in zip(COLOUR_TITLES, colours, strict=True):
             panels.append(sheet.Panel(title, call, colour.transpose(1, 2, 0)))

@@ -80,11 +80,11 @@ def _features() -> str:
 
 
 def _cpu_cache() -> str:
-    kernel = import_module("gpuconv.cpu.conv.direct").convolve_rows
-    try:
-        return str(import_module("gpuconv.cpu.engine.compiled").SurvivingCache(kernel.function).cache_path)
-    except RuntimeError:
-        return "none: no folder can be written, so each process compiles anew (set NUMBA_CACHE_DIR)"
+    folder = import_module("gpuconv.cpu.engine.cache").writable_folder()
+    nowhere = (
+        "none that can be written: each process compiles anew (set NUMBA_CACHE_DIR or GPUCONV_CACHE_DIR)"
+    )
+    return str(folder or nowhere)
 
 
 def _gpu() -> Iterator[tuple[str, str]]:

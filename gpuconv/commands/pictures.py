@@ -40,7 +40,9 @@ def load(paths: Sequence[str]) -> list[Picture]:
             pictures.append(Picture(Path(path).stem, _read(path)))
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror or error}") from error
-        except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError as error:
+            raise CommandError(f"{path} is too large: scale it down; Pillow's guard: {error}") from error
+        except (ValueError, SyntaxError) as error:
             raise CommandError(f"{path} is no picture that can be read: {error}") from error
     return pictures
 

@@ -7,7 +7,7 @@ touches memory: only shapes, dtypes and parameters are read. Nothing below here 
 
 from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.checks import check_out
-from gpuconv.spec.conv import ConvSpec
+from gpuconv.spec.conv import PRECISIONS, ConvSpec, check_precision
 from gpuconv.spec.dtypes import Dtype
 from gpuconv.spec.epilogue import Epilogue
 from gpuconv.spec.layouts import ConvLayouts, Layout, Layouts, PoolLayouts
@@ -17,6 +17,6 @@ from gpuconv.spec.pool import PoolSpec
 Spec = ConvSpec | PoolSpec
 
 __all__ = [
-    "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue", "Layout", "Layouts", "Pads", "Pair",
-    "PoolLayouts", "PoolSpec", "Spec", "as_integer", "check_out",
+    "PRECISIONS", "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue", "Layout", "Layouts", "Pads", "Pair",
+    "PoolLayouts", "PoolSpec", "Spec", "as_integer", "check_out", "check_precision",
 ]  # fmt: skip

@@ -17,7 +17,8 @@ def batched_shape(input: Any) -> tuple[int, int, int, int]:
     if len(shape) == 3:
         return (1, *shape)
     if len(shape) != 4:
-        raise ValueError(f"input must have shape (N, C, H, W) or (C, H, W), got {shape}")
+        hint = ": one channel of one image is input[None]" if len(shape) == 2 else ""
+        raise ValueError(f"input must have shape (N, C, H, W) or (C, H, W), got {shape}{hint}")
     return shape
 
 
@@ -26,7 +27,8 @@ def checked_dtype(input: Any, taken: Collection[Dtype]) -> Dtype:
     name = dtype_name(input.dtype)
     if name not in taken:
         *most, last = taken
-        raise TypeError(f"input must be {', '.join(most)} or {last}, got dtype {name}")
+        hint = ": pass input.astype(np.float32)" if np.dtype(input.dtype).kind in "biu" else ""
+        raise TypeError(f"input must be {', '.join(most)} or {last}, got dtype {name}{hint}")
     return Dtype(name)
 
 
@@ -50,13 +52,14 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: Dtype) -> None:
     same_dtype(out, "out", dtype)
 
 
-def refuse_unbuilt(**options: tuple[Any, Any]) -> None:
-    """Refuse the options, given as name=(value, neutral value), that this version does not offer yet."""
-    for name, (value, neutral) in options.items():
+def refuse_unbuilt(**options: tuple[Any, Any, str]) -> None:
+    """Refuse the options, name=(value, neutral value, what does it today), that are not offered yet."""
+    for name, (value, neutral, instead) in options.items():
         if value is not neutral and not (isinstance(value, str) and value == neutral):
             shown = f"<{type(value).__name__}>" if getattr(value, "ndim", 0) else repr(value)
             raise ValueError(
-                f"{name}={shown} is not offered by this version of gpuconv; leave it {neutral!r}"
+                f"{name}={shown} is not offered by this version of gpuconv; leave it {neutral!r}, and write "
+                f"{instead}"
             )
 
 

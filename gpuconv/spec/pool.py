@@ -1,6 +1,6 @@
 """One pool: every check of the user's arguments, and what follows from the shapes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -76,7 +76,7 @@ class PoolSpec:
         dtype = checked_dtype(input, POOLED)
         N, C, H, W = batched_shape(input)
         R, S = as_pair(kernel_size, "kernel_size", least=1)
-        stride = (R, S) if stride is None else as_pair(stride, "stride", least=1)
+        stride = (R, S) if _is_left_out(stride) else as_pair(stride, "stride", least=1)
         dilation = as_pair(dilation, "dilation", least=1)
         pads = as_pads(padding, (H, W), (R, S), stride, dilation)
         check_pool_pads(pads, padding, (R, S))
@@ -114,3 +114,10 @@ class PoolSpec:
         outputs = self.N * self.C * self.P * self.Q
         indices = INT64.itemsize * outputs if self.return_indices else 0
         return self.itemsize * (self.N * self.C * self.H * self.W + outputs) + indices
+
+
+def _is_left_out(stride: Any) -> bool:
+    """None, or an empty sequence, which is what PyTorch passes on for it."""
+    return stride is None or (
+        isinstance(stride, Sequence) and not isinstance(stride, str | bytes) and not len(stride)
+    )

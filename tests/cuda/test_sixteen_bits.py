@@ -6,7 +6,7 @@ import pytest
 from numba import cuda, float32, types, uint16, uint32
 
 from gpuconv.cuda.device.elements import ELEMENTS, INDEX, make_loader, make_storer
-from gpuconv.cuda.ptx import sixteen_bits
+from gpuconv.cuda.ptx.arithmetic import sixteen_bits
 from tests import ptx
 from tests.cuda.execution import kernel_of
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numba import cuda, float32, float64, int32, int64, types, uint16, uint32
 
-from gpuconv.cuda.ptx.async_copy import commit_group, copy_async, element_pointer, shared_address, wait_group
-from gpuconv.cuda.ptx.slab_product import make_slab_product
-from gpuconv.cuda.ptx.vectors import load2, load4, store2, store4
+from gpuconv.cuda.ptx.copies import commit_group, copy_async, element_pointer, shared_address, wait_group
+from gpuconv.cuda.ptx.fragments import make_slab_product
+from gpuconv.cuda.ptx.memory import load2, load4, store2, store4
 from tests import ptx
 from tests.cases import integers
 from tests.cuda.execution import kernel_of

@@ -237,6 +237,24 @@ def test_wrong_pools(wrong, error, message):
         PoolSpec.from_arrays("max", **{"input": X, "kernel_size": 3, **wrong})
 
 
+@pytest.mark.parametrize("empty", [(), [], range(0)], ids=repr)
+@pytest.mark.parametrize("reduction", ["max", "mean"])
+def test_an_empty_stride_is_the_kernel_size(reduction, empty):
+    assert PoolSpec.from_arrays(reduction, X, (3, 2), empty) == PoolSpec.from_arrays(reduction, X, (3, 2))
+
+
+@pytest.mark.parametrize("name", ["kernel_size", "dilation", "padding"])
+def test_no_other_argument_of_a_pool_may_be_empty(name):
+    with pytest.raises(ValueError, match=f"{name} must be one integer or two"):
+        PoolSpec.from_arrays("max", X, **{"kernel_size": 2, name: ()})
+
+
+@pytest.mark.parametrize("empty", ["", b""])
+def test_an_empty_string_is_no_stride(empty):
+    with pytest.raises(TypeError, match=f"stride must be an integer, got {empty!r}"):
+        PoolSpec.from_arrays("max", X, 2, empty)
+
+
 def test_a_mean_has_no_indices():
     with pytest.raises(ValueError, match="return_indices is for maxima"):
         PoolSpec("mean", 1, 1, 4, 4, 2, 2, return_indices=True)

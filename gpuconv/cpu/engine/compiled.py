@@ -4,22 +4,17 @@ A kernel takes arrays of any strides and alignment, so neither shape nor memory 
 it sees its inputs as read-only.
 """
 
-import hashlib
-import importlib.resources
-import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 
-from gpuconv.cpu import simd
+from gpuconv.cpu.engine.cache import KernelCache
 from gpuconv.spec.dtypes import Dtype
 
-log = logging.getLogger("gpuconv")
 njit: Any = numba.njit  # which takes more options than it declares
 _compiling = threading.RLock()
 
@@ -27,26 +22,6 @@ _compiling = threading.RLock()
 # Numba's runtime no array is counted by references, atomically, wherever a row of one is taken; a kernel can
 # allocate nothing, and works in memory from `gpuconv.cpu.engine.workspace`.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
-
-
-def _digest() -> str:
-    """Of all files of the CPU engine: what kernels use is written there, or comes from Numba itself."""
-    digest = hashlib.sha256()
-    for name, text in sorted(_texts(importlib.resources.files("gpuconv.cpu"), "")):
-        digest.update(f"{name} {len(text)} ".encode() + text)
-    return digest.hexdigest()
-
-
-def _texts(folder: Any, name: str) -> Iterator[tuple[str, bytes]]:
-    """(name, text) of each Python file of a folder and of those in it; it may lie in an archive."""
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _texts(entry, f"{name}{entry.name}/")
-        elif entry.name.endswith(".py"):
-            yield f"{name}{entry.name}", entry.read_bytes()
-
-
-SOURCES = _digest()  # as they are when they are imported; later they may be edited
 
 
 class Kernel:
@@ -88,44 +63,10 @@ class Kernel:
         if getattr(numba.config, "DISABLE_JIT", 0):
             raise RuntimeError("NUMBA_DISABLE_JIT is set, and the CPU engine runs only when it is compiled")
         dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **OPTIONS)(self.function)
-        try:
-            dispatcher._cache = SurvivingCache(self.function)
-        except RuntimeError as error:
-            log.info("no folder for Numba's cache can be written: %s", error)
+        dispatcher._cache = KernelCache(self.name, self.function)
         dispatcher.compile(self.signature(getattr(numba, dtype)))
         dispatcher.disable_compile()
         return dispatcher
-
-
-class SurvivingCache(FunctionCache):
-    """Numba's on-disk cache, which knows every source, and survives damage.
-
-    Numba looks at a kernel's own file and bytecode only, so after an edit of an intrinsic or of a function
-    that a kernel inlines it would go on serving the old code. Here the key holds all that a kernel can be
-    compiled from. It is the key of every kernel, and nothing that its author has to remember to mention.
-
-    A damaged or unwritable file costs a compilation and not the call.
-    """
-
-    def _index_key(self, sig: Any, codegen: Any) -> tuple:
-        return *super()._index_key(sig, codegen), SOURCES, simd.description()
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception as error:  # unpickling damaged data raises almost anything
-            log.warning("a damaged file in Numba's cache at %s is replaced: %r", self.cache_path, error)
-            self._try(self.flush)
-            return None
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        self._try(lambda: super(SurvivingCache, self).save_overload(sig, data))
-
-    def _try(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except Exception as error:  # saving reads the index first, which may be damaged too
-            log.info("Numba's cache at %s cannot be written: %s", self.cache_path, error)
 
 
 def kernel(signature: Callable[[Any], tuple]) -> Callable[[Callable[..., None]], Kernel]:

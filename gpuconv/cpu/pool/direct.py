@@ -5,16 +5,17 @@ A task is one output row. Of a window only the taps inside the image are visited
     max   the greatest of them, a NaN counting as the greatest, and the flat index h W + v of the first such;
           -inf and -1 where there is none
     mean  their sum over a divisor: the taps of the window inside the padded image (count_include_pad), or
-          those inside the image, or divisor_override; 0 where there is none
+          those inside the image, or divisor_override; 0 where there is none; long sums are added pairwise
 """
 
 import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target
+from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target, workspace
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.processor import Processor
+from gpuconv.cpu.pool.reduction import LEVELS, TERMS, complete_number, push_number
 from gpuconv.cpu.pool.taken import TAKEN
 from gpuconv.cpu.simd import claim
 from gpuconv.spec import PoolSpec
@@ -59,13 +60,13 @@ def max_rows(
 
 def _mean_signature(scalar):
     divisor = numba.boolean, numba.int64
-    return (source(scalar, 4), target(scalar, 4), *[numba.int64] * 10, *divisor, *TASKS)
+    return (source(scalar, 4), target(scalar, 4), *[numba.int64] * 10, *divisor, workspace(scalar), *TASKS)
 
 
 @kernel(_mean_signature)
 def mean_rows(
     x, y, R, S, top, bottom, left, right, stride_h, stride_w, dilation_h, dilation_w, count_pads,
-    divisor_override, counter, tasks,
+    divisor_override, waiting, counter, tasks,
 ):  # fmt: skip
     H, W = x.shape[2:]
     C, P, Q = y.shape[1:]
@@ -77,18 +78,19 @@ def mean_rows(
         p, rest = task % P, task // P
         c, n = rest % C, rest // C
         for q in range(Q):
-            total, inside, counted = x.dtype.type(0), 0, 0
+            total, terms, blocks, inside, counted = x.dtype.type(0), 0, 0, 0, 0
             for r in range(R):
                 h = p * stride_h + r * dilation_h - top
-                row = x.dtype.type(0)  # summed by rows, which keeps the rounding error of large windows small
                 for s in range(S):
                     v = q * stride_w + s * dilation_w - left  # the column
                     if h < H + bottom and v < W + right:
                         counted += 1
                     if 0 <= h < H and 0 <= v < W:
-                        inside += 1
-                        row += x[n, c, h, v]
-                total += row
+                        if terms == TERMS:
+                            blocks, total, terms = push_number(waiting, blocks, total), x.dtype.type(0), 0
+                        total += x[n, c, h, v]
+                        terms, inside = terms + 1, inside + 1
+            total = complete_number(waiting, blocks, total)
             divisor = divisor_override
             if divisor == 0:
                 divisor = counted if count_pads else inside
@@ -114,7 +116,7 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
     if spec.reduction == "mean":
         divisor = {"count_pads": spec.count_include_pad, "divisor_override": spec.divisor_override or 0}
         constants = {**geometry, "bottom": bottom, "right": right, **divisor}
-        return bind(mean_rows, spec.dtype, tasks, spec.flops, constants)
+        return bind(mean_rows, spec.dtype, tasks, spec.flops, constants, {"waiting": LEVELS})
     maxima = bind(max_rows, spec.dtype, tasks, spec.flops, geometry)
     if spec.return_indices:
         return maxima

@@ -6,8 +6,8 @@ A task is some planes; each is read once, and LANES of them become LANES results
 
     plane i      h0 h1 h2 .. | h16 h17 ..     vectors of elements, row by row, or of the whole plane where its
                     \\  |  /                   rows lie side by side: 49 elements are 3 vectors and one more
-    sums [i]     a vector for each plane      of sums; of a large plane four at a time, and each added to the
-                    \\  |  /                   total after a while, which keeps the rounding error small
+    sums [i]     a vector for each plane      of sums; of a large plane four at a time, added pairwise from
+                    \\  |  /                   block to block, which keeps the rounding error small
     y            a vector of planes           neighbouring lanes of two vectors make one, again and again
 
 It gives no indices of the maxima, and knows no dilation.
@@ -27,12 +27,22 @@ from gpuconv.cpu.engine.compiled import TASKS, Kernel, inlined, inner, source, t
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows, is_contiguous, reshaped
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.pool.lines import combine
+from gpuconv.cpu.pool.reduction import (
+    LEVELS,
+    TERMS,
+    combine,
+    complete,
+    complete_number,
+    push,
+    push_number,
+)
 from gpuconv.cpu.pool.taken import TAKEN
+from gpuconv.cpu.pool.zeros import first_zero
 from gpuconv.cpu.simd import (
     LANES,
     claim,
     even,
+    has_zero,
     lanes,
     load,
     load_part,
@@ -58,11 +68,11 @@ def _signature(divisor):
     """Argument types of `pool_planes`, where `divisor(scalar)` is the type of the divisor."""
     return lambda scalar: (
         source(scalar, 4), target(scalar, 4), divisor(scalar), *[numba.int64] * 2, numba.boolean, numba.int64,
-        workspace(scalar), *TASKS,
+        *[workspace(scalar)] * 2, *TASKS,
     )  # fmt: skip
 
 
-def pool_planes(x, y, divisor, rows, columns, x_in_rows, chunk, sums, counter, tasks):
+def pool_planes(x, y, divisor, rows, columns, x_in_rows, chunk, sums, waiting, counter, tasks):
     """Maxima if `divisor` is None; else sums divided by it. A plane is `rows` rows of `columns` elements."""
     C = x.shape[1]
     chunks = -(-C // chunk)
@@ -84,11 +94,11 @@ def pool_planes(x, y, divisor, rows, columns, x_in_rows, chunk, sums, counter, t
             elif x_in_rows:
                 for i in range(count):
                     image = pointer_after(planes, i * plane)
-                    store(place, i * width, reduce_rows(image, rows, pitch, columns, divisor, sums))
+                    store(place, i * width, reduce_rows(image, rows, pitch, columns, divisor, sums, waiting))
             else:
                 for i in range(count):
                     store(place, i * width, splat(identity_of(divisor, sums)))
-                    sums[i * width] = reduce_elements(x[n, begin + i], divisor, sums)
+                    sums[i * width] = reduce_elements(x[n, begin + i], divisor, sums, waiting)
             left = width
             while left > 1:
                 left //= 2
@@ -102,6 +112,10 @@ def pool_planes(x, y, divisor, rows, columns, x_in_rows, chunk, sums, counter, t
                 store(place, 0, total)
                 for i in range(count):
                     y[n, begin + i, 0, 0] = sums[i]
+            if divisor is None and has_zero(total):
+                for c in range(begin, begin + count):
+                    if y[n, c, 0, 0] == 0:
+                        y[n, c, 0, 0] = first_zero(x[n, c], 0, 0, x.shape[2], x.shape[3], 1, 1)
 
 
 max_planes = Kernel(pool_planes, _signature(lambda scalar: numba.none))
@@ -131,12 +145,12 @@ def reduce_short(planes, plane, count, columns, divisor, sums):
 
 
 @inlined
-def reduce_rows(place, rows, pitch, columns, divisor, sums):
+def reduce_rows(place, rows, pitch, columns, divisor, sums, waiting):
     """A vector that reduces to the same as place[h pitch + v] for h < rows and v < columns."""
     identity = splat(identity_of(divisor, sums))
     width = lanes(place)
     full, fours = columns - columns % width, columns - columns % (4 * width)
-    total = identity
+    total, terms, blocks = identity, 0, 0
     for h in range(rows):
         at = h * pitch
         for begin in range(at, at + fours, BLOCK * width):
@@ -148,31 +162,37 @@ def reduce_rows(place, rows, pitch, columns, divisor, sums):
                 c = combine(c, load(place, v + 2 * width), divisor)
                 d = combine(d, load(place, v + 3 * width), divisor)
             total = combine(total, combine(combine(a, b, divisor), combine(c, d, divisor), divisor), divisor)
+            terms += 1
+            if terms >= TERMS and divisor is not None:
+                blocks, total, terms = push(pointer(waiting, 0), blocks, total), identity, 0
         for v in range(at + fours, at + full, width):
             prefetch(place, v + PREFETCH)
             total = combine(total, load(place, v), divisor)
+            terms += 1
         if full < columns:
             total = combine(total, load_part(place, at + full, columns - full, identity), divisor)
-    return total
+            terms += 1
+        if terms >= TERMS and divisor is not None:
+            blocks, total, terms = push(pointer(waiting, 0), blocks, total), identity, 0
+    return total if divisor is None else complete(pointer(waiting, 0), blocks, total)
 
 
 @inner
-def reduce_elements(image, divisor, sums):
-    """A plane whose elements are not adjacent, reduced by rows, which keeps the rounding error small."""
-    total = identity_of(divisor, sums)
+def reduce_elements(image, divisor, sums, waiting):
+    """A plane whose elements are not adjacent."""
+    total, terms, blocks = identity_of(divisor, sums), 0, 0
     for h in range(image.shape[0]):
-        row = identity_of(divisor, sums)
         for v in range(image.shape[1]):
             value = image[h, v]
-            if divisor is not None:
-                row += value
-            elif value > row or value != value:
-                row = value
-        if divisor is not None:
-            total += row
-        elif row > total or row != row:
-            total = row
-    return total
+            if divisor is None:
+                if value > total or value != value:
+                    total = value
+                continue
+            if terms == TERMS:
+                blocks, total, terms = push_number(waiting, blocks, total), identity_of(divisor, sums), 0
+            total += value
+            terms += 1
+    return total if divisor is None else complete_number(waiting, blocks, total)
 
 
 def unsupported(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> str | None:
@@ -230,7 +250,7 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
             "divisor": divisor_of(spec), "rows": rows, "columns": columns, "x_in_rows": flat or in_rows(x),
             "chunk": chunk,
         },
-        workspaces={"sums": LANES[spec.dtype] ** 2},
+        workspaces={"sums": LANES[spec.dtype] ** 2, "waiting": LEVELS * LANES[spec.dtype]},
     )  # fmt: skip
     if flat:
         return lambda x_array, y_array: reduce(x_array.reshape(x.shape), y_array.reshape(y.shape))

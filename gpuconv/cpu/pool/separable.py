@@ -17,7 +17,8 @@ those of 2 n, or 2 n + 1, by one shift. Nothing is ever subtracted, so infinitie
 Where windows do not overlap, lines follow each other at the pitch of Q strides and count as one long line;
 planes that divide into such windows, without padding, count as one tall plane. So small images fill vectors.
 
-It gives no indices of the maxima. The steps are in `lines`; `pool_small` does the commonest windows.
+It gives no indices of the maxima. The steps are in `rows`, `lines` and `zeros`; the commonest windows are
+those of `pool_small`.
 
 Measured on 2026-11-22 on one core of an AMD EPYC (Zen 5, AVX-512), float32, in us; a copy is of the input:
 
@@ -37,8 +38,11 @@ from gpuconv.cpu.engine.compiled import TASKS, Kernel, source, target, workspace
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows, is_contiguous, reshaped
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.pool.lines import divide, fill_borders, join_lines, load_lines, pick_line, widen
+from gpuconv.cpu.pool.lines import divide, fill_borders, join_lines, pick_line, widen
+from gpuconv.cpu.pool.reduction import LEVELS, TERMS
+from gpuconv.cpu.pool.rows import load_lines
 from gpuconv.cpu.pool.taken import TAKEN
+from gpuconv.cpu.pool.zeros import settle_zeros
 from gpuconv.cpu.simd import LANES, claim, pointer
 from gpuconv.spec import PoolSpec
 from gpuconv.spec.layouts import PoolLayouts
@@ -57,7 +61,7 @@ def _signature(divisors):
         number, pair = numba.int64, numba.types.UniTuple(numba.int64, 2)
         return (
             source(scalar, 4), target(scalar, 4), *[pair] * 4, numba.types.UniTuple(pair, 2), numba.float64,
-            *[numba.boolean] * 5, *[number] * 3, *[divisors(scalar)] * 2, *[workspace(scalar)] * 3, *TASKS,
+            *[numba.boolean] * 5, *[number] * 3, *[divisors(scalar)] * 2, *[workspace(scalar)] * 4, *TASKS,
         )  # fmt: skip
 
     return signature
@@ -65,7 +69,8 @@ def _signature(divisors):
 
 def pool_windows(
     x, y, kernel_size, pads, stride, dilation, counted, override, x_in_rows, y_in_rows, y_in_planes, by_rows,
-    one_line, pitch, block, group, divisors, row_divisors, lines, spare, outputs, counter, tasks,
+    one_line, pitch, block, group, divisors, row_divisors, lines, spare, outputs,
+    waiting, counter, tasks,
 ):  # fmt: skip
     """Maxima if `divisors` is None; else means, with room for the divisors of columns and of rows."""
     C, W = x.shape[1], x.shape[3]
@@ -90,9 +95,9 @@ def pool_windows(
         planes, rows = min(group, x.shape[0] * C - first), min(block, P - p_begin)
         h = p_begin * stride[0] - pads[0]
         count = rows if by_rows else (rows - 1) * stride[0] + (R - 1) * dilation[0] + 1
-        load_lines(
+        negative_zeros = load_lines(
             lines, pitch, pads[1], count, x, first, planes, h, advance, dilation[0], taps, columns, x_in_rows,
-            divisors,
+            divisors, waiting,
         )  # fmt: skip
 
         whole, other, length = lines, spare, planes * count * pitch
@@ -127,6 +132,10 @@ def pool_windows(
                 for i in range(rows):
                     for q in range(Q):
                         result[p_begin + i, q] = outputs[i * Q + q]
+        if negative_zeros:
+            for plane in range(first, first + planes):
+                n, c = plane // C, plane % C
+                settle_zeros(x[n, c], y[n, c], p_begin, p_begin + rows, kernel_size, pads, stride, dilation)
 
 
 max_windows = Kernel(pool_windows, _signature(lambda scalar: numba.none))
@@ -184,9 +193,12 @@ def cut_blocks(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int
         "lines": lines * pitch + 4 * width,
         "spare": lines * pitch + 4 * width,
         "outputs": block * spec.Q,
+        "waiting": 0,
     }
     if spec.reduction == "mean":
-        sizes = {**divisors, **sizes}
+        waiting = 1 + (-(-spec.R // TERMS)).bit_length()  # lines: a block of rows, and a sum of each level
+        long = by_rows and spec.R > TERMS
+        sizes = {**divisors, **sizes, "waiting": max(waiting * pitch + width, LEVELS) if long else 0}
     return Blocks(one_plane, by_rows, one_line, pitch, block, group, tasks, counted, sizes)
 
 

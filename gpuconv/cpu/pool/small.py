@@ -1,14 +1,15 @@
 """The commonest windows, in registers from the rows of x to those of y: 2 x 2 at stride 2, 3 x 3 at stride 1.
 
-    2 x 2    a0 a1 a2 a3 ..       two rows reduce to one, two vectors of it at a time;
-             b0 b1 b2 b3 ..       its even lanes and its odd lanes reduce to a vector of y
+    2 x 2    a0 a1 a2 a3 ..       the even lanes and the odd lanes of two vectors of a, and of b, reduce to a
+             b0 b1 b2 b3 ..       vector of y, in this order; sums do so after a + b, which is quicker
     3 x 3    a0 a1 a2 a3 ..       three rows reduce to one, one vector of it after the other;
              b0 b1 b2 b3 ..       its lanes, those one further and those two further reduce to one of y
              c0 c1 c2 c3 ..
 
 A task is some rows of y, across the ends of planes. What lies outside of the image is the identity of the
-reduction: -inf for maxima, 0 for sums. It takes arrays with the elements of a row side by side, and means
-with one divisor for all; `pool_separable` takes the others.
+reduction: -inf for maxima, 0 for sums. Maxima of 3 x 3 are not reduced in the order of a window, and so their
+rows are looked through for negative zeros (see `zeros`). It takes arrays with the elements of a row side by
+side, and means with one divisor for all; `pool_separable` takes the others.
 
 Measured on 2026-11-22 on one core of an AMD EPYC (Zen 5, AVX-512), float32, in us; a copy is of the input:
 
@@ -32,15 +33,18 @@ from gpuconv.cpu.engine.compiled import TASKS, Kernel, inlined, inner, source, t
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows, is_contiguous, reshaped
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.pool.lines import combine
+from gpuconv.cpu.pool.reduction import combine, noticed
 from gpuconv.cpu.pool.taken import TAKEN
+from gpuconv.cpu.pool.zeros import settle_zeros
 from gpuconv.cpu.simd import (
     LANES,
     claim,
     even,
     from_last,
     from_one,
+    has_negative_zero,
     lanes,
+    least_bits,
     load,
     load_part,
     noinline,
@@ -52,6 +56,7 @@ from gpuconv.cpu.simd import (
     splat,
     store,
     store_part,
+    zeros,
 )
 from gpuconv.spec import PoolSpec
 from gpuconv.spec.layouts import PoolLayouts
@@ -89,7 +94,9 @@ def pool_rows(x, y, divisor, window, top, left, block, identity, counter, tasks)
             if window == 2:
                 halve(pointer_after(image, 2 * p * pitch), pitch, to, y_pitch, rows, Q, outside, divisor)
             else:
-                slide(image, pitch, p - top, H, W, to, y_pitch, rows, Q, left, outside, divisor)
+                found = slide(image, pitch, p - top, H, W, to, y_pitch, rows, Q, left, outside, divisor)
+                if found:
+                    settle_zeros(x[n, c], y[n, c], p, p + rows, (3, 3), (top, left), (1, 1), (1, 1))
             remaining -= rows
             p, c = 0, c + 1
             if c == C:
@@ -110,37 +117,32 @@ def halve(x, pitch, y, y_pitch, rows, Q, outside, divisor):
         a, to = pointer_after(x, 2 * i * pitch), pointer_after(y, i * y_pitch)
         b = pointer_after(a, pitch)
         for q in range(0, full, width):
-            first, second = two_rows(a, b, 2 * q, divisor), two_rows(a, b, 2 * q + width, divisor)
-            store(to, q, halved(first, second, identity, divisor))
+            at, then = 2 * q, 2 * q + width
+            prefetch(a, at + PREFETCH)
+            prefetch(b, at + PREFETCH)
+            prefetch(a, then + PREFETCH)
+            prefetch(b, then + PREFETCH)
+            total = halved(load(a, at), load(a, then), load(b, at), load(b, then), divisor)
+            store(to, q, finished(total, identity, divisor))
         if full < Q:
-            at, rest = 2 * full, 2 * (Q - full)
-            first = two_ends(a, b, at, rest, identity, divisor)
-            second = first
-            if rest > width:
-                second = two_ends(a, b, at + width, rest - width, identity, divisor)
-            store_part(to, full, halved(first, second, identity, divisor), Q - full)
+            at, count = 2 * full, 2 * (Q - full)
+            first, third = load_part(a, at, count, identity), load_part(b, at, count, identity)
+            second, fourth = first, third
+            if count > width:
+                second = load_part(a, at + width, count - width, identity)
+                fourth = load_part(b, at + width, count - width, identity)
+            total = halved(first, second, third, fourth, divisor)
+            store_part(to, full, finished(total, identity, divisor), Q - full)
 
 
 @inlined
-def two_rows(a, b, at, divisor):
-    """Two rows reduced, from column `at` on."""
-    prefetch(a, at + PREFETCH)
-    prefetch(b, at + PREFETCH)
-    return combine(load(a, at), load(b, at), divisor)
-
-
-@inlined
-def two_ends(a, b, at, count, identity, divisor):
-    """The same of their last `count` columns."""
-    prefetch(a, at + PREFETCH)
-    prefetch(b, at + PREFETCH)
-    return combine(load_part(a, at, count, identity), load_part(b, at, count, identity), divisor)
-
-
-@inlined
-def halved(first, second, identity, divisor):
-    """Neighbouring lanes reduced."""
-    return finished(combine(even(first, second), odd(first, second), divisor), identity, divisor)
+def halved(first, second, third, fourth, divisor):
+    """Neighbouring lanes of two vectors of a row, and of two below, reduced; maxima in the window's order."""
+    if divisor is not None:
+        left, right = first + third, second + fourth
+        return even(left, right) + odd(left, right)
+    above = combine(even(first, second), odd(first, second), divisor)
+    return combine(above, combine(even(third, fourth), odd(third, fourth), divisor), divisor)
 
 
 @inlined
@@ -151,42 +153,70 @@ def finished(total, identity, divisor):
 
 @inner
 def slide(x, pitch, h, H, W, y, y_pitch, rows, Q, left, outside, divisor):
-    """Windows of 3 x 3 at stride 1: `rows` rows of Q results, the first of rows h, h + 1 and h + 2 of x."""
+    """Windows of 3 x 3 at stride 1: `rows` rows of Q results, the first of rows h, h + 1 and h + 2 of x.
+
+    True if there is a negative zero among maxima.
+    """
     noinline()
-    identity = load(outside, 0)
+    identity, seen = load(outside, 0), zeros(x)
     for i in range(h + 1, h + 1 + rows):
         b = pointer_after(x, i * pitch)
         a = pointer_after(b, -pitch) if i > 0 else outside
         c = pointer_after(b, pitch) if i + 1 < H else outside
         b = b if i < H else outside
-        slide_along(a, b, c, W, y, Q, left, identity, divisor)
+        if divisor is None:
+            seen = least_of(b, W, least_of(a, W, seen)) if i == h + 1 else seen
+        seen = slide_along(a, b, c, W, y, Q, left, identity, divisor, seen)
         y = pointer_after(y, y_pitch)
+    return has_negative_zero(seen)
 
 
 @inlined
-def slide_along(a, b, c, W, y, Q, left, identity, divisor):
-    """y[q] = the reduction of the columns from q - left to q - left + 2 of three rows."""
+def least_of(place, count, seen):
+    """The least of the bits of `seen` and of `count` elements, lane by lane."""
+    width = lanes(place)
+    full = count - count % width
+    for v in range(0, full, width):
+        prefetch(place, v + PREFETCH)
+        seen = least_bits(seen, load(place, v))
+    return least_bits(seen, load_part(place, full, count - full, seen))
+
+
+@inlined
+def slide_along(a, b, c, W, y, Q, left, identity, divisor, seen):
+    """y[q] = the reduction of the columns from q - left to q - left + 2 of three rows.
+
+    `seen` comes back with the negative zeros of the last of them.
+    """
     width = lanes(y)
     last = (Q - 1) // width * width  # where the last vector of y begins
     middle = 1 - left  # from a vector of y to the middle columns of its windows
     before = identity
     if left == 0:
         before = from_one(identity, three_ends(a, b, c, 0, W, identity, divisor))
+        seen = noticed(seen, load_part(c, 0, W, identity), divisor)
+    seen = noticed(seen, load_part(c, middle, W - middle, identity), divisor)
     here = three_ends(a, b, c, middle, W, identity, divisor)
     for q in range(0, last - width, width):
         prefetch_to_write(y, q + PREFETCH)
         after = three_rows(a, b, c, q + width + middle, divisor)
+        seen = noticed(seen, load(c, q + width + middle), divisor)
         store(y, q, slid(before, here, after, identity, divisor))
         before, here = here, after
     if last > 0:
         after = three_ends(a, b, c, last + middle, W, identity, divisor)
+        seen = noticed(seen, load_part(c, last + middle, W - last - middle, identity), divisor)
         store(y, last - width, slid(before, here, after, identity, divisor))
         before, here = here, after
     prefetch_to_write(y, last + PREFETCH)
     after = identity
     if last + width + middle < W:
         after = three_ends(a, b, c, last + width + middle, W, identity, divisor)
+        seen = noticed(
+            seen, load_part(c, last + width + middle, W - last - width - middle, identity), divisor
+        )
     store_part(y, last, slid(before, here, after, identity, divisor), Q - last)
+    return seen
 
 
 @inlined

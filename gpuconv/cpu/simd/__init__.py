@@ -11,10 +11,13 @@ accumulators in registers. So kernels say themselves:
     store(p, at, v)                 and store_part(p, at, v, count): the first `count` lanes only
     splat(scalar)                   the vector of equal lanes
     fma(a, b, c)                    a * b + c; also a + b, a - b, a * b, a / b
-    greatest(a, b)                  NaN where either is
+    zeros(p)                        the vector of zeros of the pointer's dtype
+    greatest(a, b)                  NaN where either is; a where they are equal
+    least_bits(a, b)                the lesser as signed integers, of which the bits of -0.0 are the least
     even(a, b), odd(a, b)           elements 0, 2, .. and 1, 3, .. of a and b put end to end
     from_one(a, b), from_last(a, b) of a and b put end to end, n elements from a1 on, or from the last of a
     has_nan(v)                      whether any lane is NaN
+    has_zero(v)                     whether any is 0; has_negative_zero(v): whether any is -0.0
     noinline()                      keeps the loops of a function out of its callers
     claim(counter)                  the next task, shared among threads
 
@@ -44,7 +47,10 @@ from gpuconv.cpu.simd.vectors import (
     from_one,
     greatest,
     has_nan,
+    has_negative_zero,
+    has_zero,
     lanes,
+    least_bits,
     load,
     load_between,
     load_part,
@@ -57,11 +63,12 @@ from gpuconv.cpu.simd.vectors import (
     splat,
     store,
     store_part,
+    zeros,
 )
 
 __all__ = [
     "LANES", "ROWS", "TILE", "VECTORS", "Tile", "Vector", "claim", "description", "even", "fma",
-    "from_last", "from_one", "greatest", "has_nan", "lanes", "load", "load_between",
-    "load_part", "noinline", "odd", "pointer", "pointer_after", "prefetch", "prefetch_to_write",
-    "splat", "store", "store_part", "tile_of", "tile_product",
+    "from_last", "from_one", "greatest", "has_nan", "has_negative_zero", "has_zero", "lanes",
+    "least_bits", "load", "load_between", "load_part", "noinline", "odd", "pointer", "pointer_after",
+    "prefetch", "prefetch_to_write", "splat", "store", "store_part", "tile_of", "tile_product", "zeros",
 ]  # fmt: skip

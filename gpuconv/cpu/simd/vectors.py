@@ -250,16 +250,39 @@ def claim(typingctx, counter):
     return types.int64(counter), emit
 
 
+def _any_lane(true):
+    """An intrinsic f(vector) that says whether true(builder, vector) is so in any lane."""
+
+    @intrinsic
+    def function(typingctx, vector):
+        def emit(context, builder, sig, args):
+            mask = builder.bitcast(true(builder, args[0]), ir.IntType(vector.lanes))
+            return builder.icmp_unsigned("!=", mask, ir.Constant(mask.type, 0))
+
+        return types.boolean(vector), emit
+
+    return function
+
+
+def _is_zero(builder, vector):
+    return builder.fcmp_ordered("==", vector, ir.Constant(vector.type, [0.0] * vector.type.count))
+
+
+def _is_negative_zero(builder, vector):
+    bits = _bits(builder, vector)
+    least = -(1 << bits.type.element.width - 1)
+    return builder.icmp_signed("==", bits, ir.Constant(bits.type, [least] * bits.type.count))
+
+
+has_nan = _any_lane(lambda builder, vector: builder.fcmp_unordered("uno", vector, vector))
+has_zero, has_negative_zero = _any_lane(_is_zero), _any_lane(_is_negative_zero)
+
+
 @intrinsic
-def has_nan(typingctx, vector):
-    """Whether any lane is NaN."""
-
-    def emit(context, builder, sig, args):
-        lanes = builder.fcmp_unordered("uno", args[0], args[0])
-        mask = builder.bitcast(lanes, ir.IntType(vector.lanes))
-        return builder.icmp_unsigned("!=", mask, ir.Constant(mask.type, 0))
-
-    return types.boolean(vector), emit
+def zeros(typingctx, place):
+    """The vector of zeros, of the pointer's dtype."""
+    kind = Vector(place.dtype)
+    return kind(place), lambda context, builder, sig, args: ir.Constant(kind.value, [0.0] * kind.lanes)
 
 
 def _prefetch(to_write):
@@ -293,8 +316,21 @@ def _binary(emit):
 
 
 def _greatest(builder, a, b):
-    """NaN where a or b is NaN; either of two zeros will do, which spares x86 half of the instructions."""
-    return emit_call(builder, "maximum", a.type, a, b, flags=("nsz",))
+    """NaN where a or b is NaN; a where they are equal, as x86's own instruction has it."""
+    greater = builder.select(builder.fcmp_ordered(">", b, a), b, a)
+    return builder.select(builder.fcmp_unordered("uno", b, b), b, greater)
+
+
+def _bits(builder, vector):
+    """The lanes as integers."""
+    bits = 32 if vector.type.element == ELEMENTS[FLOAT32] else 64
+    return builder.bitcast(vector, ir.VectorType(ir.IntType(bits), vector.type.count))
+
+
+def _least_bits(builder, a, b):
+    """Of the bits as signed integers, of which those of -0.0 are the least."""
+    first, second = _bits(builder, a), _bits(builder, b)
+    return builder.bitcast(builder.select(builder.icmp_signed("<", first, second), first, second), a.type)
 
 
 def _lanes(element):
@@ -304,7 +340,7 @@ def _lanes(element):
     )
 
 
-greatest = _binary(_greatest)
+greatest, least_bits = _binary(_greatest), _binary(_least_bits)
 even, odd = _binary(_lanes(lambda i, n: 2 * i)), _binary(_lanes(lambda i, n: 2 * i + 1))
 from_one, from_last = _binary(_lanes(lambda i, n: i + 1)), _binary(_lanes(lambda i, n: i + n - 1))
 

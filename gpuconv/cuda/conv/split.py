@@ -8,11 +8,10 @@ channels. The order of the sum does not depend on which block is first, so resul
 run. The parts are added up plainly; the epilogue is applied once, to the whole sum.
 """
 
-from numba import cuda, float32, int64, types, uint32
-
 from gpuconv.cuda.device.division import quotient_and_rest, with_reciprocals
 from gpuconv.cuda.device.epilogue import finish
-from gpuconv.cuda.ptx.vectors import load4, store4
+from gpuconv.cuda.language import cuda, float32, int64, types, uint32
+from gpuconv.cuda.ptx.memory import load4, store4
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.cost import moving, start, uncached
 from gpuconv.cuda.runtime.gpu import Gpu

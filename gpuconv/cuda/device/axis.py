@@ -8,8 +8,6 @@ it is `pixel` lines from one output to the next, and `tap` lines from one tap to
 import math
 from dataclasses import dataclass
 
-BANKS_BYTES = 128  # one access of shared memory serves 32 banks of 4 bytes
-
 
 @dataclass(frozen=True, slots=True)
 class StagedAxis:

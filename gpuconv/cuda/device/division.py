@@ -13,10 +13,8 @@ result is the quotient of IEEE 754, unless that is subnormal; a zero has either 
 
 from collections.abc import Mapping
 
-from numba import cuda, float32, int32, uint32
-from numba.cuda import libdevice
-
-from gpuconv.cuda.ptx.reciprocal import near_reciprocal
+from gpuconv.cuda.language import cuda, float32, int32, libdevice, uint32
+from gpuconv.cuda.ptx.arithmetic import near_reciprocal
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 
 DIVIDENDS = 2**31  # below which dividend and divisor have to be

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import cuda, float32, types, uint16, uint32
 
-from gpuconv.cuda.ptx.predicated import load2_if, load4_if, load_if
-from gpuconv.cuda.ptx.sixteen_bits import (
+from gpuconv.cuda.language import cuda, float32, types, uint16, uint32
+from gpuconv.cuda.ptx.arithmetic import (
     pair_bfloat16,
     pair_float16,
     unpair_bfloat16,
     unpair_float16,
     words_at,
 )
-from gpuconv.cuda.ptx.vectors import store2, store4
+from gpuconv.cuda.ptx.memory import load2_if, load4_if, load_if, store2, store4
 from gpuconv.spec.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FLOATS, INT64, Dtype
 
 Function = Callable[..., Any]

@@ -5,9 +5,7 @@ inverted. The two zeros become one, and so do all NaNs. `LOWEST` is below the ke
 that padding never wins. One comparison of keys takes the place of three that a NaN would need.
 """
 
-from numba import cuda, float32, float64, int32, int64
-from numba.cuda import libdevice
-
+from gpuconv.cuda.language import cuda, float32, float64, int32, int64, libdevice
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 
 INTEGERS = {FLOAT32: int32, FLOAT64: int64}
@@ -20,7 +18,7 @@ def key32(value, known):
     """The int32 key of a float32; LOWEST if it is not known."""
     bits = int32(libdevice.float_as_int(value + float32(0)))
     key = int32(bits ^ int32(int32(bits >> int32(31)) & int32(0x7FFFFFFF)))
-    key = int32(0x7FFFFFFF) if value != value else key  # two selections, no branch
+    key = key if value == value else int32(0x7FFFFFFF)  # two selections, no branch
     return key if known else int32(LOWEST32)
 
 
@@ -35,7 +33,7 @@ def key64(value, known):
     """The int64 key of a float64; LOWEST if it is not known."""
     bits = int64(libdevice.double_as_longlong(value + float64(0)))
     key = bits ^ ((bits >> int64(63)) & int64(0x7FFFFFFFFFFFFFFF))
-    key = int64(0x7FFFFFFFFFFFFFFF) if value != value else key
+    key = key if value == value else int64(0x7FFFFFFFFFFFFFFF)
     return key if known else int64(LOWEST64)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuconv.cuda.device.elements import add
-from gpuconv.cuda.ptx.extremes import maximum
+from gpuconv.cuda.ptx.arithmetic import maximum
 
 
 @dataclass(frozen=True, slots=True)

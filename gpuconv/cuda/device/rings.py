@@ -20,10 +20,9 @@ row to row.
 
 from collections.abc import Callable, Sequence
 
-from numba import cuda, uint32, uint64
-
-from gpuconv.cuda.ptx.products import add_products
-from gpuconv.cuda.ptx.vectors import load2, load4
+from gpuconv.cuda.language import cuda, uint32, uint64
+from gpuconv.cuda.ptx.arithmetic import add_products
+from gpuconv.cuda.ptx.memory import load2, load4
 
 CHUNK = 4  # taps, and elements of one load
 WEIGHTS = 2 * CHUNK

@@ -16,10 +16,9 @@ import itertools
 import math
 from collections.abc import Callable
 
-from numba import cuda, int32, int64, types, uint32
-
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.device.elements import ELEMENTS, inlined
+from gpuconv.cuda.language import cuda, int32, int64, types, uint32
 from gpuconv.cuda.pool.taken import TAKEN
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
@@ -64,7 +63,7 @@ def make_max_function(dtype: str, with_indices: bool) -> Callable[..., None]:
                         w = uint32(w_origin + q * stride_w + uint32(s) * dilation_w)
                         if w < W:
                             value = widen(x[plane + int64(h) * x_h + int64(w) * x_w])
-                            greater = value > best or (value != value and best == best)
+                            greater = best == best and not value <= best  # or the first NaN
                             if greater or index < int64(0):
                                 best, index = value, int64(h) * int64(W) + int64(w)
             y[n * y_n + c * y_c + int64(p) * y_p + int64(q) * y_q] = narrow(best)

@@ -5,10 +5,9 @@ An index is flat in the input plane, h W + w. Values are compared as integers th
 indices, of equals the smallest index wins, which is the first of them in the window.
 """
 
-from numba import cuda, int32, uint32
-
 from gpuconv.cuda.device.elements import inlined
 from gpuconv.cuda.device.limits import ALL_LANES
+from gpuconv.cuda.language import cuda, int32, uint32
 
 
 @inlined

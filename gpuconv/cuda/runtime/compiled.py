@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 from cuda.core import Linker, LinkerOptions, ObjectCode
-from numba import cuda, types, uint32
 
+from gpuconv.cuda.language import cuda, types, uint32
 from gpuconv.cuda.runtime.sources import sources_of
 
 log = logging.getLogger("gpuconv")

@@ -14,7 +14,7 @@ ENGINE = ("gpuconv.cuda", "gpuconv.spec.dtypes")  # of other modules no kernel d
 def sources_of(function: Callable[..., None]) -> tuple[str, ...]:
     """The texts of the kernel's file, of all that it imports from this engine, and of the intrinsics."""
     texts: dict[Path, str] = {}
-    work = [Path(inspect.getfile(function)).resolve(), *(PACKAGE / "cuda" / "ptx").glob("*.py")]
+    work = [Path(inspect.getfile(function)).resolve(), *(PACKAGE / "cuda" / "ptx").rglob("*.py")]
     while work:
         file = work.pop()
         if file not in texts:

@@ -148,7 +148,7 @@ def test_the_key_depends_on_all_that_a_kernel_of_a_room_is_made_of():
     kernel = next(iter(KERNELS_BY_TILE.values()))
     texts = sources_of(kernel.function)
     rooms = "conv/implicit_gemm/gather.py", "conv/implicit_gemm/tiles.py", "device/division.py"
-    wanted = [PACKAGE / "cuda" / name for name in (*rooms, "device/epilogue.py", "ptx/slab_product.py")]
+    wanted = [PACKAGE / "cuda" / name for name in (*rooms, "device/epilogue.py", "ptx/fragments.py")]
     assert all(path.read_text() in texts for path in wanted)
     assert (PACKAGE / "cuda" / "conv" / "stem" / "load.py").read_text() not in texts
     elements = sources_of(next(iter(SLIDING.values())).function)

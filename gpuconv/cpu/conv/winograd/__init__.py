@@ -213,6 +213,8 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     # core of an AMD EPYC (Zen 5), November 2026. Time of conv_implicit_gemm / of this with m = 2 (and m = 4):
     # 64 channels @ 112: 1.7 (2.7), 256 @ 56: 1.9 (3.0), 32 @ 28: 1.2 (1.3), 64 @ 14: 1.0 (1.2), 32 @ 14: 0.7
     # (0.8), 256 @ 7: 1.3 (1.3), 512 @ 7: 1.0 (1.1), 64 @ 7: 0.8 (0.9), 3 -> 64 @ 224: 0.9 (1.1).
+    if not spec.may_mix_neighbours:
+        return False
     m = tile(spec)
     tiles = round_up(spec.N * -(-spec.P // m) * -(-spec.Q // m), LANES[spec.dtype])
     inputs, outputs, weights, call = COSTS[m]
@@ -288,7 +290,13 @@ def arrays_of(spec: ConvSpec, cut: Spans, shared: np.ndarray) -> Arrays:
 def beside(others: Algorithms) -> Algorithm:
     """The algorithm that leaves images with results that are not finite to the first of `others` that can."""
     return Algorithm(
-        "conv_winograd", TAKEN, unsupported, worth, partial(plan, others),
+        "conv_winograd", {**TAKEN, "precision": (None, "tf32")}, unsupported, worth, partial(plan, others),
         fast_for="3x3 kernels and many channels: 1.5 to 2 times as fast as PyTorch, 2.4 to 3.5 times with "
         "tf32 (AMD Zen 5, November 2026)",
+        remark=remark,
     )  # fmt: skip
+
+
+def remark(spec: ConvSpec) -> str:
+    m = tile(spec)
+    return f"in tiles of {m}x{m} outputs" + (", as precision='tf32' allows" if m == 4 else "")

@@ -27,12 +27,13 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.conv.depthwise import plan
 from gpuconv.cuda.conv.depthwise.kernel import SLIDING
 from gpuconv.cuda.conv.depthwise.plan import outweighs_sharing, too_large
+from gpuconv.spec import PRECISIONS
 from gpuconv.spec.dtypes import FLOAT32
 
 KERNELS = tuple(SLIDING.values())
 ALGORITHM = Algorithm(
     "conv_depthwise",
-    takes={"dtype": (FLOAT32,), "precision": (None, "tf32")},
+    takes={"dtype": (FLOAT32,), "precision": PRECISIONS},
     unsupported=plan.unsupported,
     worth=plan.worth,
     plan=plan.plan,

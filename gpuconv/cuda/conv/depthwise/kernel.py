@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 
-from numba import boolean, cuda, float32, int32, int64, types, uint32
-
 from gpuconv.cuda.conv.depthwise.load import row_loader, window_filler
 from gpuconv.cuda.conv.depthwise.slide import row_adders, steps_of_round
 from gpuconv.cuda.conv.depthwise.store import row_storer
 from gpuconv.cuda.conv.depthwise.tiles import EXTENTS, STRIDES
 from gpuconv.cuda.device.division import quotient, quotient_and_rest
-from gpuconv.cuda.ptx.predicated import load_if
+from gpuconv.cuda.language import boolean, cuda, float32, int32, int64, types, uint32
+from gpuconv.cuda.ptx.memory import load_if
 from gpuconv.cuda.runtime.compiled import Kernel
 
 WARPS = 2  # of a block: few, so that small problems reach every multiprocessor

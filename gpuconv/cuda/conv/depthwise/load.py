@@ -8,11 +8,10 @@ some after them, it gets from the lanes beside it, going round at both ends of t
 from collections.abc import Callable
 from typing import Any
 
-from numba import cuda, float32, int32, uint32
-
 from gpuconv.cuda.device.elements import ELEMENTS, make_loader
 from gpuconv.cuda.device.limits import ALL_LANES
-from gpuconv.cuda.ptx.predicated import load2_if, load_if
+from gpuconv.cuda.language import cuda, float32, int32, uint32
+from gpuconv.cuda.ptx.memory import load2_if, load_if
 from gpuconv.spec.dtypes import FLOAT32
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from gpuconv.cuda.ptx.products import add_products
+from gpuconv.cuda.ptx.arithmetic import add_products
 
 
 def products(extent: int, stride: int, outputs: int, row: int) -> list[tuple[int, int, int]]:

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from numba import cuda
-
 from gpuconv.cuda.device.epilogue import finish
-from gpuconv.cuda.ptx.predicated import store2_if, store4_if, store_if
+from gpuconv.cuda.language import cuda
+from gpuconv.cuda.ptx.memory import store2_if, store4_if, store_if
 
 
 def row_storer(outputs: int) -> Callable[..., Any]:

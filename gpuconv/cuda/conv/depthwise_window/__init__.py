@@ -30,12 +30,13 @@ shared memory.
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.conv.depthwise_window import plan
 from gpuconv.cuda.conv.depthwise_window.kernel import KERNELS_BY_SHAPE
+from gpuconv.spec import PRECISIONS
 from gpuconv.spec.dtypes import FLOATS
 
 KERNELS = tuple(KERNELS_BY_SHAPE.values())
 ALGORITHM = Algorithm(
     "conv_depthwise_window",
-    takes={"dtype": FLOATS, "precision": (None, "tf32")},
+    takes={"dtype": FLOATS, "precision": PRECISIONS},
     unsupported=plan.unsupported,
     worth=plan.worth,
     plan=plan.plan,

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
-from numba import cuda, int64, types, uint32, uint64
-
 from gpuconv.cuda.conv.depthwise_window.load import make_fills, note_slot, place_in_image
 from gpuconv.cuda.conv.depthwise_window.store import make_store
 from gpuconv.cuda.conv.depthwise_window.tiles import SHAPES, WindowShape
 from gpuconv.cuda.device.division import quotient, quotient_and_rest
 from gpuconv.cuda.device.elements import SCALARS
 from gpuconv.cuda.device.rings import WEIGHTS, make_anew, make_slide
-from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
+from gpuconv.cuda.language import cuda, int64, types, uint32, uint64
+from gpuconv.cuda.ptx.copies import commit_group, wait_group
 from gpuconv.cuda.runtime.compiled import Kernel
 
 

@@ -9,12 +9,11 @@ that one comparison checks both borders.
 
 from collections.abc import Callable
 
-from numba import cuda, int32, int64, uint32
-
 from gpuconv.cuda.device.division import quotient, quotient_and_rest
 from gpuconv.cuda.device.limits import LANES
-from gpuconv.cuda.ptx.async_copy import copy_async, element_pointer, shared_address
-from gpuconv.cuda.ptx.vectors import load4
+from gpuconv.cuda.language import cuda, int32, int64, uint32
+from gpuconv.cuda.ptx.copies import copy_async, element_pointer, shared_address
+from gpuconv.cuda.ptx.memory import load4
 
 COLUMNS, ROWS = 8, 4  # of the image, that a warp copies at once
 

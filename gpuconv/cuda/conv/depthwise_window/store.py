@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from numba import cuda, int64, uint32
-
 from gpuconv.cuda.device.elements import SCALARS
 from gpuconv.cuda.device.epilogue import finish
-from gpuconv.cuda.ptx.predicated import load_if, store_if
+from gpuconv.cuda.language import cuda, int64, uint32
+from gpuconv.cuda.ptx.memory import load_if, store_if
 
 
 def make_store(pixels: int, dtype: str) -> Callable[..., None]:

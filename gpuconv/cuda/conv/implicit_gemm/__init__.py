@@ -21,12 +21,13 @@ from gpuconv.cuda.conv.implicit_gemm import plan
 from gpuconv.cuda.conv.implicit_gemm.kernel import KERNELS_BY_TILE
 from gpuconv.cuda.conv.implicit_gemm.plan import too_large
 from gpuconv.cuda.conv.implicit_gemm.tiles import least_cost
+from gpuconv.spec import PRECISIONS
 from gpuconv.spec.dtypes import FLOAT32
 
 KERNELS = tuple(KERNELS_BY_TILE.values())
 ALGORITHM = Algorithm(
     "conv_implicit_gemm",
-    takes={"dtype": (FLOAT32,), "precision": (None, "tf32")},
+    takes={"dtype": (FLOAT32,), "precision": PRECISIONS},
     unsupported=plan.unsupported,
     worth=plan.worth,
     plan=plan.plan,

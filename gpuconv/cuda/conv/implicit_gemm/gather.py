@@ -23,12 +23,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from numba import cuda, int32, int64, uint32
-
 from gpuconv.cuda.device.division import divide
-from gpuconv.cuda.ptx.async_copy import copy_async
-from gpuconv.cuda.ptx.shared_words import shared_words
-from gpuconv.cuda.ptx.vectors import store2
+from gpuconv.cuda.language import cuda, int32, int64, uint32
+from gpuconv.cuda.ptx.copies import copy_async
+from gpuconv.cuda.ptx.memory import shared_words, store2
 from gpuconv.spec import ConvSpec
 
 SLAB = 16  # taps that are loaded and multiplied together

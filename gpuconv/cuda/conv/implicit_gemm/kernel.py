@@ -29,16 +29,15 @@ compiler, in every slab.
 
 from collections.abc import Callable
 
-from numba import cuda, float32, int32, int64, types, uint32
-
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB
 from gpuconv.cuda.conv.implicit_gemm.load import make_gathered, make_pointwise
 from gpuconv.cuda.conv.implicit_gemm.load_weights import make_weights
 from gpuconv.cuda.conv.implicit_gemm.store import store
 from gpuconv.cuda.conv.implicit_gemm.tiles import PAD, SUMS, TILES, WARP_K, WARP_PIXELS, GemmTile
 from gpuconv.cuda.device.division import divide
-from gpuconv.cuda.ptx.async_copy import commit_group, element_pointer, shared_address, wait_group
-from gpuconv.cuda.ptx.slab_product import make_slab_product
+from gpuconv.cuda.language import cuda, float32, int32, int64, types, uint32
+from gpuconv.cuda.ptx.copies import commit_group, element_pointer, shared_address, wait_group
+from gpuconv.cuda.ptx.fragments import make_slab_product
 from gpuconv.cuda.runtime.compiled import Kernel
 
 

@@ -13,8 +13,6 @@ channels, 16 bytes at a time.
 from collections.abc import Callable
 from typing import Any
 
-from numba import cuda, int32, int64, uint32
-
 from gpuconv.cuda.conv.implicit_gemm.gather import (
     BEYOND,
     ENTRY_BYTES,
@@ -27,7 +25,8 @@ from gpuconv.cuda.conv.implicit_gemm.gather import (
 )  # fmt: skip
 from gpuconv.cuda.conv.implicit_gemm.tiles import GemmTile
 from gpuconv.cuda.device.division import divide
-from gpuconv.cuda.ptx.async_copy import copy_async, element_pointer, shared_address
+from gpuconv.cuda.language import cuda, int32, int64, uint32
+from gpuconv.cuda.ptx.copies import copy_async, element_pointer, shared_address
 
 Functions = tuple[Callable[..., Any], Callable[..., Any]]
 

@@ -8,12 +8,11 @@ bank. Where the rows of its channels begin is too much for its registers, and st
 from collections.abc import Callable
 from typing import Any
 
-from numba import cuda, int32, int64, uint32
-
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB
 from gpuconv.cuda.conv.implicit_gemm.tiles import PAD, GemmTile
-from gpuconv.cuda.ptx.async_copy import copy_async, element_pointer, shared_address
-from gpuconv.cuda.ptx.shared_words import shared_words
+from gpuconv.cuda.language import cuda, int32, int64, uint32
+from gpuconv.cuda.ptx.copies import copy_async, element_pointer, shared_address
+from gpuconv.cuda.ptx.memory import shared_words
 
 TAP_LANES = 8  # along the taps
 

@@ -4,12 +4,11 @@ A thread has 8 channels of two times 4 pixels. One store writes 4 of them where 
 bytes aligned, and 4 stores do elsewhere.
 """
 
-from numba import cuda, float32, int64, uint32
-
 from gpuconv.cuda.conv.implicit_gemm.tiles import SIDE
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.epilogue import finish
-from gpuconv.cuda.ptx.vectors import store4
+from gpuconv.cuda.language import cuda, float32, int64, uint32
+from gpuconv.cuda.ptx.memory import store4
 
 
 @cuda.jit(device=True, inline="always")

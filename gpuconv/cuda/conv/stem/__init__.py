@@ -27,12 +27,13 @@ It cannot do: more than 4 channels a group, dilation, float64.
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.conv.stem import plan
 from gpuconv.cuda.conv.stem.kernel import KERNELS_BY_SHAPE
+from gpuconv.spec import PRECISIONS
 from gpuconv.spec.dtypes import FLOAT32
 
 KERNELS = tuple(KERNELS_BY_SHAPE.values())
 ALGORITHM = Algorithm(
     "conv_stem",
-    takes={"dtype": (FLOAT32,), "precision": (None, "tf32")},
+    takes={"dtype": (FLOAT32,), "precision": PRECISIONS},
     unsupported=plan.unsupported,
     worth=plan.worth,
     plan=plan.plan,

@@ -17,15 +17,14 @@ added up. Outputs pass through shared memory, so that the lanes of a warp store 
 
 from collections.abc import Callable
 
-from numba import cuda, float32, int64, uint32, uint64
-
 from gpuconv.cuda.conv.stem.load import fill_input, fill_weights_of_one, locate, locate_lane
 from gpuconv.cuda.conv.stem.store import make_store_few
 from gpuconv.cuda.conv.stem.tiles import FEW, StemShape
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.limits import LANES
 from gpuconv.cuda.device.rings import WEIGHTS, make_anew, make_slide
-from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
+from gpuconv.cuda.language import cuda, float32, int64, uint32, uint64
+from gpuconv.cuda.ptx.copies import commit_group, wait_group
 
 ROWS, PIXELS = FEW.thread_rows, FEW.thread_q
 OUTPUTS = ROWS * PIXELS

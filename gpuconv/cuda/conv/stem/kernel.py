@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from numba import float32, int64, types
-
 from gpuconv.cuda.conv.stem import few, many
 from gpuconv.cuda.conv.stem.tiles import FEW, SHAPES, StemShape
 from gpuconv.cuda.device.limits import LANES
+from gpuconv.cuda.language import float32, int64, types
 from gpuconv.cuda.runtime.compiled import Kernel
 
 

@@ -5,13 +5,11 @@ begin anywhere; what lies outside of the image becomes zero. Coordinates are uns
 comparison checks both borders.
 """
 
-from numba import cuda, float32, int64, uint32
-
 from gpuconv.cuda.device.division import divide, quotient_and_rest
 from gpuconv.cuda.device.limits import LANES
-from gpuconv.cuda.ptx.async_copy import copy_async, shared_address
-from gpuconv.cuda.ptx.predicated import load_if
-from gpuconv.cuda.ptx.vectors import store4
+from gpuconv.cuda.language import cuda, float32, int64, uint32
+from gpuconv.cuda.ptx.copies import copy_async, shared_address
+from gpuconv.cuda.ptx.memory import load_if, store4
 
 
 @cuda.jit(device=True, inline="always")

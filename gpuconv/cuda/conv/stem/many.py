@@ -13,17 +13,16 @@ that nothing but the taps is multiplied: a non-finite element reaches only windo
 
 from collections.abc import Callable, Sequence
 
-from numba import cuda, float32, int64, uint32, uint64
-
 from gpuconv.cuda.conv.stem.load import fill_input, fill_weights_of_many, locate, locate_lane
 from gpuconv.cuda.conv.stem.store import store_many
 from gpuconv.cuda.conv.stem.tiles import SHAPES, StemShape
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.limits import LANES
 from gpuconv.cuda.device.rings import CHUNK
-from gpuconv.cuda.ptx.async_copy import commit_group, wait_group
-from gpuconv.cuda.ptx.products import add_products
-from gpuconv.cuda.ptx.vectors import load4
+from gpuconv.cuda.language import cuda, float32, int64, uint32, uint64
+from gpuconv.cuda.ptx.arithmetic import add_products
+from gpuconv.cuda.ptx.copies import commit_group, wait_group
+from gpuconv.cuda.ptx.memory import load4
 
 ROWS, PIXELS, CHANNELS = SHAPES[0].thread_rows, SHAPES[0].thread_q, SHAPES[0].thread_k
 OUTPUTS = ROWS * PIXELS * CHANNELS

@@ -4,14 +4,12 @@ memory, so that the lanes of a warp store neighbouring pixels.
 
 from collections.abc import Callable
 
-from numba import cuda, float32, int64, uint32
-
 from gpuconv.cuda.conv.stem.tiles import FEW, SHAPES
 from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.device.limits import LANES
 from gpuconv.cuda.device.rings import CHUNK
-from gpuconv.cuda.ptx.predicated import load_if, store4_if, store_if
-from gpuconv.cuda.ptx.vectors import store4
+from gpuconv.cuda.language import cuda, float32, int64, uint32
+from gpuconv.cuda.ptx.memory import load_if, store4, store4_if, store_if
 
 ROWS, PIXELS, CHANNELS = SHAPES[0].thread_rows, SHAPES[0].thread_q, SHAPES[0].thread_k
 FEW_PIXELS, FEW_OUTPUTS = FEW.thread_q, FEW.thread_rows * FEW.thread_q

@@ -32,12 +32,13 @@ lanes where a group has few channels or an image few pixels.
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.conv.tiled import plan
 from gpuconv.cuda.conv.tiled.kernel import KERNELS_BY_TILE
+from gpuconv.spec import PRECISIONS
 from gpuconv.spec.dtypes import FLOATS
 
 KERNELS = tuple(KERNELS_BY_TILE.values())
 ALGORITHM = Algorithm(
     "conv_tiled",
-    takes={"dtype": FLOATS, "precision": (None, "tf32")},
+    takes={"dtype": FLOATS, "precision": PRECISIONS},
     unsupported=plan.unsupported,
     worth=plan.worth,
     plan=plan.plan,

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-from numba import cuda, int64, types, uint32, uint64
-
 from gpuconv.cuda.conv.tiled.load import fill_tables, load_input
 from gpuconv.cuda.conv.tiled.store import make_store
 from gpuconv.cuda.conv.tiled.tiles import BLOCKS, THREAD_PIXELS, THREADS, WARPS, TiledBlock
 from gpuconv.cuda.device.elements import SCALARS
+from gpuconv.cuda.language import cuda, int64, types, uint32, uint64
 from gpuconv.cuda.runtime.compiled import Kernel
 
 

@@ -1,8 +1,7 @@
 """How a block of `conv_tiled` fills shared memory for a stage: tables of places, and the input tile."""
 
-from numba import cuda, int64, uint32
-
 from gpuconv.cuda.conv.tiled.tiles import THREADS, WARPS
+from gpuconv.cuda.language import cuda, int64, uint32
 
 
 @cuda.jit(device=True, inline="always")

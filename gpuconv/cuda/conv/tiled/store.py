@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from numba import cuda, int64, uint32
-
 from gpuconv.cuda.conv.tiled.tiles import THREAD_PIXELS, THREADS, TiledBlock
 from gpuconv.cuda.device.elements import SCALARS
 from gpuconv.cuda.device.epilogue import finish
+from gpuconv.cuda.language import cuda, int64, uint32
 
 
 def make_store(dtype: str, tile: TiledBlock) -> Callable[..., None]:

@@ -8,8 +8,8 @@ words.
 
 from dataclasses import dataclass
 
-from gpuconv.cuda.device.axis import BANKS_BYTES, StagedAxis
-from gpuconv.cuda.device.limits import LANES, SHARED_BYTES
+from gpuconv.cuda.device.axis import StagedAxis
+from gpuconv.cuda.device.limits import BANKS_BYTES, LANES, SHARED_BYTES
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 

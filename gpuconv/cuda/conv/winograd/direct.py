@@ -11,10 +11,9 @@ computed from finite numbers alone, and no input or weight that is not finite be
 It is slow, and rare: one thread computes each output, with a load for each factor.
 """
 
-from numba import cuda, float32, int64, uint32
-
 from gpuconv.cuda.device.epilogue import finish
-from gpuconv.cuda.ptx.predicated import load_if
+from gpuconv.cuda.language import cuda, float32, int64, uint32
+from gpuconv.cuda.ptx.memory import load_if
 
 
 @cuda.jit(device=True, inline="always")

@@ -24,18 +24,15 @@ A sum is one chain of fused multiply-adds over the input channels. Where a resul
 computed anew (`direct.py`).
 """
 
-from numba import cuda, float32, int32, int64, types, uint32
-
 from gpuconv.cuda.conv.winograd.direct import compute_directly
 from gpuconv.cuda.conv.winograd.load import TILES, first_output, inside_bits, put
 from gpuconv.cuda.conv.winograd.store import lane_k, lane_tile, store_tiles
 from gpuconv.cuda.conv.winograd.transform import BLOCK_K, ELEMENTS, SLAB_C, SLAB_WORDS, THREADS
 from gpuconv.cuda.device.division import divide
-from gpuconv.cuda.ptx.async_copy import commit_group, element_pointer, shared_address, wait_group
-from gpuconv.cuda.ptx.predicated import load_if
-from gpuconv.cuda.ptx.run_copy import make_run_copy
-from gpuconv.cuda.ptx.slab_product import make_slab_product
-from gpuconv.cuda.ptx.tile_load import load_tile
+from gpuconv.cuda.language import cuda, float32, int32, int64, types, uint32
+from gpuconv.cuda.ptx.copies import commit_group, element_pointer, make_run_copy, shared_address, wait_group
+from gpuconv.cuda.ptx.fragments import make_slab_product
+from gpuconv.cuda.ptx.memory import load_if, load_tile
 from gpuconv.cuda.runtime.compiled import Kernel
 
 ROW_W, ROW_X = ELEMENTS * BLOCK_K, ELEMENTS * TILES  # words of one input channel

@@ -1,9 +1,8 @@
 """The first half of `conv_winograd`'s kernel: where a tile's inputs lie, and how they come into a stage."""
 
-from numba import cuda, uint32, uint64
-
 from gpuconv.cuda.conv.winograd.transform import ELEMENTS, transform_input
 from gpuconv.cuda.device.division import divide
+from gpuconv.cuda.language import cuda, uint32, uint64
 
 TILES = 32  # of a block
 

@@ -26,7 +26,9 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> str | None:
 
 
 def worth(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> bool:
-    """Predicted: where it is expected to cost less than the implicit GEMM."""
+    """Predicted: where it is expected to cost less than the implicit GEMM, and may mix neighbours."""
+    if not spec.may_mix_neighbours:
+        return False
     limit = workspace_limit()
     by_gemm = implicit_gemm.least_cost(spec, limit, gpu)
     return cost_of(spec, choose_splits(spec, limit, gpu), gpu) < by_gemm

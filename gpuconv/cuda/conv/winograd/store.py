@@ -11,13 +11,11 @@ of its own tile, transforms them back and stores them.
 
 from collections.abc import Callable
 
-from numba import cuda, float32, int64, uint32, uint64
-
 from gpuconv.cuda.conv.winograd.direct import channel
 from gpuconv.cuda.conv.winograd.transform import ELEMENTS, transform_output
 from gpuconv.cuda.device.epilogue import finish
-from gpuconv.cuda.ptx.predicated import store2_if, store_if
-from gpuconv.cuda.ptx.vectors import store4
+from gpuconv.cuda.language import cuda, float32, int64, uint32, uint64
+from gpuconv.cuda.ptx.memory import store2_if, store4, store_if
 
 ROW = 16  # tiles, and channels
 HALF = ROW * ROW + 16  # words: the two halves of a warp meet different banks

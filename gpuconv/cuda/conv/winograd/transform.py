@@ -23,11 +23,10 @@ and a thread transforms two windows from there.
 
 from typing import Any
 
-from numba import cuda, float32, int64, types, uint32
-
 from gpuconv.cuda.device.division import divide
-from gpuconv.cuda.ptx.async_copy import element_pointer
-from gpuconv.cuda.ptx.predicated import load_if
+from gpuconv.cuda.language import cuda, float32, int64, types, uint32
+from gpuconv.cuda.ptx.copies import element_pointer
+from gpuconv.cuda.ptx.memory import load_if
 from gpuconv.cuda.runtime.compiled import Kernel
 
 BLOCK_K, SLAB_C, ELEMENTS = 64, 8, 16  # output channels of a block, input channels of a slab, of a tile

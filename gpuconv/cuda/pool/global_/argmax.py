@@ -6,12 +6,11 @@ warps meet, of equals the smallest index wins. A load is of one element, side by
 
 from collections.abc import Callable
 
-from numba import cuda, int64, uint32
-
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import ELEMENTS, make_loader
 from gpuconv.cuda.device.limits import LANES
 from gpuconv.cuda.device.ordered import INTEGERS, KEY, LOWEST, VALUE
+from gpuconv.cuda.language import cuda, int64, uint32
 from gpuconv.cuda.pool.global_.load import make_locate
 from gpuconv.cuda.pool.global_.meeting import indexed_keys, make_meeting
 from gpuconv.cuda.pool.global_.tiles import Team

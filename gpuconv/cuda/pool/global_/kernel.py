@@ -4,12 +4,11 @@ import functools
 import itertools
 from collections.abc import Callable
 
-from numba import cuda, int64, types, uint32
-
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import ELEMENTS, make_loader
 from gpuconv.cuda.device.limits import LANES, VECTOR_BYTES
 from gpuconv.cuda.device.reduction import REDUCTIONS
+from gpuconv.cuda.language import cuda, int64, types, uint32
 from gpuconv.cuda.pool.global_.argmax import make_argmax_function
 from gpuconv.cuda.pool.global_.load import make_locate
 from gpuconv.cuda.pool.global_.meeting import make_meeting, numbers

@@ -1,9 +1,8 @@
 """Where a thread of `pool_global` begins to load."""
 
-from numba import cuda, int64, uint32
-
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import Function, inlined
+from gpuconv.cuda.language import cuda, int64, uint32
 from gpuconv.cuda.pool.global_.tiles import Team
 
 

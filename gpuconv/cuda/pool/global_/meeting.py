@@ -7,10 +7,9 @@ steps serve both. Lanes of a warp exchange halves of what they hold by shuffles,
 from dataclasses import dataclass
 from typing import Any
 
-from numba import cuda, uint32
-
 from gpuconv.cuda.device.elements import Function, inlined
 from gpuconv.cuda.device.limits import ALL_LANES, LANES
+from gpuconv.cuda.language import cuda, uint32
 from gpuconv.cuda.pool import indices
 from gpuconv.cuda.pool.global_.tiles import Team
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from numba import cuda, int32, int64, uint32
-
 from gpuconv.cuda.device.elements import ELEMENTS, INDEX, Function, inlined
 from gpuconv.cuda.device.limits import ALL_LANES
 from gpuconv.cuda.device.ordered import INTEGERS, KEY, VALUE
+from gpuconv.cuda.language import cuda, int32, int64, uint32
 from gpuconv.cuda.pool.indices import first_greatest
 from gpuconv.cuda.pool.rows.load import make_locate, make_rows_loader
 from gpuconv.cuda.pool.rows.store import make_row_storer

@@ -3,12 +3,11 @@
 import itertools
 from collections.abc import Callable
 
-from numba import cuda, int32, int64, types, uint32
-
 from gpuconv.cuda.device.division import DIVIDED, overlap
 from gpuconv.cuda.device.elements import ELEMENTS
 from gpuconv.cuda.device.limits import ALL_LANES
 from gpuconv.cuda.device.reduction import REDUCTIONS
+from gpuconv.cuda.language import cuda, int32, int64, types, uint32
 from gpuconv.cuda.pool.rows.argmax import make_argmax_function
 from gpuconv.cuda.pool.rows.load import make_locate, make_rows_loader
 from gpuconv.cuda.pool.rows.store import make_row_storer

@@ -1,10 +1,9 @@
 """Where a thread of `pool_rows` finds its work, and how it loads its rows into registers."""
 
-from numba import cuda, uint32
-
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import Element, Function, inlined, make_loader
 from gpuconv.cuda.device.limits import LANES
+from gpuconv.cuda.language import cuda, uint32
 from gpuconv.cuda.pool.rows.tiles import THREADS, RowsTile
 
 

@@ -1,8 +1,7 @@
 """How a thread of `pool_rows` stores a row of its outputs."""
 
-from numba import uint32
-
 from gpuconv.cuda.device.elements import Element, Function, inlined, make_storer
+from gpuconv.cuda.language import uint32
 
 
 def make_row_storer(element: Element, outputs: int) -> Function:

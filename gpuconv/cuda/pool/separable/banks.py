@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuconv.cuda.device.axis import BANKS_BYTES
-from gpuconv.cuda.device.limits import LANES
+from gpuconv.cuda.device.limits import BANKS_BYTES, LANES
 
 PITCHES = 32  # that are tried
 IDLE = 6  # at most one lane of so many is idle for the banks' sake

@@ -15,11 +15,10 @@ share less, for their stride or dilation, are reduced tap by tap.
 
 from typing import Any
 
-from numba import cuda, uint32
-
 from gpuconv.cuda.device.elements import Function, inlined
+from gpuconv.cuda.language import cuda, uint32
 from gpuconv.cuda.pool.separable.tiles import COUNT
-from gpuconv.cuda.ptx.shared_vectors import get_shared
+from gpuconv.cuda.ptx.memory import get_shared
 
 
 def make_getter(scalar: Any, width: int) -> Function:

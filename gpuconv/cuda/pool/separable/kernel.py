@@ -4,17 +4,16 @@ import functools
 import itertools
 from collections.abc import Callable
 
-from numba import cuda, int32, int64, types, uint32
-
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import ELEMENTS
 from gpuconv.cuda.device.limits import VECTOR_BYTES
 from gpuconv.cuda.device.reduction import REDUCTIONS
+from gpuconv.cuda.language import cuda, int32, int64, types, uint32
 from gpuconv.cuda.pool.separable.load import make_fill
 from gpuconv.cuda.pool.separable.passes import make_column_pass, make_row_pass
 from gpuconv.cuda.pool.separable.store import make_window_storer
 from gpuconv.cuda.pool.separable.tiles import THREADS
-from gpuconv.cuda.ptx.async_copy import shared_address
+from gpuconv.cuda.ptx.copies import shared_address
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 

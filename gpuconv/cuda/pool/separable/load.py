@@ -1,12 +1,11 @@
 """How `pool_separable` fills shared memory with a tile of the image."""
 
-from numba import boolean, cuda, int32, uint32
-
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import Element, Function, inlined, make_loader
+from gpuconv.cuda.language import boolean, cuda, int32, uint32
 from gpuconv.cuda.pool.separable.tiles import THREADS
-from gpuconv.cuda.ptx.shared_vectors import put_shared
-from gpuconv.cuda.ptx.wide_product import add_product
+from gpuconv.cuda.ptx.arithmetic import add_product
+from gpuconv.cuda.ptx.memory import put_shared
 
 UNDER_WAY = {1: 8, 2: 6, 4: 4}  # accesses of a thread at a time, by the elements of each
 

@@ -6,14 +6,13 @@ THREADS-th.
 
 from typing import Any
 
-from numba import cuda, int32, uint32
-
 from gpuconv.cuda.device.division import quotient_and_rest
 from gpuconv.cuda.device.elements import Function, inlined
+from gpuconv.cuda.language import cuda, int32, uint32
 from gpuconv.cuda.pool.separable.chains import make_chain, make_tap_by_tap
 from gpuconv.cuda.pool.separable.tiles import COUNT, THREADS
-from gpuconv.cuda.ptx.shared_vectors import put_shared
-from gpuconv.cuda.ptx.wide_product import add_product
+from gpuconv.cuda.ptx.arithmetic import add_product
+from gpuconv.cuda.ptx.memory import put_shared
 
 
 def make_row_pass(scalar: Any, combine: Function) -> Function:

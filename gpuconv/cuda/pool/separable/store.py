@@ -1,11 +1,10 @@
 """How `pool_separable` stores the windows of a thread; a mean is divided here, once its sum is complete."""
 
-from numba import cuda, int32, int64, uint32
-
 from gpuconv.cuda.device.division import DIVIDED, overlap
 from gpuconv.cuda.device.elements import Element, Function, inlined
+from gpuconv.cuda.language import cuda, int32, int64, uint32
 from gpuconv.cuda.pool.separable.tiles import COUNT
-from gpuconv.cuda.ptx.vectors import store2, store4
+from gpuconv.cuda.ptx.memory import store2, store4
 
 
 def make_store(width: int) -> Function:

@@ -8,9 +8,7 @@ along a row are immediates. What is read must not be written while the kernel ru
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.cuda.extending import intrinsic
+from gpuconv.cuda.language import intrinsic, ir, types
 
 WORD, LONG, FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
 GLOBAL = 1  # address space

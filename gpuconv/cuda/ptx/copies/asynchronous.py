@@ -15,12 +15,9 @@ returns, and groups mean nothing.
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.cuda.core.targetconfig import ConfigStack
-from numba.cuda.extending import intrinsic
+from gpuconv.cuda.language import intrinsic, ir, types
+from gpuconv.cuda.ptx.assembly import AMPERE, compiling_for
 
-OLDEST = (8, 0)
 WORD, LONG = ir.IntType(32), ir.IntType(64)
 
 
@@ -49,7 +46,7 @@ def copy_async(context: Any, count: Any, target: Any, source: Any, place: Any, b
             index = builder.sext(index, LONG) if place.signed else builder.zext(index, LONG)
         come_from = builder.gep(base, [index])
         size = source.dtype.bitwidth // 8
-        if has_async_copies():
+        if compiling_for(AMPERE):
             _emit_copy(builder, elements * size, to, come_from, amount)
         else:
             emit_elements(builder, elements, size, to, come_from, amount)
@@ -89,11 +86,6 @@ def element_pointer(context: Any, base: Any, place: Any) -> Any:
     return base(base, types.int64), generate
 
 
-def has_async_copies() -> bool:
-    """Whether the architecture that is being compiled for has the instruction."""
-    return tuple(ConfigStack().top().compute_capability[:2]) >= OLDEST
-
-
 def _emit_copy(builder: Any, size: int, to: Any, come_from: Any, amount: Any) -> None:
     cache = "cg" if size == 16 else "ca"
     text = f"cp.async.{cache}.shared.global [$0], [$1], {size}, $2;"
@@ -118,7 +110,7 @@ def emit_elements(builder: Any, elements: int, size: int, to: Any, come_from: An
 
 
 def _emit_group(context: Any, builder: Any, text: str) -> Any:
-    if has_async_copies():
+    if compiling_for(AMPERE):
         kind = ir.FunctionType(ir.VoidType(), [])
         builder.call(ir.InlineAsm(kind, text, "~{memory}", side_effect=True), [])
     return context.get_dummy_value()

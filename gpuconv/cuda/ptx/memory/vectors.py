@@ -14,9 +14,7 @@ elements in memory is the caller's word: the compiler is told, and nothing check
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.cuda.extending import intrinsic
+from gpuconv.cuda.language import intrinsic, ir, types
 
 INDEX = ir.IntType(32)  # of an element within a vector
 

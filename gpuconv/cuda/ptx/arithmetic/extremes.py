@@ -6,12 +6,8 @@ which has no such form, it is written as comparisons.
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.cuda.core import targetconfig
-from numba.cuda.extending import intrinsic
-
-NAN_CAPABILITY = (8, 0)
+from gpuconv.cuda.language import intrinsic, ir, types
+from gpuconv.cuda.ptx.assembly import AMPERE, compiling_for
 
 
 @intrinsic
@@ -21,8 +17,7 @@ def maximum(context: Any, a: Any, b: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        capability = targetconfig.ConfigStack().top().compute_capability
-        if a == types.float32 and capability[:2] >= NAN_CAPABILITY:
+        if a == types.float32 and compiling_for(AMPERE):
             kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 2)
             return builder.call(ir.InlineAsm(kind, "max.NaN.f32 $0, $1, $2;", "=f,f,f"), arguments)
         first, second = arguments

@@ -11,9 +11,7 @@ LLVM IR: per row of the slab (i + j) / 4 loads of 128 bits and i j products.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.cuda.extending import intrinsic
+from gpuconv.cuda.language import intrinsic, ir, types
 
 LONG = ir.IntType(64)
 SHARED = 3  # address space

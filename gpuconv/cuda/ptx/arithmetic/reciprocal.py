@@ -6,9 +6,7 @@ last place. `gpuconv.cuda.device.division` makes right quotients of it.
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.cuda.extending import intrinsic
+from gpuconv.cuda.language import intrinsic, ir, types
 
 
 @intrinsic

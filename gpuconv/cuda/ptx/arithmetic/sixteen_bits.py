@@ -14,18 +14,10 @@ memory be loaded and stored as such a word.
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.cuda.core import targetconfig
-from numba.cuda.extending import intrinsic
+from gpuconv.cuda.language import intrinsic, ir, types
+from gpuconv.cuda.ptx.assembly import AMPERE, compiling_for
 
-PAIRS_CAPABILITY = (8, 0)
 FLOAT, WORD = ir.FloatType(), ir.IntType(32)
-
-
-def _has_pairs() -> bool:
-    """Whether the architecture that is being compiled for converts two numbers at once."""
-    return tuple(targetconfig.ConfigStack().top().compute_capability[:2]) >= PAIRS_CAPABILITY
 
 
 def _assembly(text: str, result: Any, constraints: str) -> Callable[..., Any]:
@@ -70,7 +62,7 @@ def pair_float16(context: Any, low: Any, high: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return (_join_float16 if _has_pairs() else _join_float16_singly)(builder, arguments)
+        return (_join_float16 if compiling_for(AMPERE) else _join_float16_singly)(builder, arguments)
 
     return types.uint32(low, high), generate
 
@@ -97,7 +89,7 @@ def pair_bfloat16(context: Any, low: Any, high: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if _has_pairs():
+        if compiling_for(AMPERE):
             return _join_bfloat16(builder, arguments)
         first, second = (_rounded_to_bfloat16(builder, value) for value in arguments)
         return builder.or_(builder.lshr(first, WORD(16)), builder.and_(second, WORD(0xFFFF0000)))

@@ -1,19 +1,17 @@
 """A run of global memory into shared memory, by all threads of a block, past the registers.
 
 `cp.async.cg.shared.global`: PTX ISA, section "Data Movement and Conversion Instructions: Non-bulk copy"; see
-`async_copy.py` for groups and for what becomes of it before sm_80. A thread makes several copies of 16 bytes,
-with the same step on both sides. Their places are immediates, which reach 2048 bytes from a pointer: beyond
-that, as from `copy_async`, the compiler makes an addition of 64 bits for each.
+`asynchronous.py` for groups and for what becomes of it before sm_80. A thread makes several copies of 16
+bytes, with the same step on both sides. Their places are immediates, which reach 2048 bytes from a pointer:
+beyond that, as from `copy_async`, the compiler makes an addition of 64 bits for each.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.cuda.extending import intrinsic
-
-from gpuconv.cuda.ptx.async_copy import LONG, WORD, emit_elements, has_async_copies
+from gpuconv.cuda.language import intrinsic, ir, types
+from gpuconv.cuda.ptx.assembly import AMPERE, compiling_for
+from gpuconv.cuda.ptx.copies.asynchronous import LONG, WORD, emit_elements
 
 BYTES = 16
 
@@ -35,7 +33,7 @@ def make_run_copy(copies: int, step: int) -> Callable[..., None]:
             address = builder.ptrtoint(come_from, LONG)
             for place in range(0, copies * step, step):
                 source_place = place - copies // 2 * step
-                if has_async_copies():
+                if compiling_for(AMPERE):
                     text = f"cp.async.cg.shared.global [$0+{place}], [$1+{source_place}], {BYTES}, $2;"
                     kind = ir.FunctionType(ir.VoidType(), [WORD, LONG, WORD])
                     assembly = ir.InlineAsm(kind, text, "r,l,r,~{memory}", side_effect=True)

@@ -14,14 +14,10 @@ elements of 8 bytes are one access too many and refused.
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.cuda.extending import intrinsic
+from gpuconv.cuda.language import intrinsic, ir, types
+from gpuconv.cuda.ptx.assembly import LETTERS, VECTORS, operands
 
-# Constraints of inline PTX, by the type of an element.
-LETTERS = {types.float32: "f", types.float64: "d", types.uint32: "r", types.uint16: "h"}
 GLOBAL = 1  # address space
-VECTORS = {1: "", 2: ".v2", 4: ".v4"}
 
 
 def _address(context: Any, builder: Any, kind: Any, base: Any, index_kind: Any, index: Any) -> Any:
@@ -41,11 +37,6 @@ def _checked(condition: Any, pointer: Any, index: Any, count: int) -> bool:
     )  # fmt: skip
 
 
-def _operands(first: int, count: int) -> str:
-    names = ", ".join(f"${first + i}" for i in range(count))
-    return f"{{{names}}}" if count > 1 else names
-
-
 def _load(count: int, name: str) -> Callable[..., Any]:
     """The intrinsic for `count` elements, each of them `otherwise` where the condition is false."""
 
@@ -56,7 +47,7 @@ def _load(count: int, name: str) -> Callable[..., Any]:
         values = " ".join(f"mov.b{bits} ${i}, ${count + 2};" for i in range(count))
         text = (
             f"{{ .reg .pred p; setp.ne.b32 p, ${count + 1}, 0; {values} "
-            f"@p ld.global.nc{VECTORS[count]}.b{bits} {_operands(0, count)}, [${count}]; }}"
+            f"@p ld.global.nc{VECTORS[count]}.b{bits} {operands(0, count)}, [${count}]; }}"
         )
         constraints = ",".join([*[f"=&{letter}"] * count, "l", "r", letter])
 
@@ -86,7 +77,7 @@ def _generate_store(count: int) -> Callable[..., Any]:
         bits, letter = target.dtype.bitwidth, LETTERS[target.dtype]
         text = (
             f"{{ .reg .pred p; setp.ne.b32 p, $1, 0; "
-            f"@p st.global{VECTORS[count]}.b{bits} [$0], {_operands(2, count)}; }}"
+            f"@p st.global{VECTORS[count]}.b{bits} [$0], {operands(2, count)}; }}"
         )
         address = _address(context, builder, target, arguments[1], index, arguments[2])
         where = builder.zext(arguments[0], ir.IntType(32))

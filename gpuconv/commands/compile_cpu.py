@@ -1,0 +1,58 @@
+"""The CPU kernels that `gpuconv compile --cpu` compiles, and what they are called there."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from gpuconv.commands.environment import CommandError
+from gpuconv.cpu import KERNELS
+from gpuconv.cpu.engine import cache
+from gpuconv.cpu.engine.compiled import Kernel
+from gpuconv.spec.dtypes import FLOATS
+
+
+def compilations(name: str = "") -> list[tuple[str, Callable[[], Any]]]:
+    """(label, what compiles it) of each kernel and dtype with `name` in the label or in the kernel's name.
+
+    Raises
+    ------
+    CommandError
+        If there is none, or what is compiled could not be kept.
+
+    Examples
+    --------
+    >>> [label for label, _ in compilations("pool_direct.max_rows")]
+    ['pool_direct.max_rows float32', 'pool_direct.max_rows float64']
+    """
+    found: list[tuple[str, Callable[[], Any]]] = [
+        (f"{label(kernel)} {dtype}", partial(kernel.__getitem__, dtype))
+        for kernel in KERNELS
+        for dtype in FLOATS
+        if name in f"{label(kernel)} {dtype}" or name in f"{kernel.name} {dtype}"
+    ]
+    if not found:
+        raise CommandError(f"there is no CPU kernel with {name!r} in its name")
+    if cache.writable_folder() is None:
+        reasons = "; ".join(f"{folder}: {cache.why_not_writable(folder)}" for folder in cache.folders())
+        raise CommandError(f"no folder for CPU code can be written ({reasons}): set GPUCONV_CACHE_DIR")
+    return found
+
+
+def label(kernel: Kernel) -> str:
+    """What the kernel is called in its module, or its name and the numbers that it was made for.
+
+    Kernels may share a function, and with it a name.
+
+    Examples
+    --------
+    >>> sorted(label(kernel) for kernel in KERNELS if kernel.name == "pool_small.pool_rows")
+    ['pool_small.max_rows', 'pool_small.mean_rows']
+    """
+    room = kernel.name.rpartition(".")[0]
+    module = vars(sys.modules[kernel.function.__module__])
+    names = [name for name, value in module.items() if value is kernel]
+    if names:
+        return f"{room}.{names[0]}"
+    cells = zip(kernel.function.__code__.co_freevars, kernel.function.__closure__ or (), strict=True)
+    return " ".join((kernel.name, *(f"{name}={cell.cell_contents}" for name, cell in cells)))

@@ -1,0 +1,205 @@
+"""Arrays as kernels take them: in this machine's byte order, and weights without gaps. Others are copied.
+
+Of an input only what windows see is copied, and no more of it at a time than a workspace may take:
+
+    x (N, C, H, W), other byte order   ->   a piece (n, c, rows, columns) in a workspace   ->   some rows of y
+
+A piece is some images, or one, of it some channels if it is a pool, and of those some rows of outputs. Its
+rows and columns are the places that their windows meet, and by themselves a problem like any other: where
+windows lie apart, tap beside tap, with a stride of as many; else from the first place to the last, less those
+that stride and dilation leave out. So what makes a few outputs of a file of gigabytes reads a few of its rows.
+It is cut so that it fits; of one row of outputs all is read at once.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gpuconv.algorithm import Algorithm, refusal, select
+from gpuconv.cpu.engine.workspace import reserve_each
+from gpuconv.spec import Layout, PoolSpec, Spec
+from gpuconv.spec.axis import Axis
+from gpuconv.spec.checks import axes_of
+from gpuconv.spec.layouts import contiguous_strides
+from gpuconv.workspace import workspace_limit
+
+if TYPE_CHECKING:
+    from gpuconv.call import Call
+
+Compute = Callable[..., None]
+Arrays = tuple[np.ndarray, ...]
+
+FEW = 16  # pieces, up to which they are kept from call to call
+
+
+class Seen(NamedTuple):
+    """The places of an axis that some windows meet, and these places as an axis of their own."""
+
+    places: np.ndarray
+    index: Any  # the same, as a slice if they lie equally far apart
+    axis: Axis
+
+
+class Piece(NamedTuple):
+    """Part of a problem: its images, its channels, its rows of outputs, and what they see."""
+
+    images: slice
+    channels: slice
+    outputs: slice
+    rows: Seen
+    columns: Seen
+    spec: Spec
+
+
+def seen(axis: Axis, first: int, count: int, sparse: bool) -> Seen:
+    """What `count` windows see from number `first` on; all from the first place to the last, or `sparse`."""
+    start, stride, dilation = first * axis.stride - axis.pads[0], axis.stride, axis.dilation
+    end = axis.size + axis.pads[1]  # of what counts
+    if sparse and (count == 1 or stride >= axis.reach):  # windows lie apart
+        taps = start + stride * np.arange(count)[:, None] + dilation * np.arange(axis.taps)
+        places, stride, dilation = taps.reshape(-1), axis.taps, 1
+    else:
+        unit = math.gcd(stride, dilation) if sparse else 1
+        places = np.arange(start, start + (count - 1) * stride + axis.reach, unit)
+        stride, dilation = stride // unit, dilation // unit
+        end = end if unit == 1 else places[-1] + 1  # a mean is not dilated, and no maximum asks what counts
+    inside = places[(places >= 0) & (places < axis.size)]
+    behind = np.count_nonzero((places >= axis.size) & (places < end))
+    pads = int(np.count_nonzero(places < 0)), int(behind)
+    return Seen(inside, _index(inside), Axis(inside.size, axis.taps, pads, stride, dilation))
+
+
+def _index(places: np.ndarray) -> Any:
+    steps = np.diff(places)
+    if places.size == 0 or (steps != steps[:1]).any():
+        return places if places.size else slice(0, 0)
+    return slice(int(places[0]), int(places[-1]) + 1, int(steps[0]) if steps.size else 1)
+
+
+def plain(name: str, layout: Layout | None) -> Layout | None:
+    """How an array lies when a kernel gets it."""
+    if layout is None or (layout.dtype.isnative and (layout.is_packed or name not in ("w", "bias"))):
+        return layout
+    return _packed(layout.shape, layout.dtype.newbyteorder("="))
+
+
+def _packed(shape: tuple[int, ...], dtype: np.dtype) -> Layout:
+    return Layout(shape, contiguous_strides(shape, dtype.itemsize), dtype)
+
+
+def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
+    """The problem in pieces of at most `limit` elements of `x` and `y`, of those that are copied."""
+    rows, columns = axes_of(spec)
+    all_rows, across = seen(rows, 0, spec.P, x), seen(columns, 0, spec.Q, x)
+    channels, units = max(spec.C, 1), 1  # that belong together, and how many such units there are
+    row, result = channels * across.axis.size * x, spec.out_shape[1] * spec.Q * y
+    if isinstance(spec, PoolSpec):
+        channels, units = 1, max(spec.C, 1)
+        row, result = across.axis.size * x, spec.Q * y  # elements of a row of x, and of one of y
+    whole = max(1, row * all_rows.axis.size + result * spec.P)
+    fit, step = max(limit // whole, 1), spec.P
+    if whole > limit:
+        left = limit - row * max(all_rows.axis.reach - all_rows.axis.stride, 0)
+        step = min(max(left // max(1, row * all_rows.axis.stride + result), 1), spec.P)
+    group, batch = channels * min(fit, units), max(fit // units, 1)
+    firsts = range(0, spec.N, batch), range(0, channels * units, group), range(0, spec.P, step)
+    for n, c, p in itertools.product(*firsts):
+        some = all_rows if step == spec.P else seen(rows, p, min(step, spec.P - p), x)
+        part = _part(spec, min(batch, spec.N - n), min(group, spec.C - c), some, across)
+        yield Piece(slice(n, n + batch), slice(c, c + group), slice(p, p + step), some, across, part)
+
+
+def _part(spec: Spec, N: int, C: int, rows: Seen, columns: Seen) -> Spec:
+    """The problem of so many images and channels, of some rows and columns."""
+    H, W = rows.axis, columns.axis
+    pads, stride, dilation = zip(*((axis.pads, axis.stride, axis.dilation) for axis in (H, W)), strict=True)
+    return replace(spec, N=N, C=C, H=H.size, W=W.size, pads=pads, stride=stride, dilation=dilation)
+
+
+def converting(call: "Call", algorithm: Algorithm) -> Compute:
+    """The function of the arrays of a call that runs the algorithm on copies of those that lie otherwise."""
+    spec, names = call.spec, call.layouts._fields
+    changed = {name for name, each in zip(names, call.layouts, strict=True) if plain(name, each) != each}
+    plan = _planner(call, algorithm, changed)
+
+    def weights(given: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
+        for name in ("w", "bias") if "w" in given else ():
+            yield np.ascontiguousarray(given[name], spec.dtype.numpy) if name in changed else given[name]
+
+    def of_weights(*arrays: np.ndarray) -> None:
+        given = dict(zip(names, arrays, strict=True))
+        plan(spec)(given["x"], *weights(given), given["y"])
+
+    if not {"x", "y"} & changed:
+        return of_weights
+    cut = functools.partial(pieces, spec, "x" in changed, "y" in changed, workspace_limit() // spec.itemsize)
+    few = tuple(itertools.islice(cut(), FEW))
+
+    def run(*arrays: np.ndarray) -> None:
+        given = dict(zip(names, arrays, strict=False))
+        between = tuple(weights(given))
+        for piece in few if len(few) < FEW else cut():
+            x, y, *places = _views(piece, given)
+            values, result = _copies(x, y, changed, spec)
+            plan(piece.spec)(values, *between, result, *places)
+            if "y" in changed:
+                y[...] = result
+            for found in places:
+                _put_back(found, piece, spec.W)
+
+    return run
+
+
+def _planner(call: "Call", algorithm: Algorithm, changed: set[str]) -> Callable[[Spec], Compute]:
+    """How a part is computed: by the algorithm, or if it does not take the part, by the first that does."""
+    fields: Any = type(call.layouts)
+    whole = {name: plain(name, each) for name, each in zip(fields._fields, call.layouts, strict=True)}
+
+    @functools.cache
+    def plan(part: Spec) -> Compute:
+        lie: dict[str, Any] = dict(whole)
+        for name, shape in (("x", (part.N, part.C, part.H, part.W)), ("y", part.out_shape)):
+            packed = _packed(shape, lie[name].dtype)
+            lie[name] = packed if name in changed else lie[name]._replace(shape=shape)
+        if lie.get("indices"):
+            lie["indices"] = lie["indices"]._replace(shape=part.out_shape)
+        problem = part, fields(**lie), call.device
+        taken = algorithm if refusal(algorithm, *problem) is None else select(call.algorithms, *problem)
+        return taken.plan(*problem)
+
+    return plan
+
+
+def _views(piece: Piece, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """What the piece sees of x, and its part of y and of the indices, if there are any."""
+    x, rows, columns = given["x"][piece.images, piece.channels], piece.rows.index, piece.columns.index
+    if not isinstance(rows, slice) and not isinstance(columns, slice):
+        x = x[:, :, rows[:, None], columns]
+    else:
+        x = x[:, :, rows][..., columns] if isinstance(rows, slice) else x[..., columns][:, :, rows]
+    outputs = piece.channels if isinstance(piece.spec, PoolSpec) else slice(None)
+    place = piece.images, outputs, piece.outputs
+    return [x, *(given[name][place] for name in ("y", "indices") if name in given)]
+
+
+def _copies(x: np.ndarray, y: np.ndarray, changed: set[str], spec: Spec) -> Arrays:
+    """The piece of x, and room for that of y; as they are, if they lie as they must."""
+    dtype: Any = spec.dtype.numpy
+    wanted = tuple((dtype, each.size if name in changed else 0) for name, each in (("x", x), ("y", y)))
+    values, result = reserve_each("native", wanted)
+    if "x" in changed:
+        values = values.reshape(x.shape)
+        values[...] = x
+    return values if "x" in changed else x, result.reshape(y.shape) if "y" in changed else y
+
+
+def _put_back(indices: np.ndarray, piece: Piece, W: int) -> None:
+    """Indices of places of the piece become those of the image."""
+    found = indices >= 0
+    rows, columns = np.divmod(indices[found], max(piece.spec.W, 1))
+    indices[found] = piece.rows.places[rows] * W + piece.columns.places[columns]

@@ -1,0 +1,39 @@
+"""How much error a convolution may make where its call does not say: a choice for the whole program."""
+
+import os
+
+from gpuconv.spec import check_precision
+
+
+def _from_environment() -> str | None:
+    variable = "GPUCONV_PRECISION"
+    name = os.environ.get(variable) or None
+    check_precision(name, f"${variable}")
+    return name
+
+
+default: str | None = _from_environment()  # a part of what calls are remembered by
+
+
+def set_precision(name: str | None) -> None:
+    """Choose what `precision=None` means, in every call from now on.
+
+    Parameters
+    ----------
+    name : str or None
+        "ieee", "tf32", or None: see `conv2d`. At first it is $GPUCONV_PRECISION, or None.
+
+    Raises
+    ------
+    ValueError
+        If `name` is none of these.
+
+    Examples
+    --------
+    >>> import gpuconv
+    >>> gpuconv.set_precision("ieee")
+    >>> gpuconv.set_precision(None)
+    """
+    global default
+    check_precision(name, "name")
+    default = name
