@@ -5,13 +5,13 @@
 #     profiling/gpu_session.sh check           a group of steps, for a machine that ends commands after 600 s
 #     profiling/gpu_session.sh smoke bench     these steps
 #
-#   info       device, driver, versions, gpuconv info
 #   smoke      libraries, one cubin, one launch, one result; if it fails, nothing else is tried
+#   info       device, driver, versions, gpuconv info
 #   compile    every kernel for this device, on all cores
 #   layouts    the PTX executor's model of each instruction against the device         -> layouts.json
 #   tests      every test that needs a device; if all were skipped, it fails           -> tests.txt
 #   verify     gpuconv verify, each algorithm in a process of its own                  -> verify.txt
-#   memcheck   compute-sanitizer over gpuconv verify, likewise
+#   memcheck   compute-sanitizer over gpuconv verify, all algorithms at once, likewise -> memcheck-<name>.txt
 #   racecheck
 #   initcheck
 #   synccheck
@@ -21,7 +21,7 @@
 #
 # The groups, each of which ends within 580 s:
 #
-#   check      info smoke compile layouts tests
+#   check      smoke info compile layouts tests
 #   sanitize   smoke compile verify memcheck racecheck initcheck synccheck
 #   measure    smoke compile bench ncu latency
 #
@@ -39,15 +39,15 @@
 
 set -u
 
-STEPS=(info smoke compile layouts tests verify memcheck racecheck initcheck synccheck bench ncu latency)
+STEPS=(smoke info compile layouts tests verify memcheck racecheck initcheck synccheck bench ncu latency)
 declare -A GROUPS_OF=(
-  [check]="info smoke compile layouts tests"
+  [check]="smoke info compile layouts tests"
   [sanitize]="smoke compile verify memcheck racecheck initcheck synccheck"
   [measure]="smoke compile bench ncu latency"
 )
 declare -A LIMITS=(
-  [wheels]=120 [info]=20 [smoke]=40 [compile]=100 [layouts]=60 [tests]=340 [verify]=70
-  [memcheck]=90 [racecheck]=90 [initcheck]=90 [synccheck]=90 [bench]=280 [ncu]=100 [latency]=50
+  [wheels]=120 [info]=20 [smoke]=40 [compile]=100 [layouts]=60 [tests]=340 [verify]=150
+  [memcheck]=70 [racecheck]=70 [initcheck]=70 [synccheck]=70 [bench]=280 [ncu]=100 [latency]=50
 )
 METRICS=(
   gpu__time_duration.sum
@@ -77,20 +77,21 @@ ARCHITECTURE='from gpuconv.cuda.runtime.gpu import gpu; print(gpu(0).arch)'
 
 usage() { sed -n '2,/^$/{s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
-# Runs a command for at most so many seconds. Python ends in order on an interrupt, keeping its results.
-within() {
-  local seconds=$1
-  shift
-  timeout --signal=INT --kill-after=10 $((seconds > 1 ? seconds : 1)) "$@"
-}
+# Runs a command while there is time. Python ends in order on an interrupt, keeping its results.
+limited() { timeout --signal=INT --kill-after=10 "$(remaining)" "$@"; }
 
 # Seconds that the step may still take: of its own limit or of the total, whichever is less.
-remaining() {
+left() {
   local own=$((step_end - SECONDS)) all=$((session_end - SECONDS))
   echo $((own < all ? own : all))
 }
 
-limited() { within "$(remaining)" "$@"; }
+# The same for `timeout`, to which 0 is no limit.
+remaining() {
+  local seconds
+  seconds=$(left)
+  echo $((seconds > 1 ? seconds : 1))
+}
 
 run_wheels() { limited "$python" -m pip install --no-index --no-deps --upgrade "$WHEELS"/*.whl; }
 
@@ -101,7 +102,7 @@ run_info() {
 }
 
 run_smoke() {
-  ldconfig -p 2>/dev/null | grep -E 'lib(cuda|nvvm|nvrtc|nvJitLink|nvptxcompiler|cudart)\b'
+  PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null | grep -E 'lib(cuda|nvvm|nvrtc|nvJitLink|nvptxcompiler|cudart)\b'
   limited "$python" -m profiling.device.smoke
 }
 
@@ -127,18 +128,23 @@ run_verify() {
   limited "$python" -m gpuconv verify --device cuda --isolate | tee "$OUT/verify.txt"
 }
 
-# Each algorithm in a process of its own, with its share of the time that is left.
+# Each algorithm in a process of its own, all at once: most of their time is the start of Python. What each has
+# printed is shown when it has ended, so that reports stand below the algorithm that they are about.
 sanitize() {
-  local tool=$1 names name status=0 failed left
+  local tool=$1 names name status=0 failed pids=()
   names=$(limited "$python" -c "$ALGORITHMS") || return
-  left=$(wc -w <<<"$names")
+  for name in $names; do
+    timeout --kill-after=5 "$(remaining)" compute-sanitizer --tool "$tool" "${SANITIZER_FLAGS[@]}" \
+      "$python" -c "$VERIFY" "$name" >"$OUT/$tool-$name.txt" 2>&1 &
+    pids+=($!)
+  done
   for name in $names; do
     failed=0
-    within $(($(remaining) / left)) \
-      compute-sanitizer --tool "$tool" "${SANITIZER_FLAGS[@]}" "$python" -c "$VERIFY" "$name" || failed=$?
+    wait "${pids[0]}" || failed=$?
+    pids=("${pids[@]:1}")
+    cat -- "$OUT/$tool-$name.txt"
     echo "$tool $name: exit $failed"
     ((failed == 0)) || status=$failed
-    left=$((left - 1))
   done
   return "$status"
 }
@@ -171,7 +177,7 @@ note() {
 step() {
   local name=$1 status=0 outcome limit=${STEP_SECONDS:-${LIMITS[$1]}} begun=$SECONDS
   step_end=$((begun + limit))
-  if (($(remaining) < 1)); then
+  if (($(left) < 1)); then
     note "$name" 0 "not run: no time left"
     return 1
   fi

@@ -102,11 +102,12 @@ def _depthwise() -> Iterator[Problem]:
 
 
 def _gemm() -> Iterator[Problem]:
-    """Whole and partial tiles of 32, 64 and 128 channels, of rows of pixels and gathered.
+    """Whole and partial tiles of 32, 64 and 128 channels, of rows of pixels and gathered; shared sums.
 
     Which of the tiles a GPU takes depends on its multiprocessors and how they are filled, so there are many.
     """
     yield conv((1, 8, 8, 8), (16, 8, 1, 1))
+    yield conv((1, 250, 7, 9), (40, 250, 3, 3), padding=1, bias=True)
     for N in range(1, 13):
         yield conv((N, 1, 112, 112), (24, 1, 1, 1))
         yield conv((N, 2, 61, 59), (24, 2, 3, 3), padding=1)

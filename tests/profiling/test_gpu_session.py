@@ -12,10 +12,10 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "profiling" / "gpu_session.sh"
 TOOLS_OF_SANITIZER = ["memcheck", "racecheck", "initcheck", "synccheck"]
 STEPS = [
-    "info", "smoke", "compile", "layouts", "tests", "verify", *TOOLS_OF_SANITIZER, "bench", "ncu", "latency",
+    "smoke", "info", "compile", "layouts", "tests", "verify", *TOOLS_OF_SANITIZER, "bench", "ncu", "latency",
 ]  # fmt: skip
 GROUPS = {
-    "check": ["info", "smoke", "compile", "layouts", "tests"],
+    "check": ["smoke", "info", "compile", "layouts", "tests"],
     "sanitize": ["smoke", "compile", "verify", *TOOLS_OF_SANITIZER],
     "measure": ["smoke", "compile", "bench", "ncu", "latency"],
 }
@@ -124,14 +124,26 @@ def test_each_step_calls_what_it_is_for(session, tmp_path):
     assert f"python3 -m profiling.latency --out {out}/latency.json" in calls
 
 
-def test_each_algorithm_is_sanitized_in_a_process_of_its_own(session):
-    calls = [call for call in session(*TOOLS_OF_SANITIZER).calls if call.startswith("compute-sanitizer")]
+def test_each_algorithm_is_sanitized_in_a_process_of_its_own(session, tmp_path):
+    finished = session(*TOOLS_OF_SANITIZER, OUT=str(tmp_path))
+    calls = [call for call in finished.calls if call.startswith("compute-sanitizer")]
     found = [re.search(r"--tool (\w+) (.*) \S*/python3 -c .* (\w+)$", call).groups() for call in calls]
-    assert [(tool, name) for tool, _, name in found] == [
+    assert sorted((tool, name) for tool, _, name in found) == sorted(
         (tool, name) for tool in TOOLS_OF_SANITIZER for name in ("conv_one", "pool_two")
-    ]
+    )
     assert {flags for _, flags, _ in found} == {"--error-exitcode 1 --report-api-errors no --print-limit 20"}
     assert all('"verify", "--device", "cuda", "--algorithm", sys.argv[1]' in call for call in calls)
+    assert (tmp_path / "memcheck-pool_two.txt").read_text() == "output of compute-sanitizer\n"
+    shown = re.findall(r"(.*)\nmemcheck (\w+): exit 0\n", finished.stdout)
+    assert shown == [("output of compute-sanitizer", name) for name in ("conv_one", "pool_two")]
+
+
+def test_sanitizers_of_several_algorithms_run_at_once_and_are_ended(session):
+    finished = session("memcheck", HANG="--tool memcheck", STEP_SECONDS="2")
+    assert summary(finished) == {"memcheck": "FAILED: over 2 s"}
+    assert (
+        "memcheck conv_one: exit 124" in finished.stdout and "memcheck pool_two: exit 124" in finished.stdout
+    )
 
 
 def test_a_failure_does_not_stop_the_next_step(session):
@@ -155,8 +167,8 @@ def test_where_nothing_can_be_launched_nothing_else_is_tried(session):
     finished = session(FAIL="device.smoke")
     assert finished.returncode == 1
     outcomes = summary(finished)
-    assert outcomes.pop("info") == "ok" and outcomes.pop("smoke") == "FAILED: exit 3"
-    assert list(outcomes) == STEPS[2:] and set(outcomes.values()) == {"not run: smoke failed"}
+    assert outcomes.pop("smoke") == "FAILED: exit 3"
+    assert list(outcomes) == STEPS[1:] and set(outcomes.values()) == {"not run: smoke failed"}
     assert not any("pytest" in call or "bench" in call for call in finished.calls)
 
 

@@ -13,7 +13,7 @@ from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.language import cuda, float32, int64, types, uint32
 from gpuconv.cuda.ptx.memory import load4, store4
 from gpuconv.cuda.runtime.compiled import Kernel
-from gpuconv.cuda.runtime.cost import moving, second_kernel, uncached
+from gpuconv.cuda.runtime.cost import moving, start, uncached
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
 from gpuconv.spec import ConvSpec
@@ -103,7 +103,7 @@ def cycles_of_sum(spec: ConvSpec, splits: int, scratch: int, gpu: Gpu) -> float:
     """Predicted cycles of the second kernel: its start, and what it reads and writes; `scratch` is all memory
     between the kernels, in bytes."""
     parts, output = splits * partial_bytes(spec), inputs_and_output(spec)[1]
-    return second_kernel(gpu) + moving(parts + output, uncached(parts, scratch, gpu) + output, gpu)
+    return start(gpu) + moving(parts + output, uncached(parts, scratch, gpu) + output, gpu)
 
 
 def runs_of(spec: ConvSpec, y: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:

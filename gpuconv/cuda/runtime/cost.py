@@ -3,12 +3,15 @@
 A multiprocessor has 4 schedulers, each of which issues an instruction of a warp a cycle, `ISSUE` of the time;
 the one with the most blocks counts; the cache behind them hands out bytes at the rate, and a second kernel of
 a stream takes the time beyond its work, that others have measured (`runtime/gpu.py`). What one kernel leaves
-for the next comes from that cache, or from device memory where there is more of it than the cache keeps.
+for the next comes from that cache, or from device memory where there is more of it than the cache keeps. The
+host prepares a call while the device computes the one before it, so what is short for the device takes as
+long as the host does, which was measured without a device (`profiling.latency --device idle`).
 """
 
 from gpuconv.cuda.runtime.gpu import Gpu
 
 ISSUE, MEMORY = 0.95, 0.9  # of the rates of schedulers and device memory that is reached
+HOST_CALL, HOST_KERNEL = 7.5, 2.0  # microseconds of the host, for a call and for each further kernel
 
 
 def busiest(blocks: int, gpu: Gpu) -> int:
@@ -31,9 +34,18 @@ def uncached(moved: float, scratch: int, gpu: Gpu) -> float:
     return moved if scratch > gpu.l2_bytes else 0.0
 
 
-def second_kernel(gpu: Gpu) -> float:
-    """Cycles that one more kernel of a stream takes beyond its work."""
+def start(gpu: Gpu) -> float:
+    """Cycles that a kernel of a stream takes beyond its work."""
     return gpu.cycles(gpu.measured.stream_us)
+
+
+def cost(cycles: float, kernels: int, gpu: Gpu) -> tuple[float, float]:
+    """What choices are compared by: cycles from a call to the next like it, and those of the device.
+
+    `cycles` are those of the device, the start of the first kernel not included.
+    """
+    host = gpu.cycles(HOST_CALL + HOST_KERNEL * (kernels - 1))
+    return max(cycles + start(gpu), host), cycles
 
 
 def is_even(length: int, splits: int) -> bool:

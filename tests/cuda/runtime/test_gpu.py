@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from gpuconv.cuda.runtime.cost import busiest, cache_rate, is_even, moving, second_kernel, uncached
+from gpuconv.cuda.runtime.cost import (
+    HOST_CALL,
+    HOST_KERNEL,
+    busiest,
+    cache_rate,
+    cost,
+    is_even,
+    moving,
+    start,
+    uncached,
+)
 from gpuconv.cuda.runtime.gpu import ADA, GPUS, H200, MEASURED, MULTIPROCESSORS, gpu, gpus
 from tests.cuda.noting_driver import Status
 
@@ -57,12 +67,20 @@ def test_what_a_multiprocessor_holds():
 def test_costs():
     assert [busiest(blocks, H200) for blocks in (0, 1, 132, 133)] == [0, 1, 1, 2]
     assert cache_rate(H200) == 35
-    assert second_kernel(H200) == pytest.approx(2.5 * 1980)
+    assert start(H200) == pytest.approx(2.5 * 1980)
     assert moving(35 * 132 * 1000, 0, H200) == pytest.approx(1000)
     assert moving(0, 0.9 * 4.8e12, H200) == pytest.approx(1.98e9)  # a second
     assert moving(35 * 132, 1e6, H200) == moving(0, 1e6, H200)
     assert (uncached(5.0, 37_000_000, H200), uncached(5.0, 38_000_000, H200)) == (0, 5)
     assert [splits for splits in range(1, 8) if is_even(7, splits)] == [1, 2, 3, 4, 7]
+
+
+def test_the_slower_of_host_and_device_decides_and_then_the_device():
+    long, short = H200.cycles(100.0), H200.cycles(1.0)
+    assert cost(long, 2, H200) == (long + start(H200), long)
+    assert cost(short, 1, H200) == (H200.cycles(HOST_CALL), short)
+    assert cost(short, 3, H200)[0] - cost(short, 1, H200)[0] == pytest.approx(H200.cycles(2 * HOST_KERNEL))
+    assert cost(short / 2, 2, H200) < cost(short, 2, H200) < cost(short / 2, 3, H200)
 
 
 def test_what_others_have_measured_is_known_of_every_kind():

@@ -20,7 +20,7 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.conv.implicit_gemm import plan
 from gpuconv.cuda.conv.implicit_gemm.kernel import KERNELS_BY_TILE
 from gpuconv.cuda.conv.implicit_gemm.plan import too_large
-from gpuconv.cuda.conv.implicit_gemm.tiles import least_cycles
+from gpuconv.cuda.conv.implicit_gemm.tiles import least_cost
 from gpuconv.spec import PRECISIONS
 from gpuconv.spec.dtypes import FLOAT32
 
@@ -34,4 +34,4 @@ ALGORITHM = Algorithm(
     fast_for="more than 4 output channels in a group (predicted)",
 )
 
-__all__ = ["ALGORITHM", "KERNELS", "least_cycles", "too_large"]
+__all__ = ["ALGORITHM", "KERNELS", "least_cost", "too_large"]

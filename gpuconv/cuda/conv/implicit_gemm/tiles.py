@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB, Depth
 from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
-from gpuconv.cuda.runtime.cost import ISSUE, busiest, is_even, moving, uncached
+from gpuconv.cuda.runtime.cost import ISSUE, busiest, cost, is_even, moving, uncached
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
@@ -104,7 +104,7 @@ class GemmChoice:
 
 @functools.lru_cache(maxsize=1024)
 def choose(spec: ConvSpec, workspace: int, gpu: Gpu) -> GemmChoice:
-    """The choice with the fewest predicted cycles that takes at most `workspace` bytes.
+    """The choice of the least predicted cost that takes at most `workspace` bytes.
 
     Where device memory decides, and several take as long, the one that computes least.
     """
@@ -116,12 +116,17 @@ def choose(spec: ConvSpec, workspace: int, gpu: Gpu) -> GemmChoice:
         for splits in range(1, most + 1)
         if splits == 1 or (is_even(slabs, splits) and splits * share <= workspace)
     )
-    return min(choices, key=lambda choice: (cycles(spec, choice, gpu), _computing(spec, choice, gpu)))
+    return min(choices, key=lambda choice: (cost_of(spec, choice, gpu), _computing(spec, choice, gpu)))
 
 
-def least_cycles(spec: ConvSpec, workspace: int, gpu: Gpu) -> float:
-    """Those of the choice for a problem."""
-    return cycles(spec, choose(spec, workspace, gpu), gpu)
+def least_cost(spec: ConvSpec, workspace: int, gpu: Gpu) -> tuple[float, float]:
+    """That of the choice for a problem."""
+    return cost_of(spec, choose(spec, workspace, gpu), gpu)
+
+
+def cost_of(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> tuple[float, float]:
+    """Of one kernel, or of two."""
+    return cost(cycles(spec, choice, gpu), 1 if choice.splits == 1 else 2, gpu)
 
 
 def cycles(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:

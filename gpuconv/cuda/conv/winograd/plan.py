@@ -4,7 +4,7 @@ from gpuconv.cuda.conv import implicit_gemm
 from gpuconv.cuda.conv.split import is_quads, partial_row, plan_sum, runs_of
 from gpuconv.cuda.conv.winograd import transform
 from gpuconv.cuda.conv.winograd.kernel import BLOCK_BYTES, KERNEL
-from gpuconv.cuda.conv.winograd.tiles import Cut, choose_splits, cycles
+from gpuconv.cuda.conv.winograd.tiles import Cut, choose_splits, cost_of
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
 from gpuconv.cuda.runtime.passes import BIAS, SCRATCH, Passes, W, X, Y
@@ -30,8 +30,8 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> bool:
     if not spec.may_mix_neighbours:
         return False
     limit = workspace_limit()
-    by_gemm = implicit_gemm.least_cycles(spec, limit, gpu)
-    return cycles(spec, choose_splits(spec, limit, gpu), gpu) < by_gemm
+    by_gemm = implicit_gemm.least_cost(spec, limit, gpu)
+    return cost_of(spec, choose_splits(spec, limit, gpu), gpu) < by_gemm
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Passes:

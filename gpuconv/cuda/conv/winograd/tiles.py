@@ -15,7 +15,7 @@ from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_by
 from gpuconv.cuda.conv.winograd.load import TILES
 from gpuconv.cuda.conv.winograd.transform import BLOCK_K, SLAB_C, SLAB_WORDS
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
-from gpuconv.cuda.runtime.cost import ISSUE, busiest, cache_rate, is_even, moving, second_kernel, uncached
+from gpuconv.cuda.runtime.cost import ISSUE, busiest, cache_rate, cost, is_even, moving, start, uncached
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
@@ -61,7 +61,12 @@ def choose_splits(spec: ConvSpec, workspace: int, gpu: Gpu) -> int:
         for splits in range(1, min(MAX_SPLITS, cut.slabs) + 1)
         if splits == 1 or (is_even(cut.slabs, splits) and splits * partial_bytes(spec) <= left)
     ]
-    return min(choices, key=lambda splits: cycles(spec, splits, gpu))
+    return min(choices, key=lambda splits: cost_of(spec, splits, gpu))
+
+
+def cost_of(spec: ConvSpec, splits: int, gpu: Gpu) -> tuple[float, float]:
+    """Of two kernels, or of three."""
+    return cost(cycles(spec, splits, gpu), 2 if splits == 1 else 3, gpu)
 
 
 def cycles(spec: ConvSpec, splits: int, gpu: Gpu) -> float:
@@ -73,7 +78,7 @@ def cycles(spec: ConvSpec, splits: int, gpu: Gpu) -> float:
     weights = 4 * spec.K * spec.C_group * 9
     of_weights = moving(weights + transformed, weights + uncached(transformed, scratch, gpu), gpu)
     moved = inputs - weights + (0 if parts else output) + uncached(transformed + parts, scratch, gpu)
-    busy = of_weights + second_kernel(gpu) + max(_computing(cut, splits, gpu), moving(0, moved, gpu))
+    busy = of_weights + start(gpu) + max(_computing(cut, splits, gpu), moving(0, moved, gpu))
     return busy + cycles_of_sum(spec, splits, scratch, gpu) if parts else busy
 
 
