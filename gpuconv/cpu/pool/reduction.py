@@ -11,7 +11,7 @@ terms that are not negative is off by less than 4 log2(n) eps of itself. What is
 alone, so that infinities do no more than they must, as they would in a compensated sum.
 """
 
-from gpuconv.cpu.engine.compiled import inlined
+from gpuconv.cpu.engine.compiled import inlined, merged
 from gpuconv.cpu.simd import greatest, lanes, least_bits, load, store
 
 TERMS = 32  # that are added one after the other
@@ -52,7 +52,7 @@ def complete(waiting, blocks, total):
     return total
 
 
-@inlined
+@merged
 def push_number(waiting, blocks, total):
     """`push` of a number; sums wait in the elements of the array `waiting`."""
     level = 0
@@ -63,7 +63,7 @@ def push_number(waiting, blocks, total):
     return blocks + 1
 
 
-@inlined
+@merged
 def complete_number(waiting, blocks, total):
     """`complete` of a number."""
     level = 0
