@@ -1,5 +1,6 @@
 """Arrays of frameworks: tensors of torch, arrays of JAX, and whoever speaks DLPack."""
 
+import ctypes
 from functools import lru_cache
 from importlib import import_module
 from sys import modules
@@ -13,6 +14,27 @@ from gpuconv.spec.dtypes import BFLOAT16
 
 DLPACK_CPU = (1, 3)  # kDLCPU, and kDLCUDAHost: page-locked memory of the CPU
 DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
+VERSIONED, READ_ONLY = b"dltensor_versioned", 1  # since DLPack 1.0
+
+
+class _Versioned(ctypes.Structure):
+    """The beginning of a DLManagedTensorVersioned."""
+
+    _fields_ = (
+        ("major", ctypes.c_uint32),
+        ("minor", ctypes.c_uint32),
+        ("manager", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+    )
+
+
+_is_capsule = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_IsValid", ctypes.pythonapi)
+)
+_pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 
 
 class TorchLibrary(Library):
@@ -83,8 +105,19 @@ class DLPackLibrary(CuPyLibrary):
         if device in DLPACK_CPU:
             return np.from_dlpack(array)
         if device in DLPACK_CUDA:
-            return super().view(cupy_of_the_engine().from_dlpack(array))
+            view: Any = super().view(cupy_of_the_engine().from_dlpack(array))
+            return view._replace(writeable=not self.is_immutable(array))
         raise TypeError(f"its DLPack device type is {device}; gpuconv computes on the CPU (1) and CUDA (2)")
+
+    def is_immutable(self, array: Any) -> bool:
+        """Whether it says that it must not be written to, which CuPy does not look at."""
+        try:
+            capsule = array.__dlpack__(max_version=(1, 0))
+        except (TypeError, BufferError):  # of before DLPack 1.0, in which nothing is said
+            return False
+        if not _is_capsule(capsule, VERSIONED):
+            return False
+        return bool(_Versioned.from_address(_pointer_of(capsule, VERSIONED)).flags & READ_ONLY)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
         if device is not None:
@@ -103,9 +136,8 @@ class JaxLibrary(DLPackLibrary):
     def kind(self, device: int | None) -> str:
         return self.name
 
-    def view(self, array: Any) -> View:
-        view = super().view(array)
-        return view._replace(writeable=False) if isinstance(view, DeviceArray) else view
+    def is_immutable(self, array: Any) -> bool:
+        return True
 
     def publish(self, array: Any) -> Any:
         return import_module("jax.numpy").from_dlpack(array)

@@ -357,6 +357,24 @@ def test_an_array_of_jax_is_no_out(engine, jax_array):
     assert engine.calls == [] and not out.any()
 
 
+def test_a_dlpack_object_that_says_it_is_immutable_is_no_out(engine):
+    out = np.zeros(OUT_SHAPE, np.float32)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        gpuconv.conv2d(fakes.DLPack(X, 2), fakes.DLPack(W, 2), out=fakes.DLPack(out, 2))
+    assert engine.calls == []
+
+
+def test_a_dlpack_object_of_before_1_0_says_nothing_and_is_written_to(engine):
+    class Old(fakes.DLPack):
+        def __dlpack__(self, stream=None):
+            return self.host.__dlpack__()
+
+    out = Old(np.zeros(OUT_SHAPE, np.float32), 2)
+    assert gpuconv.conv2d(fakes.DLPack(X, 2), fakes.DLPack(W, 2), out=out) is out
+    assert (out.host == 42).all()
+
+
 def test_memory_that_others_order_is_held_until_the_kernel_is_through(engine, jax_array):
     for _ in range(2):
         gpuconv.conv2d(jax_array(X), jax_array(W))
