@@ -1,5 +1,6 @@
 """Every kernel of the CUDA engine is launched by `gpuconv verify`, and by the test here that needs a GPU."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -52,6 +53,34 @@ def test_what_does_not_run_launches_nothing():
     assert kernels(tiled, call_of(conv((0, 3, 7, 9), (4, 3, 3, 3)), FLOAT32), H200) == set()
 
 
+def launched(monkeypatch):
+    """The names of the kernels that are launched from here on, by themselves or as a pass of several."""
+    names = []
+
+    def noting(method):
+        def noted(launch, *arguments):
+            names.append(launch.kernel.name)
+            return method(launch, *arguments)
+
+        return noted
+
+    for name in {"queue", "start"} & vars(launching.Launch).keys():
+        monkeypatch.setattr(launching.Launch, name, noting(vars(launching.Launch)[name]))
+    return names
+
+
+def test_launches_are_noted_pass_by_pass(monkeypatch):
+    (winograd,) = (each for each in cuda.ALGORITHMS["conv"] if each.name == "conv_winograd")
+    call = call_of(conv((1, 8, 16, 16), (8, 8, 3, 3)), FLOAT32)
+    for name in {"queue", "start"} & vars(launching.Launch).keys():
+        monkeypatch.setattr(launching.Launch, name, lambda launch, *arguments: None)
+    monkeypatch.setattr("gpuconv.cuda.runtime.passes.refuse_forked_child", lambda: None, raising=False)
+    monkeypatch.setattr("gpuconv.cuda.runtime.passes.current", lambda ordinal: nullcontext(), raising=False)
+    names = launched(monkeypatch)
+    winograd.plan(call.spec, call.layouts, H200).queue(0, 0, [0] * 5)
+    assert names == ["winograd_weights", "conv_winograd"]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("kernel", cuda.KERNELS, ids=lambda kernel: kernel.name)
 def test_a_kernel_computes_exactly_on_a_gpu(kernel, monkeypatch):
@@ -59,14 +88,7 @@ def test_a_kernel_computes_exactly_on_a_gpu(kernel, monkeypatch):
     chosen = [each for each in covering_here(device.gpu) if kernel.name in each.kernels]
     if not chosen:
         pytest.skip(f"no problem launches it on {device.gpu.name}")
-    (found,), names = chosen, []
-    queue = launching.Launch.queue
-
-    def noted(launch, *arguments):
-        names.append(launch.kernel.name)
-        queue(launch, *arguments)
-
-    monkeypatch.setattr(launching.Launch, "queue", noted)
+    (found,), names = chosen, launched(monkeypatch)
     (algorithm,) = (
         each for listed in cuda.ALGORITHMS.values() for each in listed if each.name == found.algorithm
     )
