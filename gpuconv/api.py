@@ -114,7 +114,7 @@ def max_pool2d(
     kernel_size : int or (int, int)
         Height and width of a window.
     stride : int or (int, int), optional
-        The kernel size unless given.
+        The kernel size unless given, or if empty.
     padding : int, (int, int), ((top, bottom), (left, right)) or str
         As in `conv2d`; a number is at most half of the kernel on its side. Padding never wins.
     dilation : int or (int, int)
