@@ -158,10 +158,16 @@ ROWS_FAULTS = [
         WRONG,
     ),
     (
-        "pool.rows.argmax", "a zero of any sign",
-        "if signs & (best[e] == integer(0)):",
-        "if signs & (best[e] == integer(1)):",
+        "pool.rows.zeros", "a zero of any sign",
+        "if widen(y[at]) == scalar(0):",
+        "if widen(y[at]) == scalar(1):",
         WRONG,
+    ),
+    (
+        "pool.rows.zeros", "the next row of zeros",
+        "int64(i) * y_p",
+        "int64(j) * y_p",
+        f"{BEYOND} {RACE} {WRONG}",
     ),
     (
         "pool.rows.argmax", "zeros that threads without an output meet",

@@ -1,13 +1,12 @@
 """Maxima with their indices, by rows in registers: an index travels beside its value (`pool/indices.py`).
 
 A window meets its elements in the order of their indices, and keeps the first of equals. The keys of both
-zeros are one; where a thread of the warp has met a -0, a maximum that is zero is read again from its place.
+zeros are one; where a thread of the warp has met a -0, a maximum that is zero is read again (`zeros.py`).
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.elements import ELEMENTS, INDEX, Function, inlined
 from gpuconv.cuda.device.limits import ALL_LANES
 from gpuconv.cuda.device.ordered import INTEGERS, KEY, VALUE
@@ -18,6 +17,7 @@ from gpuconv.cuda.pool.rows.load import make_locate, make_rows_loader
 from gpuconv.cuda.pool.rows.store import make_row_storer
 from gpuconv.cuda.pool.rows.tiles import RowsTile
 from gpuconv.cuda.pool.rows.windows import make_line, make_watch
+from gpuconv.cuda.pool.rows.zeros import make_zero_signer
 
 
 def make_keys(tile: RowsTile, key: Function) -> Function:
@@ -56,15 +56,17 @@ def make_indexed_windows(tile: RowsTile, integer: Any) -> Function:
             for j in range(OUTPUTS):
                 e = j * STRIDE
                 best, index = line[e], uint32(corner + uint32(e))
-                for s in range(1, R):
-                    best, index = first_of(best, index, line[e + s], uint32(corner + uint32(e + s)))
+                best, index = first_of(best, index, line[e + 1], uint32(corner + uint32(e + 1)))
+                if R > 2:  # no loop, which a compiler may leave as one
+                    best, index = first_of(best, index, line[e + 2], uint32(corner + uint32(e + 2)))
                 across[i * OUTPUTS + j], places[i * OUTPUTS + j] = best, index
         for i in range(TILE_P):
             for j in range(OUTPUTS):
                 e = i * STRIDE * OUTPUTS + j
                 best, index = across[e], places[e]
-                for r in range(1, R):
-                    best, index = first_of(best, index, across[e + r * OUTPUTS], places[e + r * OUTPUTS])
+                best, index = first_of(best, index, across[e + OUTPUTS], places[e + OUTPUTS])
+                if R > 2:
+                    best, index = first_of(best, index, across[e + 2 * OUTPUTS], places[e + 2 * OUTPUTS])
                 out[i * OUTPUTS + j], where[i * OUTPUTS + j] = best, index
 
     return inlined(windows)
@@ -73,13 +75,13 @@ def make_indexed_windows(tile: RowsTile, integer: Any) -> Function:
 def make_argmax_function(dtype: str, tile: RowsTile) -> Callable[..., None]:
     """The kernel for a dtype and a tile."""
     element = ELEMENTS[dtype]
-    scalar, arithmetic, widen = element.scalar, element.arithmetic, element.widen
+    scalar, arithmetic = element.scalar, element.arithmetic
     TILE_P, OUTPUTS, ALL = tile.tile_p, tile.outputs, tile.tile_p * tile.outputs
     ROWS, OWN = tile.rows, tile.rows * tile.columns
     integer, value_of = INTEGERS[arithmetic], VALUE[arithmetic]
     locate, load = make_locate(tile), make_rows_loader(element, tile, 0.0)
     meets, fill = make_watch(tile, IS_NEGATIVE_ZERO[arithmetic]), make_keys(tile, KEY[arithmetic])
-    windows = make_indexed_windows(tile, integer)
+    windows, sign_zeros = make_indexed_windows(tile, integer), make_zero_signer(element, tile)
     store, store_indices = make_row_storer(element, OUTPUTS), make_row_storer(INDEX, OUTPUTS)
 
     def pool_rows_argmax(
@@ -118,13 +120,14 @@ def make_argmax_function(dtype: str, tile: RowsTile) -> Callable[..., None]:
             for j in range(OUTPUTS):
                 e = i * OUTPUTS + j
                 out[j], out_where[j] = value_of(best[e]), int64(where[e])
-                if signs & (best[e] == integer(0)):
-                    r, s = divide(where[e], W)
-                    out[j] = widen(x[plane + int64(r) * x_h + int64(s) * x_w])
             if inside & (uint32(p_first + uint32(i)) < P):
                 store(out, y, place, y_q, whole, uint32(Q - q))
                 store_indices(out_where, indices, place_i, i_q, whole, uint32(Q - q))
             place += y_p
             place_i += i_p
+        if signs:
+            places = plane, place - TILE_P * y_p, place_i - TILE_P * i_p
+            steps = x_h, x_w, y_p, y_q, i_p, i_q
+            sign_zeros(x, y, indices, places, steps, uint32(P - p_first), uint32(Q - q), W)
 
     return pool_rows_argmax
