@@ -131,9 +131,9 @@ FAULTS = [
         WRONG, VECTORS,
     ),
     (
-        "pool.separable.zeros", "the last row of zeros",
-        "while r < R and not found:",
-        "while r < R:",
+        "pool.separable.zeros", "the last zero of a row",
+        "while s < S and not found:",
+        "while s < S:",
         WRONG, VECTORS,
     ),
     (

@@ -32,6 +32,7 @@ GLOBAL_CASES = (
     PoolCase("warps, vectors", "max", (3, 5, 8, 8), 8),
     PoolCase("warps, rows", "max", (1, 3, 16, 16), 15),
     PoolCase("blocks", "avg", (1, 2, 33, 33), 33),
+    PoolCase("blocks, in which zeros are far", "max", (2, 12, 33, 71), (33, 71)),
     PoolCase("blocks, several stages", "avg", (1, 1, 301, 303), (301, 303)),
 )
 DIRECT_CASES = (
@@ -70,7 +71,7 @@ def pools_hard(algorithm, case, dtype):
 
 def pools_zeros(algorithm, case, dtype):
     """Whether zeros keep the sign of the first, be they many or few."""
-    parts = [signed_zeros(case.x, dtype, share) for share in (0.4, 0.9)]
+    parts = [signed_zeros(case.x, dtype, share) for share in (0.4, 0.9, 0.999)]
     indices = True in algorithm.takes.get("return_indices", ())
     return all(
         right_result(algorithm, case, x, 1) and (not indices or right_indices(algorithm, case, x))
