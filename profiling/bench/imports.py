@@ -35,7 +35,7 @@ def measure(modules: tuple[str, ...], repeats: int) -> list[Row]:
     timings = import_times(modules, repeats)
     ours = dict.fromkeys(("spec", "dtype", "precision", "threads", *SPEEDS, "max_error", "norm_error"))
     ours |= {"workload": "import", "layer": f"import {modules[0]}", "multiplicity": 1, "op": "import"}
-    ours |= {"algorithm": modules[0], "selected": True}
+    ours |= {"algorithm": modules[0], "selected": True, "ieee": True}
     ours |= {"ms": significant(timings[0].median), "fastest_ms": significant(timings[0].fastest)}
     peers = zip(modules[1:], timings[1:], strict=True)
     return [ours | against(module, timing, None) for module, timing in peers]

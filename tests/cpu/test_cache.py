@@ -9,7 +9,8 @@ import numba
 import pytest
 
 from gpuconv.cpu import KERNELS
-from gpuconv.cpu.engine import cache, sources
+from gpuconv.cpu.engine import cache, compiled, sources
+from gpuconv.spec.dtypes import FLOATS
 from tests.conftest import ROOT
 
 COUNT = """
@@ -281,12 +282,23 @@ def test_a_file_of_one_kernel_in_the_place_of_another_s_is_replaced(mixed, tmp_p
     assert fresh_python(BOTH + REPORT, NUMBA_CACHE_DIR=str(tmp_path)) == "0"
 
 
-def test_code_for_other_arguments_than_were_asked_for_is_not_taken():
-    kernel = KERNELS[-1]
+@pytest.fixture
+def kernel(monkeypatch, tmp_path):
+    """A kernel compiled in this process, whose code can be written down: what was read cannot."""
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "readable_folders", lambda: iter(()))
+        patch.setattr(cache, "writable_folder", lambda: tmp_path)
+        made = compiled.Kernel(KERNELS[-1].function, KERNELS[-1].signature)
+        for dtype in FLOATS:
+            made[dtype]
+    return made
+
+
+def test_code_for_other_arguments_than_were_asked_for_is_not_taken(kernel):
     context = numba.core.registry.cpu_target.target_context
     (signature,) = kernel["float32"].signatures
-    (compiled,) = kernel["float32"].overloads.values()
-    code = cache.dumps(compiled._reduce())
+    (result,) = kernel["float32"].overloads.values()
+    code = cache.dumps(result._reduce())
     found = "key", cache.hashlib.sha256(code).digest(), code
     assert cache._rebuilt(found, "key", signature, context).signature.args == signature
     (other,) = kernel["float64"].signatures
@@ -341,9 +353,8 @@ def test_a_full_disk_is_survived_and_said_once(tmp_path, fresh_python):
     assert said.count("WARNING") == 1 and "No space left on device" in said
 
 
-def test_a_file_that_another_process_has_open_is_no_reason_to_warn(monkeypatch, caplog, tmp_path):
+def test_a_file_that_another_process_has_open_is_no_reason_to_warn(kernel, monkeypatch, caplog, tmp_path):
     """As on Windows, where it cannot be replaced then."""
-    kernel = KERNELS[-1]
 
     def refuse(*arguments):
         raise PermissionError(13, "Access is denied")
@@ -351,9 +362,9 @@ def test_a_file_that_another_process_has_open_is_no_reason_to_warn(monkeypatch, 
     monkeypatch.setattr(cache, "writable_folder", lambda: tmp_path)
     monkeypatch.setattr(cache, "_reasons", [])
     monkeypatch.setattr(cache.IndexDataCacheFile, "_open_for_write", refuse)
-    ((signature, compiled),) = kernel["float32"].overloads.items()
+    ((signature, result),) = kernel["float32"].overloads.items()
     with caplog.at_level("INFO", "gpuconv"):
-        kernel["float32"]._cache.save_overload(signature, compiled)
+        kernel["float32"]._cache.save_overload(signature, result)
     assert [record.levelname for record in caplog.records] == ["INFO"]
     assert cache._reasons == []
 
