@@ -8,12 +8,12 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
   sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
-- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in eight; for
+- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in sixteen; for
   sm_90a, where they name an architecture;
-- one in sixteen of the faults planted in a kernel, but none of the kernels left unharmed for comparison,
+- one in 32 of the faults planted in a kernel, but none of the kernels left unharmed for comparison,
   which other tests run.
 
-Where each test of a few takes half a minute, it is marked by hand.
+Where each test of a few takes long, it is marked by hand.
 """
 
 import zlib
@@ -25,8 +25,8 @@ import pytest
 
 ROOMS = ("cuda/", "cpu/", "test_conv2d", "test_pool2d", "test_compiled")  # of the tests that compile kernels
 LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
-FAULTS = 16
-EXECUTED = 8
+FAULTS = 32
+EXECUTED = 16
 VARIANTS = ("dtype", "arch")
 DEFAULT_ARCH = "sm_90a"
 

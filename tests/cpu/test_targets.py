@@ -70,16 +70,11 @@ def test_the_search_for_spills_finds_them():
     assert [line for block in found for line in block if STACK.search(line)]
 
 
+@pytest.mark.wide  # each compiles every kernel of the engine
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="an x86-64 processor is needed")
 @pytest.mark.parametrize(
     ("cpu", "features", "tile", "dtype"),
-    [
-        (*HASWELL, "float32"),
-        *(
-            pytest.param(*target, dtype, marks=pytest.mark.wide)
-            for target, dtype in ((HASWELL, "float64"), (BASELINE, "float32"), (BASELINE, "float64"))
-        ),
-    ],
+    [(*target, dtype) for target in (HASWELL, BASELINE) for dtype in ("float32", "float64")],
 )
 def test_every_case_on_a_lesser_processor(cpu, features, tile, dtype, fresh_python):
     code = f"DTYPE = {dtype!r}\n{EVERY_CASE}"

@@ -75,7 +75,7 @@ WINDOWS = (
 
 
 @pytest.mark.parametrize("case", WINDOWS, ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.wide)])
 def test_windows_of_every_kind(case, dtype):
     check(case, integers(case.x, dtype))
 

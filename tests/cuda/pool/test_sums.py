@@ -100,6 +100,7 @@ LONG = {
 }
 
 
+@pytest.mark.wide  # each compiles a kernel of its own, for ten seconds
 @pytest.mark.parametrize(("x", "kernel_size", "stride", "chained"), LONG.values(), ids=LONG)
 def test_separable_sums_are_short(depths, x, kernel_size, stride, chained):
     depths(separable.kernel)
