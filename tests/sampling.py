@@ -8,8 +8,8 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
   sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
-- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in sixteen; for
-  sm_90a, where they name an architecture;
+- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in sixteen;
+  for sm_90a, where they name an architecture; with other dtypes those of `test_execution` alone;
 - one in 32 of the faults planted in a kernel, but none of the kernels left unharmed for comparison,
   which other tests run.
 
@@ -71,6 +71,8 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
         yield from first_of_each(plain, _pairs_with_the_algorithm)
     else:
         yield from plain
+    if tests[0].nodeid.startswith("tests/cuda/") and "test_execution" not in tests[0].nodeid:
+        return
     here = [test for test in others if "arch" not in default or _value(test, "arch") == default["arch"]]
     yield from first_of_each(here, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
 

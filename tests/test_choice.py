@@ -79,8 +79,8 @@ def test_what_is_said_is_what_runs_on_the_cpu(name, ran):
         said = gpuconv.explain(function, *given, **parameters, out=out)
         ran.clear()
         function(*given, **parameters, out=out)
-        is_cut = layout == "byte-swapped" and not values.size  # into pieces that fit: here into none
-        assert ran == ([] if is_cut else [said[0][0]]), layout
+        is_cut = layout == "byte-swapped" and not values.size  # into pieces that fit: perhaps into none
+        assert ran == [said[0][0]] or (is_cut and not ran), layout
 
 
 @pytest.mark.parametrize("gpu", [H200, GPUS["l4"], TURING], ids=lambda gpu: gpu.name)

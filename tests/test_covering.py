@@ -27,7 +27,11 @@ CARDS = (
 WINOGRAD = {"conv_winograd", "winograd_weights"}  # more shared memory than a block has before sm_80
 
 
-@pytest.mark.parametrize("gpu", CARDS, ids=lambda gpu: gpu.name)
+FEW = ("H200", "T4")
+EACH = [gpu if gpu.name in FEW else pytest.param(gpu, marks=pytest.mark.wide) for gpu in CARDS]
+
+
+@pytest.mark.parametrize("gpu", EACH, ids=lambda gpu: gpu.name)
 def test_every_kernel_is_launched(gpu):
     launched = {name for each in covering(cuda.ALGORITHMS, gpu) for name in each.kernels}
     assert launched == {kernel.name for kernel in cuda.KERNELS} - (WINOGRAD if gpu.name == "T4" else set())

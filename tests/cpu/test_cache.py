@@ -75,6 +75,7 @@ def test_a_second_process_compiles_nothing(filled, fresh_python):
     assert fresh_python(CALLS + REPORT, NUMBA_CACHE_DIR=str(filled)) == "0"
 
 
+@pytest.mark.wide  # processes that compile
 def test_a_second_process_finds_every_kernel_on_disk(fresh_python):
     code = (
         COUNT
@@ -96,6 +97,7 @@ def test_nothing_is_compiled_by_an_import(fresh_python, tmp_path):
     assert files(tmp_path) == []
 
 
+@pytest.mark.wide  # processes that compile
 def test_a_kernel_of_one_dtype_is_not_compiled_for_the_others(tmp_path, fresh_python):
     assert fresh_python(CALLS + "print(compiled)", NUMBA_CACHE_DIR=str(tmp_path)) == "['mean_rows']"
 
@@ -115,6 +117,7 @@ def in_place_of_the_package(path):
     return {"PYTHONPATH": str(path), "PYTHONSAFEPATH": "1"}
 
 
+@pytest.mark.wide  # processes that compile
 def test_an_edit_of_what_kernels_are_compiled_from_compiles_them_anew(copy, fresh_python):
     def run():
         code = CALLS + 'assert gpuconv.__file__.startswith(sys.path[0]); print(*compiled, *said, sep=", ")'
@@ -195,6 +198,7 @@ def test_two_functions_that_differ_by_a_number_are_two():
 # Several processes
 
 
+@pytest.mark.wide  # processes that compile
 def test_two_processes_may_fill_one_cache_at_once(tmp_path, fresh_python):
     code = f"""
 import subprocess, sys
@@ -207,6 +211,7 @@ print(other.communicate()[0].strip(), other.returncode, len(compiled))
     assert fresh_python(CALLS + REPORT, NUMBA_CACHE_DIR=str(tmp_path)) == "0"
 
 
+@pytest.mark.wide  # processes that compile
 @pytest.mark.parametrize(
     ("dtype", "environment"),
     [("float64", {}), ("float32", OTHER_PROCESSOR), ("float32", {"NUMBA_OPT": "1"})],
@@ -269,6 +274,7 @@ BOTH = (
 )
 
 
+@pytest.mark.wide  # processes that compile
 @pytest.mark.parametrize("mixed", [(".nbc",), (".nbi",), (".nbc", ".nbi")], ids="+".join)
 def test_a_file_of_one_kernel_in_the_place_of_another_s_is_replaced(mixed, tmp_path, fresh_python):
     """Code of another type fails to be called, and that of another function would compute wrong numbers."""
@@ -311,6 +317,7 @@ def test_code_for_other_arguments_than_were_asked_for_is_not_taken(kernel):
 # No folder that can be written
 
 
+@pytest.mark.wide  # processes that compile
 def test_a_damaged_cache_that_cannot_be_written_is_survived(filled, fresh_python):
     for path in files(filled):
         path.write_bytes(b"garbage")
@@ -327,6 +334,7 @@ def test_a_filled_cache_that_can_only_be_read_is_read(filled, fresh_python):
     assert fresh_python(code, GPUCONV_CACHE_DIR=str(filled), **HOMELESS) == "0"
 
 
+@pytest.mark.wide  # processes that compile
 def test_a_package_that_was_compiled_ahead_is_read_where_nothing_can_be_written(copy, fresh_python):
     def run(code):
         return fresh_python(code + CALLS + REPORT, **in_place_of_the_package(copy), **HOMELESS)
@@ -346,6 +354,7 @@ def test_where_nothing_can_be_kept_it_is_said_once(copy, fresh_python):
         assert text in warnings[0]
 
 
+@pytest.mark.wide  # processes that compile
 def test_a_full_disk_is_survived_and_said_once(tmp_path, fresh_python):
     code = REFUSING + BOTH + REPORT + "; print(*said)"
     counts, said = fresh_python(code, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
