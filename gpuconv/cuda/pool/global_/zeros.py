@@ -24,10 +24,12 @@ def least(a, b):
 def make_search(element: Element, team: Team, columns: int) -> Function:
     """search(firsts, x, place, ends, x_h, x_w, rows, elements, thread): each plane's first zero of a thread.
 
-    It looks at `columns` elements at a time, of those that `make_locate` has found.
+    Of the `columns` elements at a time that `make_locate` has found, it looks at four: of eight the loops are
+    too long to be unrolled, and what they index would not be in registers.
     """
     PLANES, PARTS, PART, STEP = team.planes, team.parts, team.part_elements(columns), team.step(columns)
-    VALUES, scalar, load = PARTS * columns, element.scalar, make_loader(element, columns, 1.0)
+    COLUMNS, LOOKED_AT = columns, min(columns, 4)
+    VALUES, scalar, load = PARTS * LOOKED_AT, element.scalar, make_loader(element, LOOKED_AT, 1.0)
     is_negative_zero = IS_NEGATIVE_ZERO[element.arithmetic]
 
     def search(firsts, x, place, ends, x_h, x_w, rows, elements, thread):
@@ -37,16 +39,17 @@ def make_search(element: Element, team: Team, columns: int) -> Function:
             firsts[j] = uint32(NONE)
         for h in range(rows):
             for at in range(uint32(0), elements, uint32(STEP)):
-                row = int64(h) * x_h + int64(at) * x_w
-                begin = uint32(uint32(uint32(h) * elements) + uint32(at + own))
-                for j in range(PARTS):
-                    inside = uint32(at + own + uint32(j * PART)) < ends[j]
-                    load(values, j * columns, inside, x, row + place[j])
-                for i in range(VALUES):
-                    before = uint32(begin + uint32(i // columns * PART + i % columns))
-                    number = uint32(uint32(before << uint32(1)) | uint32(is_negative_zero(values[i])))
-                    if values[i] == scalar(0):
-                        firsts[i * PLANES // VALUES] = least(firsts[i * PLANES // VALUES], number)
+                for some in range(uint32(0), uint32(COLUMNS), uint32(LOOKED_AT)):
+                    row = int64(h) * x_h + int64(uint32(at)) * x_w + int64(uint32(some))
+                    begin = uint32(uint32(uint32(h) * elements) + uint32(at + own + some))
+                    for j in range(PARTS):
+                        inside = uint32(at + own + uint32(j * PART)) < ends[j]
+                        load(values, j * LOOKED_AT, inside, x, row + place[j])
+                    for i in range(VALUES):
+                        before = uint32(begin + uint32(i // LOOKED_AT * PART + i % LOOKED_AT))
+                        number = uint32(uint32(before << uint32(1)) | uint32(is_negative_zero(values[i])))
+                        if values[i] == scalar(0):
+                            firsts[i * PLANES // VALUES] = least(firsts[i * PLANES // VALUES], number)
                 if PLANES == 1 and firsts[0] != uint32(NONE):
                     break
             if PLANES == 1 and firsts[0] != uint32(NONE):
