@@ -15,6 +15,7 @@ from gpuconv.cuda.pool.global_.meeting import make_meeting, numbers
 from gpuconv.cuda.pool.global_.tiles import STAGE, TEAMS, Team
 from gpuconv.cuda.pool.global_.zeros import make_zero_signer
 from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.spec.dtypes import FLOAT64
 
 
 def make_function(dtype: str, reduction: str, team: Team, wide: bool) -> Callable[..., None]:
@@ -82,7 +83,10 @@ def make_kernel(dtype: str, reduction: str, team: Team, wide: bool) -> Kernel:
     types_of = {types.CPointer(ELEMENTS[dtype].stored): "x y", int64: "x_n x_c x_h x_w y_n y_c divisor"}
     name = f"pool_global {dtype} {reduction} {team.name} {'wide' if wide else 'narrow'}"
     make = functools.partial(make_function, dtype, reduction, team, wide)
-    return Kernel(name, make, types_of, team.block, team.blocks_per_sm)
+    blocks_per_sm = team.blocks_per_sm
+    if (dtype, reduction, team.name, wide) == (FLOAT64, "max", "warp", True):
+        blocks_per_sm -= 1  # 8 bytes of the search for zeros would spill on sm_80 and sm_90a
+    return Kernel(name, make, types_of, team.block, blocks_per_sm)
 
 
 def make_argmax_kernel(dtype: str, team: Team) -> Kernel:

@@ -25,10 +25,11 @@ def make_search(element: Element, team: Team, columns: int) -> Function:
     """search(firsts, x, place, ends, x_h, x_w, rows, elements, thread): each plane's first zero of a thread.
 
     Of the `columns` elements at a time that `make_locate` has found, it looks at four: of eight the loops are
-    too long to be unrolled, and what they index would not be in registers.
+    too long to be unrolled, and what they index would not be in registers. Of float64, at one: there are no
+    registers for more.
     """
     PLANES, PARTS, PART, STEP = team.planes, team.parts, team.part_elements(columns), team.step(columns)
-    COLUMNS, LOOKED_AT = columns, min(columns, 4)
+    COLUMNS, LOOKED_AT = columns, 1 if element.size == 8 else min(columns, 4)
     VALUES, scalar, load = PARTS * LOOKED_AT, element.scalar, make_loader(element, LOOKED_AT, 1.0)
     is_negative_zero = IS_NEGATIVE_ZERO[element.arithmetic]
 
