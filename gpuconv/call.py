@@ -17,12 +17,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gpuconv import precision, threads, workspace
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.arrays import Extent, Signature, extent, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import CONV2D, OPERATORS, Operator
-from gpuconv.replay import Replay, replay_of, wrong_memory
+from gpuconv.replay import Replay, replay_of, settings, wrong_memory
 from gpuconv.spec import ConvLayouts, Dtype, Layout, Layouts, PoolLayouts, Spec, check_out
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import contiguous_strides
@@ -104,8 +103,7 @@ def recall(
 ) -> Replay:
     """What was learned of such a call, or is learned now."""
     kinds = tuple(map(type, parameters))
-    settings = threads.count, workspace.limit, precision.default
-    key = operator.name, signatures, parameters, name, kinds, settings
+    key = operator.name, signatures, parameters, name, kinds, settings()
     if tuple not in kinds or all(map(_is_plain, parameters)):
         try:
             return _known[key]

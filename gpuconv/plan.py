@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from gpuconv import precision as precisions
-from gpuconv import threads, workspace
 from gpuconv.arrays import Array, Padding, Sides, Signature, see
 from gpuconv.call import brief, recall
 from gpuconv.operators import CONV2D
-from gpuconv.replay import Replay, wrong_memory
+from gpuconv.replay import Replay, settings, wrong_memory
 
 
 def plan_conv2d(
@@ -110,8 +108,7 @@ class ConvPlan:
         """
         places, signatures, stream, foreign = see(CONV2D.arrays, (input, weight, bias, out))
         known, replay = self._last
-        settings = threads.count, workspace.limit, precisions.default
-        if signatures != known or residual is not None or replay.settings != settings:
+        if signatures != known or residual is not None or replay.settings != settings():
             replay = self._admit(signatures, residual)
         return replay.run(out, places, stream, foreign)
 

@@ -24,6 +24,11 @@ Places = list[Any]  # of the arrays of a call, `out` last: ndarrays or None; on 
 _may_share_memory = getattr(np.may_share_memory, "_implementation", np.may_share_memory)
 
 
+def settings() -> tuple[Any, ...]:
+    """What a program chooses for all its calls: a part of what each is remembered by."""
+    return threads.count, workspace.limit, precision.default
+
+
 def wrong_memory(call: "Call", places: Places) -> str | None:
     """Why `out` cannot be written to: read-only, or an element in common with an input, to the element."""
     out = places[-1]
@@ -62,7 +67,7 @@ class Replay:
         hands_over = type(self.library).publish is not Library.publish
         self.publish = self.library.publish if hands_over else None
         self.is_simple = self.indices is None and self.publish is None  # the result is what the user gets
-        self.settings = threads.count, workspace.limit, precision.default  # that it was learned under
+        self.settings = settings()  # that it was learned under
 
     def run(self, out: Any, places: Places, stream: int, foreign: Any) -> Any:
         """Compute, into `out` or fresh arrays, and return them as the user gets them.
