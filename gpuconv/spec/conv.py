@@ -158,6 +158,11 @@ class ConvSpec:
         return self.R == self.S == 1
 
     @property
+    def allows_tf32(self) -> bool:
+        """The caller allows the error of TF32, which is one of float32."""
+        return self.precision == "tf32" and self.dtype == FLOAT32
+
+    @property
     def may_mix_neighbours(self) -> bool:
         """An output may have errors relative to inputs beside its window, as those of Winograd have.
 
@@ -166,9 +171,7 @@ class ConvSpec:
         as fast at 32 to 64 channels, images of 28 to 224; 1.0 to 1.3 times at 16 and 24; slower below; one
         core of an Intel Xeon with AVX-512, November 2026).
         """
-        if self.precision == "tf32" and self.dtype == FLOAT32:
-            return True
-        return self.precision != "ieee" and self.C_group >= NETWORK_CHANNELS
+        return self.allows_tf32 or (self.precision != "ieee" and self.C_group >= NETWORK_CHANNELS)
 
     @property
     def fits_int32(self) -> bool:

@@ -62,7 +62,7 @@ import numpy as np
 from gpuconv.algorithm import Algorithm, Algorithms, select
 from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.conv.winograd.ranges import compare_ranges, plan_ranges, size_of
-from gpuconv.cpu.conv.winograd.spans import BLOCK_C, Spans, cut_spans, is_approximate, round_up, tile
+from gpuconv.cpu.conv.winograd.spans import BLOCK_C, Spans, cut_spans, round_up, tile
 from gpuconv.cpu.conv.winograd.tiles import (
     POINTS,
     Arrays,
@@ -228,7 +228,7 @@ def plan(others: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Proce
     if 0 in spec.out_shape:
         return lambda x, w, bias, y: None
     convolve, anew = plan_tiles(spec, layouts, device), plan_anew(others, spec, layouts, device)
-    compare = plan_ranges(spec, layouts) if is_approximate(spec) else None
+    compare = plan_ranges(spec, layouts) if spec.allows_tf32 else None
 
     def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
         spoilt = np.zeros(spec.N, np.bool_)

@@ -6,7 +6,6 @@ from functools import lru_cache
 from gpuconv.cpu.conv.winograd.tiles import DEPTH, POINTS, Sizes
 from gpuconv.cpu.simd import LANES, ROWS, VECTORS
 from gpuconv.spec import ConvSpec
-from gpuconv.spec.dtypes import FLOAT32
 
 SPAN_BYTES = 600_000  # of V and M of one span, beside which the U in use fits into 1 MiB
 BLOCK_K = 32  # output channels of M, and of U by channels
@@ -87,15 +86,10 @@ def _cut(spec: ConvSpec, threads: int, limit: int) -> Spans:
 
 def tile(spec: ConvSpec) -> int:
     """m: 4 where its error is allowed, unless its vectors of tiles are so empty that it multiplies more."""
-    if not is_approximate(spec):
+    if not spec.allows_tf32:
         return 2
     tiles = {m: spec.N * -(-spec.P // m) * -(-spec.Q // m) for m in POINTS}
     return min(POINTS, key=lambda m: (m + 2) ** 2 * round_up(tiles[m], LANES[spec.dtype]))
-
-
-def is_approximate(spec: ConvSpec) -> bool:
-    """The caller allows an error, which is one of float32."""
-    return spec.precision == "tf32" and spec.dtype == FLOAT32
 
 
 def round_up(number: int, unit: int) -> int:
