@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from typing import Any
 
-from gpuconv.commands.environment import CommandError, cuda_engine
+from gpuconv.commands.environment import CommandError, cuda_engine, in_one_line
 from gpuconv.threads import get_num_threads
 
 BAR = 30  # characters
@@ -121,5 +121,5 @@ def compile_one(job: Job) -> tuple[Job, float, str]:
     try:
         import_module("gpuconv.cuda").KERNELS[place].cubin(arch)
     except Exception as error:
-        failure = " ".join(f"{type(error).__name__}: {error}".split())
+        failure = in_one_line(error)
     return job, time.perf_counter() - begin, failure

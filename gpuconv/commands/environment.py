@@ -46,12 +46,21 @@ def require(packages: dict[str, str], hint: str) -> None:
         raise CommandError(f"{' and '.join(absent)} not installed: {hint}")
 
 
+def in_one_line(error: Exception) -> str:
+    """What an error of any kind says, without its line breaks.
+
+    >>> in_one_line(ValueError("two\\nlines"))
+    'ValueError: two lines'
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def cuda_engine() -> ModuleType:
     """`gpuconv.cuda`, or CommandError with what is wrong and the pip command that installs what it needs."""
     try:
         return import_module("gpuconv.cuda")
     except Exception as error:  # libraries that do not fit each other fail in any way
-        what = " ".join(f"{type(error).__name__}: {error}".split())
+        what = in_one_line(error)
         raise CommandError(f"the GPU engine cannot be imported ({what}): {GPU_ENGINE_HINT}") from error
 
 

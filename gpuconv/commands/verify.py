@@ -164,9 +164,7 @@ def _difference(
     try:
         got = function(*on_device, **problem.parameters, algorithm=algorithm.name)
         results = [device.get(array) for array in (got if isinstance(got, tuple) else (got,))]
-    except (
-        Exception
-    ) as error:  # whatever a kernel or a driver raises is the finding, and the next one follows
+    except Exception as error:  # whatever a kernel or a driver raises is the finding
         return f"{type(error).__name__}: {error}"
     reference = {"conv2d": convolve, "max_pool2d": max_pool, "avg_pool2d": avg_pool}[problem.function]
     expected = reference(input, *rest, **problem.parameters)
