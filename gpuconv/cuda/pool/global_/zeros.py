@@ -25,11 +25,10 @@ def make_search(element: Element, team: Team, columns: int) -> Function:
     """search(firsts, x, place, ends, x_h, x_w, rows, elements, thread): each plane's first zero of a thread.
 
     Of the `columns` elements at a time that `make_locate` has found, it looks at four: of eight the loops are
-    too long to be unrolled, and what they index would not be in registers. Of float64, at one: there are no
-    registers for more.
+    too long to be unrolled, and what they index would not be in registers.
     """
     PLANES, PARTS, PART, STEP = team.planes, team.parts, team.part_elements(columns), team.step(columns)
-    COLUMNS, LOOKED_AT = columns, 1 if element.size == 8 else min(columns, 4)
+    COLUMNS, LOOKED_AT = columns, min(columns, 4)
     VALUES, scalar, load = PARTS * LOOKED_AT, element.scalar, make_loader(element, LOOKED_AT, 1.0)
     is_negative_zero = IS_NEGATIVE_ZERO[element.arithmetic]
 
@@ -40,9 +39,9 @@ def make_search(element: Element, team: Team, columns: int) -> Function:
             firsts[j] = uint32(NONE)
         for h in range(rows):
             for at in range(uint32(0), elements, uint32(STEP)):
-                for some in range(uint32(0), uint32(COLUMNS), uint32(LOOKED_AT)):
-                    row = int64(h) * x_h + int64(uint32(at)) * x_w + int64(uint32(some))
-                    begin = uint32(uint32(uint32(h) * elements) + uint32(at + own + some))
+                for offset in range(uint32(0), uint32(COLUMNS), uint32(LOOKED_AT)):
+                    row = int64(h) * x_h + int64(uint32(at)) * x_w + int64(uint32(offset))
+                    begin = uint32(uint32(uint32(h) * elements) + uint32(at + own + offset))
                     for j in range(PARTS):
                         inside = uint32(at + own + uint32(j * PART)) < ends[j]
                         load(values, j * LOOKED_AT, inside, x, row + place[j])
