@@ -11,6 +11,7 @@ import pytest
 from gpuconv import freezing
 from gpuconv.cpu.engine import sources
 from tests.conftest import ROOT
+from tests.cpu.test_cache import COUNT
 
 # What the program does not need, and what would make it large and slow to build.
 LEFT_OUT = (
@@ -26,16 +27,9 @@ LEFT_OUT = (
     "torch",
 )
 
-PROGRAM = """
+PROGRAM = f"""{COUNT}
 import inspect, os, sys
 import numpy as np, gpuconv
-from numba.core import event
-
-compiled = []
-class Listener(event.Listener):
-    def on_start(self, e): compiled.append(e.data["dispatcher"].py_func.__name__)
-    def on_end(self, e): pass
-event.register("numba:compile", Listener())
 
 x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 assert gpuconv.max_pool2d(x, 2, algorithm="pool_direct").ravel().tolist() == [5, 7, 13, 15]
