@@ -9,26 +9,32 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
 - of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in sixteen;
-  for sm_90a, where they name an architecture; with other dtypes those of `test_execution` alone;
-- one in 32 of the faults planted in a kernel, but none of the kernels left unharmed for comparison,
+  for sm_90a, where they name an architecture; with each other dtype one of those of `test_execution`;
+- one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison,
   which other tests run.
 
-Where each test of a few takes long, it is marked by hand.
+Where each test of a few takes long, it is marked by hand, or its parameter is given by `few`.
 """
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 ROOMS = ("cuda/", "cpu/", "test_conv2d", "test_pool2d", "test_compiled")  # of the tests that compile kernels
 LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
-FAULTS = 32
+FAULTS = 64
 EXECUTED = 16
 VARIANTS = ("dtype", "arch")
 DEFAULT_ARCH = "sm_90a"
+
+
+def few(values: Sequence[Any], count: int) -> list[Any]:
+    """Values of one parameter, or of several at once: a bare `pytest` runs the first few of them."""
+    marked = [pytest.param(*each) if type(each) is tuple else pytest.param(each) for each in values[count:]]
+    return [*values[:count], *(each._replace(marks=[pytest.mark.wide]) for each in marked)]
 
 
 def mark_wide(items: Iterable[pytest.Item]) -> None:
@@ -42,7 +48,7 @@ def mark_wide(items: Iterable[pytest.Item]) -> None:
         if "unharmed" in function:
             item.add_marker(pytest.mark.wide)
         elif hasattr(item, "callspec"):
-            products[function].append(item)
+            products["faults" if _plants_faults(item) else function].append(item)
     for tests in products.values():
         if len(tests) >= LEAST or _plants_faults(tests[0]) or "arch" in tests[0].callspec.params:
             for item in set(tests) - set(_sample(tests)):
@@ -52,7 +58,7 @@ def mark_wide(items: Iterable[pytest.Item]) -> None:
 def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     parameters = tests[0].callspec.params
     if _plants_faults(tests[0]):
-        yield from tests[::FAULTS]
+        yield from sorted(tests, key=lambda test: test.nodeid)[::FAULTS]
         return
     if DEFAULT_ARCH not in {_value(test, "arch") or DEFAULT_ARCH for test in tests}:
         return
@@ -74,7 +80,10 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     if tests[0].nodeid.startswith("tests/cuda/") and "test_execution" not in tests[0].nodeid:
         return
     here = [test for test in others if "arch" not in default or _value(test, "arch") == default["arch"]]
-    yield from first_of_each(here, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
+    if tests[0].nodeid.startswith("tests/cuda/"):  # each takes a kernel of its own
+        yield from first_of_each(here, lambda test: _variants(test, default))
+    else:
+        yield from first_of_each(here, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
 
 
 def first_of_each(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> Iterator[Any]:

@@ -335,6 +335,7 @@ def test_compile_needs_the_gpu_engine_only_for_gpus(no_gpu_engine, capsys):
     assert main(["compile", "--cpu", "--kernel", "pool_direct.mean"]) == 0
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_compile_cpu_compiles_every_kernel_for_both_dtypes(capsys):
     assert main(["compile", "--cpu"]) == 0
     compiled = [tuple(line.split()[:3]) for line in capsys.readouterr().out.splitlines()]

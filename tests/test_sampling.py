@@ -75,8 +75,9 @@ def test_each_tile_and_each_case_of_what_the_executor_runs():
     assert len(found) < 16
 
 
-def test_one_of_32_faults_and_no_kernel_without():
-    assert len(sample(product("tests/cuda/test_faults.py::test", fault=range(65)))) == 3
+def test_one_of_64_faults_and_no_kernel_without():
+    faults = [product(f"tests/cuda/test_faults.py::test{i}", fault=range(13)) for i in range(5)]
+    assert len(sample([fault for function in faults for fault in function])) == 2
     assert len(sample(product("tests/cuda/test_faults.py::test_unharmed", case=range(4)))) == 0
 
 

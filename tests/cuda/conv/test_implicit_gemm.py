@@ -33,6 +33,7 @@ from tests.cuda.execution import (
 )
 from tests.cuda.layers import RESNET50, UNET, VGG16, convolution
 from tests.ptx import machine_code
+from tests.sampling import few
 
 ALGORITHM = implicit_gemm.ALGORITHM
 NAMES = [f"{tile.k}x{tile.pixels}" for tile in TILES]
@@ -84,7 +85,7 @@ def expect(case, arch="sm_90a"):
 # Results
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", few(CASES, 4), ids=str)
 @pytest.mark.parametrize("tile", TILES, ids=NAMES)
 def test_every_tile_is_exact_on_integers(chosen, tile, case):
     chosen(tile)
@@ -212,7 +213,7 @@ def test_few_channels_are_left_to_conv_tiled():
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
-@pytest.mark.parametrize("kernel", implicit_gemm.KERNELS, ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("kernel", few(implicit_gemm.KERNELS, 1), ids=lambda kernel: kernel.name)
 def test_the_main_loop_is_mostly_arithmetic(kernel, arch):
     row = machine_code.of(kernel, arch)
     assert row["loop_math_pct"] >= LEAST_MATH[kernel.name]
@@ -220,7 +221,7 @@ def test_the_main_loop_is_mostly_arithmetic(kernel, arch):
 
 
 @pytest.mark.parametrize("pointwise", [False, True], ids=["gathered", "pointwise"])
-@pytest.mark.parametrize("tile", TILES, ids=NAMES)
+@pytest.mark.parametrize("tile", few(TILES, 1), ids=NAMES)
 def test_predictions_use_the_instructions_of_the_machine_code(tile, pointwise):
     kernel = KERNELS_BY_TILE[tile, pointwise]
     found = machine_code.of(kernel, "sm_90a")["loop_instructions"]

@@ -16,6 +16,7 @@ from tests.cuda.execution import poisoned, refusal
 from tests.cuda.pool import pooling
 from tests.cuda.pool.pooling import LAYOUTS
 from tests.layouts import WRITABLE
+from tests.sampling import few
 
 WINDOWS = ((2, 2), (3, 2), (3, 1))
 
@@ -49,7 +50,7 @@ def test_any_geometry_in_any_layout(case, dtype, data):
 
 
 @pytest.mark.parametrize("columns", [16, 13])  # in vectors and not
-@pytest.mark.parametrize(("window", "stride"), WINDOWS)
+@pytest.mark.parametrize(("window", "stride"), few(WINDOWS, 1))
 @pytest.mark.parametrize("op", ["max", "avg"])
 @pytest.mark.parametrize("dtype", [*DTYPES, "float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_values_that_are_not_finite(op, window, stride, columns, dtype):
@@ -61,7 +62,7 @@ def test_values_that_are_not_finite(op, window, stride, columns, dtype):
     check(case, x)
 
 
-@pytest.mark.parametrize(("window", "stride"), WINDOWS)
+@pytest.mark.parametrize(("window", "stride"), few(WINDOWS, 1))
 @pytest.mark.parametrize("fill", [-np.inf, np.inf, np.nan, 0.0])
 def test_the_index_of_equals_is_the_first_inside(fill, window, stride):
     check(PoolCase("equal", "max", (1, 1, 8, 40), window, stride, window // 2), np.full((1, 1, 8, 40), fill))
