@@ -131,7 +131,10 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
     if operator is None or getattr(function, "__module__", "") != "gpuconv.api":
         got = getattr(function, "__name__", f"<{type(function).__name__}>")
         raise TypeError(f"function must be one of gpuconv's {', '.join(OPERATORS)}; got {got}")
-    bound = inspect.signature(function).bind(*arguments, **keywords)
+    try:
+        bound = inspect.signature(function).bind(*arguments, **keywords)
+    except TypeError as error:
+        raise TypeError(f"{operator.name}: {error}") from None
     bound.apply_defaults()
     given = bound.arguments
     arrays = tuple(given[name] for name in operator.arrays)

@@ -56,10 +56,14 @@ def library_of(array: Any, name: str) -> Library:
         if _offers(array, "__dlpack__") and _offers(array, "__dlpack_device__"):
             return _DLPACK
     if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be a masked array: fill it first, {name}.filled(0)")
+        hint = "" if name == "out" else f": fill it first, {name}.filled(0)"
+        raise TypeError(f"{name} must not be a masked array{hint}")
+    is_array_like = hasattr(kind, "__array__") or isinstance(array, Sequence)
+    can_be_copied = is_array_like and name != "out" and not isinstance(array, str | bytes)
+    hint = " (numpy.asarray makes an array of it)" if can_be_copied else ""
     raise TypeError(
         f"{name} must be an array of NumPy, CuPy, Numba, torch or JAX, or have __cuda_array_interface__ or "
-        f"__dlpack__; got {kind.__module__}.{kind.__qualname__} (numpy.asarray makes an array of a sequence)"
+        f"__dlpack__; got {kind.__module__}.{kind.__qualname__}{hint}"
     )
 
 

@@ -27,7 +27,8 @@ def checked_dtype(input: Any, taken: Collection[Dtype]) -> Dtype:
     name = dtype_name(input.dtype)
     if name not in taken:
         *most, last = taken
-        hint = ": pass input.astype(np.float32)" if np.dtype(input.dtype).kind in "biu" else ""
+        other = np.dtype(input.dtype)
+        hint = ": pass input.astype(np.float32)" if other.kind in "biu" or other.itemsize == 2 else ""
         raise TypeError(f"input must be {', '.join(most)} or {last}, got dtype {name}{hint}")
     return Dtype(name)
 
@@ -36,7 +37,10 @@ def same_dtype(array: Any, name: str, dtype: Dtype) -> None:
     """Refuse an array of another dtype than the input's."""
     got = dtype_name(array.dtype)
     if got != dtype:
-        raise TypeError(f"{name} must have the input's dtype {dtype}, got {got}; nothing is cast silently")
+        hint = "" if name == "out" else f": pass {name}.astype(input.dtype)"
+        raise TypeError(
+            f"{name} must have the input's dtype {dtype}, got {got}; nothing is cast silently{hint}"
+        )
 
 
 @functools.lru_cache(maxsize=64)

@@ -99,11 +99,7 @@ class ConvSpec:
         )
         dtype = checked_dtype(input, FLOATS)
         N, C, H, W = batched_shape(input)
-        if len(weight.shape) != 4:
-            raise ValueError(f"weight must have shape (K, C / groups, R, S), got {tuple(weight.shape)}")
-        K, C_group, R, S = weight.shape
-        if R < 1 or S < 1:
-            raise ValueError(f"weight must have a kernel of at least 1x1, got shape {tuple(weight.shape)}")
+        K, C_group, R, S = _weight_shape(weight)
         groups = as_integer(groups, "groups", least=1)
         _check_groups(C, K, C_group, groups, tuple(input.shape))
         same_dtype(weight, "weight", dtype)
@@ -177,6 +173,21 @@ class ConvSpec:
     def fits_int32(self) -> bool:
         """Every element offset of the (contiguous) input, weight and output is below 2^31."""
         return max(_sizes(self)) < 2**31
+
+
+def _weight_shape(weight: Any) -> tuple[int, int, int, int]:
+    """(K, C / groups, R, S), none of the last two 0."""
+    shape = tuple(weight.shape)
+    if len(shape) != 4:
+        hints = {
+            2: ": one kernel of one channel is weight[None, None]",
+            3: ": kernels of one channel are weight[:, None]",
+        }
+        hint = hints.get(len(shape), "")
+        raise ValueError(f"weight must have shape (K, C / groups, R, S), got {shape}{hint}")
+    if 0 in shape[2:]:
+        raise ValueError(f"weight must have a kernel of at least 1x1, got shape {shape}")
+    return shape
 
 
 def _sizes(spec: ConvSpec) -> tuple[int, int, int]:

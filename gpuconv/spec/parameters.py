@@ -4,6 +4,7 @@ The specs call these for every operator: an integer, a pair, four-sided or named
 as plain Python values; anything else raises a ValueError or TypeError that names the argument and its value.
 """
 
+import difflib
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -23,14 +24,14 @@ _NO_SEQUENCES = (int, str, bytes)
 _NONE: Pads = ((0, 0), (0, 0))
 
 
-def as_integer(value: Any, name: str, least: int, most: int = BOUND - 1) -> int:
+def as_integer(value: Any, name: str, least: int, most: int = BOUND - 1, form: str = "an integer") -> int:
     """An integer from `least` to `most`; NumPy's integers are taken, booleans are not."""
     if isinstance(value, _BOOLEANS):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be {form}, got {value!r}")
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        raise TypeError(f"{name} must be {form}, got {value!r}") from None
     if not least <= number <= most:
         raise ValueError(f"{name} must be from {least} to {most}, got {value!r}")
     return number
@@ -54,7 +55,7 @@ def _is_sequence(value: Any) -> bool:
 def as_pair(value: Any, name: str, least: int) -> Pair:
     """An integer for both axes, or one integer per axis (height first)."""
     if not _is_sequence(value):
-        number = as_integer(value, name, least)
+        number = as_integer(value, name, least, form="an integer or two (height, width)")
         return number, number
     if len(value) not in (1, 2):
         raise ValueError(f"{name} must be one integer or two (height, width), got {value!r}")
@@ -66,7 +67,9 @@ def as_pads(padding: Any, size: Pair, window: Pair, stride: Pair, dilation: Pair
     if isinstance(padding, str):
         rule = NAMED_PADDING.get(padding)
         if rule is None:
-            raise ValueError(f"padding must be {_PADDING_FORMS}; got {padding!r}")
+            close = difflib.get_close_matches(padding.lower(), NAMED_PADDING, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"padding must be {_PADDING_FORMS}; got {padding!r}{hint}")
         rows, columns = map(rule, map(Axis, size, window, _NONE, stride, dilation))
         return rows, columns
     try:

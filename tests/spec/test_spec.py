@@ -154,7 +154,7 @@ def test_byte_order_is_no_dtype():
 WRONG_CONVOLUTIONS = [
     ({"input": X[0, 0]}, ValueError, r"input must have shape .*got \(8, 9\)"),
     ({"input": X[None]}, ValueError, r"input must have shape .*got \(1, 2, 4, 8, 9\)"),
-    ({"input": X.astype(np.float16)}, TypeError, "input must be float32 or float64, got dtype float16"),
+    ({"input": X.astype(np.float16)}, TypeError, "got dtype float16: pass input.astype\\(np.float32\\)"),
     ({"input": X.astype(int)}, TypeError, "input must be float32 or float64, got dtype int64"),
     ({"input": X.astype(bool)}, TypeError, "input must be float32 or float64, got dtype bool"),
     ({"input": X.astype(complex)}, TypeError, "input must be float32 or float64, got dtype complex128"),
@@ -166,7 +166,7 @@ WRONG_CONVOLUTIONS = [
     ({"weight": W[:, :, :0]}, ValueError, r"weight must have a kernel .*got shape \(6, 4, 0, 3\)"),
     ({"weight": W[:, :, :, :0]}, ValueError, r"weight must have a kernel .*got shape \(6, 4, 3, 0\)"),
     ({"weight": W[:, :3]}, ValueError, r"weight must have C / groups = 4 / 1 = 4 channels .*got 3"),
-    ({"weight": W.astype(float)}, TypeError, "weight must have the input's dtype float32, got float64"),
+    ({"weight": W.astype(float)}, TypeError, "the input's dtype float32, got float64; .* pass weight.astype"),
     ({"bias": np.zeros(5, np.float32)}, ValueError, r"bias must have shape \(6,\).*got \(5,\)"),
     ({"bias": np.zeros((1, 6), np.float32)}, ValueError, r"bias must have shape \(6,\).*got \(1, 6\)"),
     ({"bias": np.zeros((), np.float32)}, ValueError, r"bias must have shape \(6,\).*got \(\)"),
@@ -185,13 +185,17 @@ WRONG_CONVOLUTIONS = [
     ({"groups": 0}, ValueError, "groups must be from 1 .*got 0"),
     ({"groups": (1, 1)}, TypeError, r"groups must be an integer, got \(1, 1\)"),
     ({"stride": 0}, ValueError, "stride must be from 1 .*got 0"),
-    ({"stride": None}, TypeError, "stride must be an integer, got None"),
+    ({"stride": None}, TypeError, r"stride must be an integer or two \(height, width\), got None"),
     ({"stride": (1, 2, 3)}, ValueError, r"stride must be one integer or two .*got \(1, 2, 3\)"),
     ({"dilation": 0}, ValueError, "dilation must be from 1 .*got 0"),
-    ({"dilation": 1.5}, TypeError, "dilation must be an integer, got 1.5"),
+    ({"dilation": 1.5}, TypeError, r"dilation must be an integer or two \(height, width\), got 1.5"),
     ({"dilation": 9}, ValueError, r"input is too small: its 8x9 .*19x19 .*3x3 with dilation \(9, 9\)"),
     ({"padding": -1}, ValueError, "padding must be from 0 .*got -1"),
-    ({"padding": "mirror"}, ValueError, "padding must be an integer, .*got 'mirror'"),
+    ({"padding": "mirror"}, ValueError, "padding must be an integer, .*got 'mirror'$"),
+    ({"padding": "SAME"}, ValueError, r"got 'SAME'; did you mean 'same'\?"),
+    ({"padding": "vaild"}, ValueError, r"got 'vaild'; did you mean 'valid'\?"),
+    ({"weight": W[0, 0]}, ValueError, r"got \(3, 3\): one kernel of one channel is weight\[None, None\]"),
+    ({"weight": W[0]}, ValueError, r"got \(4, 3, 3\): kernels of one channel are weight\[:, None\]"),
     ({"padding": "valid", "dilation": (1, 5)}, ValueError, "input is too small: its 8x9 .*3x11"),
 ]
 
@@ -207,11 +211,11 @@ WRONG_POOLS = [
     ({"input": X.astype(np.int32)}, TypeError, "input must be float32, float64, float16 or bfloat16, got"),
     ({"input": X.astype("V2")}, TypeError, "bfloat16, got dtype void16"),
     ({"kernel_size": 0}, ValueError, "kernel_size must be from 1 .*got 0"),
-    ({"kernel_size": None}, TypeError, "kernel_size must be an integer, got None"),
+    ({"kernel_size": None}, TypeError, r"kernel_size must be an integer or two \(height, width\), got None"),
     ({"kernel_size": (2, 2, 2)}, ValueError, r"kernel_size must be one integer or two .*got \(2, 2, 2\)"),
     ({"kernel_size": 10}, ValueError, "input is too small: its 8x9 .*10x10"),
     ({"stride": 0}, ValueError, "stride must be from 1 .*got 0"),
-    ({"stride": "2"}, TypeError, "stride must be an integer, got '2'"),
+    ({"stride": "2"}, TypeError, r"stride must be an integer or two \(height, width\), got '2'"),
     ({"dilation": -1}, ValueError, "dilation must be from 1 .*got -1"),
     (
         {"padding": 2},
@@ -251,7 +255,9 @@ def test_no_other_argument_of_a_pool_may_be_empty(name):
 
 @pytest.mark.parametrize("empty", ["", b""])
 def test_an_empty_string_is_no_stride(empty):
-    with pytest.raises(TypeError, match=f"stride must be an integer, got {empty!r}"):
+    with pytest.raises(
+        TypeError, match=rf"stride must be an integer or two \(height, width\), got {empty!r}"
+    ):
         PoolSpec.from_arrays("max", X, 2, empty)
 
 
