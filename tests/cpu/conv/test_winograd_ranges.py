@@ -76,6 +76,37 @@ def test_a_group_is_spoilt_by_its_own_channels_alone():
     assert (error <= bound(x, w, bias, **parameters)).all()
 
 
+SMALL = {  # the powers of ten of the inputs, and of the weights of the two halves of the output channels
+    "weights": (36, -43, -43),
+    "inputs": (-43, 36, 36),
+    "half of the weights": (36, -44, -1),
+    "products": (-20, -19, -19),
+    "weights that a window of large inputs meets": (30, -38, -38),
+}
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("signs", ["positive", "mixed"])
+@pytest.mark.parametrize("name", SMALL)
+def test_numbers_that_are_rounded_as_subnormal_ones_are(name, signs, padding):
+    rng = np.random.default_rng(5)
+    draw = rng.random if signs == "positive" else rng.standard_normal
+    inputs, first, second = (10.0**power for power in SMALL[name])
+    x = (draw((2, 64, 12, 13)) * inputs).astype("float32")
+    w = (draw((32, 64, 3, 3)) * np.repeat((first, second), 16)[:, None, None, None]).astype("float32")
+    bias = np.zeros(32, "float32")
+    error = np.abs(convolve(x, w, bias, padding=padding) - reference.conv2d(x, w, bias, padding=padding))
+    assert (error <= bound(x, w, bias, padding=padding)).all()
+
+
+def test_images_of_ordinary_numbers_are_not_computed_anew(monkeypatch):
+    """Nor are black ones, or channels whose weights are 0."""
+    x, w, bias = arrays(32)
+    x[0], x[1, :, :9], w[3] = 0, 0, 0
+    monkeypatch.setattr(conv_winograd, "plan_anew", lambda *problem: pytest.fail)
+    gpuconv.conv2d(x * 1e-12, w * 1e-12, bias, padding=1, precision="tf32", algorithm="conv_winograd")
+
+
 @pytest.mark.parametrize("strided", [False, True])
 def test_windows_of_zeros_have_the_bias_for_a_result(strided):
     x, w, bias = arrays(32)

@@ -61,7 +61,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms, select
 from gpuconv.cpu.conv.taken import TAKEN
-from gpuconv.cpu.conv.winograd.ranges import compare_ranges, plan_ranges, size_of
+from gpuconv.cpu.conv.winograd.ranges import compare_ranges, find_small_weights, size_of, within_range
 from gpuconv.cpu.conv.winograd.spans import BLOCK_C, Spans, cut_spans, round_up, tile
 from gpuconv.cpu.conv.winograd.tiles import (
     POINTS,
@@ -195,7 +195,9 @@ def make_kernels(m: int) -> tuple[Kernel, Kernel, Kernel]:
 
 
 _KERNELS = {m: make_kernels(m) for m in POINTS}
-KERNELS: tuple[Kernel, ...] = (*(kernel for three in _KERNELS.values() for kernel in three), compare_ranges)
+KERNELS: tuple[Kernel, ...] = (
+    *(kernel for three in _KERNELS.values() for kernel in three), compare_ranges, find_small_weights
+)  # fmt: skip
 
 
 def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
@@ -228,16 +230,14 @@ def plan(others: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Proce
     if 0 in spec.out_shape:
         return lambda x, w, bias, y: None
     convolve, anew = plan_tiles(spec, layouts, device), plan_anew(others, spec, layouts, device)
-    compare = plan_ranges(spec, layouts) if spec.allows_tf32 else None
+    if spec.allows_tf32:
+        convolve = within_range(convolve, spec, layouts)
 
     def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
         spoilt = np.zeros(spec.N, np.bool_)
         convolve(x, w, bias, y, spoilt)
-        if compare is not None:
-            compare(x, bias, y, spoilt)
-        if spoilt.any():
-            for n in np.flatnonzero(spoilt):
-                anew()(x[n : n + 1], w, bias, y[n : n + 1])
+        for n in np.flatnonzero(spoilt):
+            anew()(x[n : n + 1], w, bias, y[n : n + 1])
 
     return run
 

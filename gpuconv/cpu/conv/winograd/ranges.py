@@ -10,7 +10,12 @@ tell how far off an output may be: where no tile is more than RANGE times a wind
 2^-11 of the window, times the greatest weight. An image of which one is more is computed anew. A window of
 zeros alone, as in wide padding or the black around a picture, has the bias for its result, and gets it here.
 
-A task is a row of tiles of one group: the channels of its t rows are added up, and looked through.
+That is so while the roundings are relative ones. Those of numbers below 2^-126 are not, and the transforms
+and the products must not come near: a window has to have LEAST a channel, and an output channel a weight of
+LEAST, unless all of them are 0. Another algorithm computes what has less.
+
+A task is a row of tiles of one group: the channels of its t rows are added up, and looked through. Of the
+weights it is an output channel, of which most often the first one is enough.
 """
 
 import numba
@@ -40,6 +45,7 @@ from gpuconv.spec import ConvSpec
 from gpuconv.spec.layouts import ConvLayouts
 
 RANGE = 128  # 2^-11 / (32 eps)
+LEAST = 2.0**-60
 
 
 def _signature(scalar):
@@ -48,9 +54,33 @@ def _signature(scalar):
     return *arrays, numba.boolean, pair, numba.int64, numba.int64, workspace(scalar), *TASKS
 
 
+def _weights_signature(scalar):
+    return numba.types.Array(scalar, 4, "C", readonly=True, aligned=False), workspace(numba.boolean), *TASKS
+
+
+@kernel(_weights_signature)
+def find_small_weights(w, spoilt, counter, tasks):
+    """Every image is spoilt where the weights of an output channel are less than LEAST, and not all 0."""
+    _, C, R, S = w.shape
+    while True:
+        k = claim(counter)
+        if k >= tasks:
+            break
+        most = w.dtype.type(0)
+        for i in range(C * R * S):
+            most = max(most, abs(w[k, i // (R * S), i // S % R, i % S]))
+            if most >= LEAST:
+                break
+        if 0 < most < LEAST:
+            spoilt[:] = True
+
+
 @kernel(_signature)
 def compare_ranges(x, bias, y, spoilt, x_in_rows, pads, m, groups, magnitudes, counter, tasks):
-    """spoilt[n] where a tile of image n is more than RANGE times one of its windows; y where that is 0."""
+    """spoilt[n] where a window of image n has less than LEAST a channel, or less than a tile by RANGE.
+
+    y where a window is 0.
+    """
     C, K, H, W = x.shape[1] // groups, y.shape[1] // groups, x.shape[2], x.shape[3]
     P, Q = y.shape[2:]
     t, TH, TW = m + 2, -(-P // m), -(-Q // m)
@@ -68,14 +98,14 @@ def compare_ranges(x, bias, y, spoilt, x_in_rows, pads, m, groups, magnitudes, c
                 add_magnitudes(
                     magnitudes, i * pitch + pads[1], x[n, g * C : g * C + C, h], columns, x_in_rows
                 )
-        if are_alike(magnitudes, pitch, t, min(m, P - ty * m), Q):
+        if are_alike(magnitudes, pitch, t, min(m, P - ty * m), Q, C * LEAST):
             continue
         for tx in range(TW):
             total = sum_of(magnitudes, tx * m, pitch, t)
             for p in range(ty * m, min(ty * m + m, P)):
                 for q in range(tx * m, min(tx * m + m, Q)):
                     window = sum_of(magnitudes, (p - ty * m) * pitch + q, pitch, 3)
-                    if window > 0 and total > RANGE * window:
+                    if window > 0 and (total > RANGE * window or window < C * LEAST):
                         spoilt[n] = True
                     elif window == 0 and not spoilt[n]:
                         for k in range(g * K, g * K + K):
@@ -111,8 +141,8 @@ def add_magnitudes(to, at, rows, count, in_rows):
 
 
 @inner
-def are_alike(magnitudes, pitch, t, rows, count):
-    """No tile can be more than RANGE times one of these rows of `count` windows: as nearly always.
+def are_alike(magnitudes, pitch, t, rows, count, floor):
+    """Of these rows of `count` windows none is below the floor, or a tile by RANGE: as nearly always.
 
     Behind the t rows there is room for two vectors: the greatest inputs, and the least windows, negative.
     """
@@ -137,7 +167,7 @@ def are_alike(magnitudes, pitch, t, rows, count):
     for lane in range(1, width):
         greatest_input = max(greatest_input, magnitudes[end + lane])
         window = max(window, magnitudes[end + width + lane])
-    return t * t * greatest_input <= RANGE * -window
+    return t * t * greatest_input <= RANGE * -window and (-window >= floor or greatest_input == 0)
 
 
 @inner
@@ -156,10 +186,11 @@ def size_of(spec: ConvSpec) -> int:
     return (m + 2) * (-(-spec.Q // m) * m + 2) + 2 * LANES[spec.dtype]
 
 
-def plan_ranges(spec: ConvSpec, layouts: ConvLayouts) -> Run:
-    """run(x, bias, y, spoilt)."""
+def within_range(convolve: Run, spec: ConvSpec, layouts: ConvLayouts) -> Run:
+    """run(x, w, bias, y, spoilt): what `convolve` gives, and as spoilt also images beyond the range."""
     m = tile(spec)
-    return bind(
+    search = bind(find_small_weights, spec.dtype, tasks=spec.K, work=spec.K, constants={})
+    compare = bind(
         compare_ranges, spec.dtype,
         tasks=spec.N * spec.groups * -(-spec.P // m),
         work=spec.N * spec.C * spec.H * spec.W,
@@ -169,3 +200,11 @@ def plan_ranges(spec: ConvSpec, layouts: ConvLayouts) -> Run:
         },
         workspaces={"magnitudes": size_of(spec)},
     )  # fmt: skip
+
+    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, spoilt: np.ndarray) -> None:
+        search(w, spoilt)
+        if not spoilt.all():
+            convolve(x, w, bias, y, spoilt)
+            compare(x, bias, y, spoilt)
+
+    return run
