@@ -61,18 +61,9 @@ def plan_conv2d(
 
 
 class ConvPlan:
-    """What `plan_conv2d` returns: a call pinned.
+    """What `plan_conv2d` returns: a call pinned. It is written as what it was when it was last called."""
 
-    Attributes
-    ----------
-    spec : ConvSpec
-        The problem.
-    algorithm : str
-        The name of the algorithm that computes it, for arrays that lie in memory as those that it was planned
-        for.
-    """
-
-    __slots__ = ("_forced", "_last", "_parameters", "_planned", "algorithm", "spec")
+    __slots__ = ("_forced", "_last", "_parameters", "_planned")
 
     def __init__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...], algorithm: str | None) -> None:
         try:
@@ -82,14 +73,26 @@ class ConvPlan:
             raise brief(error) from error.__cause__
         if arrays[-1] is not None and (reason := wrong_memory(replay.call, places)):
             raise ValueError(reason)
-        self.spec: Any = replay.call.spec
-        self.algorithm = replay.algorithm.name
         self._parameters, self._forced = parameters, algorithm
         self._planned = signatures
         self._last: tuple[Any, Replay] = signatures, replay
 
+    @property
+    def spec(self) -> Any:
+        """The problem, a ConvSpec, by the settings of the program now."""
+        return self._as_planned().call.spec
+
+    @property
+    def algorithm(self) -> str:
+        """The name of what computes it now, for arrays that lie in memory as the planned ones do."""
+        return self._as_planned().algorithm.name
+
+    def _as_planned(self) -> Replay:
+        return recall(CONV2D, self._planned, self._parameters, self._forced)
+
     def __repr__(self) -> str:
-        return f"<{self.algorithm} for {self.spec}>"
+        _, last = self._last
+        return f"<{last.algorithm.name} for {last.call.spec}>"
 
     def __call__(
         self,

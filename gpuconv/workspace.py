@@ -21,7 +21,8 @@ def set_workspace_limit(bytes: int) -> None:
     ----------
     bytes : int
         At least 0, at first 64 MiB, for each buffer of each thread. Less makes `conv2d` pass over the
-        algorithms that need more.
+        algorithms that need more. What has to be copied to be read, an input in another byte order or a
+        pool's of 16 bits, is copied in pieces of so much, but not less than one row of windows sees.
 
     Raises
     ------

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gpuconv
+from gpuconv import precision
 from tests.cases import integers
 
 X, W, BIAS = integers((2, 6, 9, 7), "float32"), integers((4, 3, 3, 3), "float32", 1), np.ones(4, np.float32)
@@ -52,6 +53,18 @@ def test_the_algorithm_is_that_of_the_call_or_the_one_named(plan):
     with pytest.raises(ValueError, match="algorithm must be None or one of"):
         gpuconv.plan_conv2d(X, W, groups=2, algorithm="winograd")
     assert plan.algorithm in repr(plan) and "K=4" in repr(plan)
+
+
+def test_it_says_what_it_would_do_now(monkeypatch):
+    monkeypatch.setattr(precision, "default", None)
+    x, w = integers((1, 64, 20, 20), "float32"), integers((64, 64, 3, 3), "float32")
+    plan = gpuconv.plan_conv2d(x, w)
+    assert (plan.algorithm, plan.spec.precision) == ("conv_winograd", None)
+    gpuconv.set_precision("ieee")
+    assert (plan.algorithm, plan.spec.precision) != ("conv_winograd", None)
+    assert plan.algorithm == gpuconv.explain(gpuconv.conv2d, x, w)[0][0]
+    plan(x, w)
+    assert plan.algorithm in repr(plan) and "ieee" in repr(plan)
 
 
 WRONG = {
