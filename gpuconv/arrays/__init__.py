@@ -9,6 +9,7 @@ a `Signature` that says all else (`views.py`); bfloat16 is ml_dtypes' dtype.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from inspect import getattr_static
 from sys import modules
 from typing import Any, NamedTuple
 
@@ -32,7 +33,6 @@ __all__ = [
     "Signature", "View", "dtype_of", "extent", "library_of", "overlap", "see",
 ]  # fmt: skip
 
-UNREADABLE = TypeError, KeyError, AttributeError, BufferError, RuntimeError  # that a foreign array may raise
 _NUMPY_KINDS = frozenset({np.ndarray, type(None)})
 NUMPY, _CUPY, _INTERFACE, _DLPACK = Library(), CuPyLibrary(), InterfaceLibrary(), DLPackLibrary()
 _BY_MODULE: dict[str, Library] = {
@@ -79,10 +79,12 @@ def _named(kind: type) -> Library | None:
 
 
 def _offers(array: Any, attribute: str) -> bool:
-    try:
-        return hasattr(array, attribute)
-    except RuntimeError:  # torch's property for a tensor that requires grad; viewing it says what is wrong
-        return True
+    """Whether the array or its class has the attribute, without asking for it.
+
+    One that hands on what it is asked for, as pint's quantities do, has what only its values have; and
+    torch's property raises for a tensor that requires grad, of which viewing it says what is wrong.
+    """
+    return getattr_static(array, attribute, None) is not None
 
 
 Places = list[Any]  # of the arrays of a call: each an ndarray, or None; or an address on a GPU, or 0
@@ -170,8 +172,10 @@ def _see(array: Any, name: str) -> tuple[Any, tuple, int | None, Any]:
         library = library_of(array, name)
     try:
         view = library.view(array)
-    except UNREADABLE as error:
-        raise TypeError(f"{name} cannot be read: {error}") from error
+    except (ImportError, MemoryError):  # of an engine that is not installed, of a copy
+        raise
+    except Exception as error:  # a foreign array may raise anything
+        raise TypeError(f"{name} cannot be read: {str(error) or type(error).__name__}") from error
     if isinstance(view, np.ndarray):
         return view, (library, view.shape, view.strides, view.dtype, None), None, None
     pointer, shape, strides, dtype, device, stream, writeable, owner = view

@@ -51,6 +51,8 @@ class TorchLibrary(Library):
     def _view(self, array: Any) -> View:
         """Of what torch does not hand over to NumPy as it is."""
         torch = import_module("torch")
+        if array.is_nested:
+            raise TypeError("it is nested: torch.nested.to_padded_tensor(tensor, 0) makes one of equal rows")
         if array.requires_grad and torch.is_grad_enabled():
             raise TypeError("it requires grad, which gpuconv does not record: pass tensor.detach()")
         if array.layout != torch.strided:

@@ -101,14 +101,17 @@ class InterfaceLibrary(CuPyLibrary):
         shape, dtype = tuple(map(index, interface["shape"])), np.dtype(interface["typestr"])
         if dtype.kind == "V":  # it says no more of bfloat16, which the array itself may know
             dtype = np.dtype(getattr(array, "dtype", dtype))
+        pointer = index(pointer or 0)
         device = cuda.runtime.pointerGetAttributes(pointer).device if pointer else cuda.Device().id
         stream = interface.get("stream")
         if stream is None:
             stream = self.current_stream(device)
         elif stream == LEGACY_STREAM:
             stream = 0
-        strides = interface.get("strides") or contiguous_strides(shape, dtype.itemsize)
-        return DeviceArray(pointer, shape, tuple(strides), dtype, device, stream, not readonly, array)
+        strides = tuple(map(index, interface.get("strides") or contiguous_strides(shape, dtype.itemsize)))
+        if len(strides) != len(shape):
+            raise TypeError(f"it has {len(strides)} strides for {len(shape)} axes")
+        return DeviceArray(pointer, shape, strides, dtype, device, stream, not readonly, array)
 
 
 class NumbaLibrary(InterfaceLibrary):

@@ -142,6 +142,54 @@ def test_dlpack_objects_that_cannot_be_exported_are_refused_by_name():
         gpuconv.conv2d(fakes.DLPack(X), fakes.DLPack(W.astype(">f4")))
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("no such stride"), "no such stride"),
+        (ValueError(), "ValueError"),
+        (OverflowError("int too big"), "int too big"),
+        (NotImplementedError(), "NotImplementedError"),
+        (IndexError("tuple index"), "tuple index"),
+        (OSError(5, "a disk of its own"), ".*a disk of its own"),
+    ],
+    ids=repr,
+)
+def test_whatever_an_array_raises_the_argument_is_named(error, reason):
+    class Broken(fakes.DLPack):
+        def __dlpack__(self, **keywords):
+            raise error
+
+    with pytest.raises(TypeError, match=f"^weight cannot be read: {reason}$") as caught:
+        gpuconv.conv2d(fakes.DLPack(X), Broken(W))
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("protocol", ["__dlpack_device__", "__cuda_array_interface__"])
+def test_a_property_that_raises_is_named_too(protocol):
+    def broken(self):
+        raise ValueError("not today")
+
+    Broken = type("Broken", (fakes.DLPack,), {protocol: property(broken)})
+    with pytest.raises(TypeError, match="input cannot be read: not today"):
+        gpuconv.max_pool2d(Broken(X), 2)
+
+
+def test_an_object_that_hands_on_what_it_is_asked_for_is_no_array():
+    """As pint's quantities do, whose arrays know nothing of the unit."""
+
+    class Quantity:
+        def __init__(self, values):
+            self.values = values
+
+        def __getattr__(self, name):
+            return getattr(self.values, name)
+
+    metres = Quantity(X)
+    assert metres.__dlpack_device__() == X.__dlpack_device__()
+    with pytest.raises(TypeError, match=r"input must be an array .*; got .*Quantity"):
+        gpuconv.max_pool2d(metres, 2)
+
+
 def test_types_of_a_library_are_told_by_their_bases():
     class Parameter(fakes.DLPack):
         pass

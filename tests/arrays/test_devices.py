@@ -159,6 +159,9 @@ def test_an_empty_array_with_no_pointer(engine):
     [
         ({"mask": object()}, "input cannot be read: masked arrays are not supported"),
         ({"typestr": "what"}, "input cannot be read: .*what"),
+        ({"strides": (4,)}, "input cannot be read: it has 1 strides for 4 axes"),
+        ({"data": ("here", False)}, "input cannot be read: 'str' object"),
+        ({"data": ()}, "input cannot be read: not enough values"),
     ],
 )
 def test_interfaces_that_cannot_be_read(changes, message, engine):

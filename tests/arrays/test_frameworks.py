@@ -1,5 +1,7 @@
 """Arrays of torch and JAX on the CPU, where they are installed; neither is needed to run the other tests."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,19 @@ from tests.cases import integers
 
 X, W, BIAS = (integers(shape, "float32", i) for i, shape in enumerate([(2, 3, 5, 6), (4, 3, 2, 2), (4,)]))
 EXPECTED = gpuconv.conv2d(X, W, BIAS, padding=1)
+
+
+def nested(tensor, layout):
+    torch = pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nested tensors are a prototype
+        return torch.nested.nested_tensor([tensor[0], tensor[0, :, 1:]], layout=getattr(torch, layout))
+
+
+def masked(tensor):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("torch.masked").masked_tensor(tensor, tensor > 0)
 
 
 class TestTorch:
@@ -77,9 +92,13 @@ class TestTorch:
             (lambda x: x.to_sparse(), "layout is torch.sparse_coo"),
             (lambda x: x.to("meta"), "device is meta"),
             (lambda x: x.int(), "int32"),
+            (lambda x: nested(x, "strided"), r"it is nested: torch.nested.to_padded_tensor\(tensor, 0\)"),
+            (lambda x: nested(x, "jagged"), "it is nested"),
+            (masked, "not supported for tensor subclasses"),
         ],
-        ids=["sparse", "meta", "int32"],
+        ids=["sparse", "meta", "int32", "nested", "jagged", "masked"],
     )
+    @pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")
     def test_tensors_that_are_refused(self, change, message):
         with pytest.raises(TypeError, match=f"input .*{message}"):
             gpuconv.max_pool2d(change(self.tensors()[0]), 2)
