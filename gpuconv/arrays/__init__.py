@@ -171,11 +171,12 @@ def _see(array: Any, name: str) -> tuple[Any, tuple, int | None, Any]:
     if library is None:
         library = library_of(array, name)
     try:
-        view = library.view(array)
+        view = library.target(array) if name == "out" else library.view(array)
     except (ImportError, MemoryError):  # of an engine that is not installed, of a copy
         raise
     except Exception as error:  # a foreign array may raise anything
-        raise TypeError(f"{name} cannot be read: {str(error) or type(error).__name__}") from error
+        use = "written to" if name == "out" else "read"
+        raise TypeError(f"{name} cannot be {use}: {str(error) or type(error).__name__}") from error
     if isinstance(view, np.ndarray):
         return view, (library, view.shape, view.strides, view.dtype, None), None, None
     pointer, shape, strides, dtype, device, stream, writeable, owner = view

@@ -1,6 +1,5 @@
 """Arrays of frameworks: tensors of torch, arrays of JAX, and whoever speaks DLPack."""
 
-import ctypes
 from functools import lru_cache
 from importlib import import_module
 from sys import modules
@@ -8,33 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from gpuconv.arrays.dlpack import exported
 from gpuconv.arrays.libraries import CuPyLibrary, Library, cupy_of_the_engine
 from gpuconv.arrays.views import DeviceArray, View, dtype_of
 from gpuconv.spec.dtypes import BFLOAT16
 
 DLPACK_CPU = (1, 3)  # kDLCPU, and kDLCUDAHost: page-locked memory of the CPU
 DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
-VERSIONED, READ_ONLY = b"dltensor_versioned", 1  # since DLPack 1.0
 
-
-class _Versioned(ctypes.Structure):
-    """The beginning of a DLManagedTensorVersioned."""
-
-    _fields_ = (
-        ("major", ctypes.c_uint32),
-        ("minor", ctypes.c_uint32),
-        ("manager", ctypes.c_void_p),
-        ("deleter", ctypes.c_void_p),
-        ("flags", ctypes.c_uint64),
-    )
-
-
-_is_capsule = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(
-    ("PyCapsule_IsValid", ctypes.pythonapi)
-)
-_pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
-    ("PyCapsule_GetPointer", ctypes.pythonapi)
-)
+_EXCHANGED = {
+    np.dtype(code).name for code in "?" + np.typecodes["AllInteger"] + "efdFD"
+}  # by NumPy, by DLPack
 
 
 class TorchLibrary(Library):
@@ -47,6 +30,13 @@ class TorchLibrary(Library):
             except (TypeError, RuntimeError):  # it requires grad, is sparse, of bfloat16, ..
                 pass
         return self._view(array)
+
+    def target(self, array: Any) -> View:
+        if array.is_conj():  # what is written beneath such a bit reads otherwise, and `view` would be a copy
+            raise TypeError("it is conjugated lazily: pass out.resolve_conj()")
+        if array.is_neg():
+            raise TypeError("it is negated lazily: pass out.resolve_neg()")
+        return self.view(array)
 
     def _view(self, array: Any) -> View:
         """Of what torch does not hand over to NumPy as it is."""
@@ -105,26 +95,37 @@ class DLPackLibrary(CuPyLibrary):
     def view(self, array: Any) -> View:
         device = int(array.__dlpack_device__()[0])
         if device in DLPACK_CPU:
-            return np.from_dlpack(array)
+            return _read(array)
         if device in DLPACK_CUDA:
-            view: Any = super().view(cupy_of_the_engine().from_dlpack(array))
-            return view._replace(writeable=not self.is_immutable(array))
+            return super().view(cupy_of_the_engine().from_dlpack(array))
         raise TypeError(f"its DLPack device type is {device}; gpuconv computes on the CPU (1) and CUDA (2)")
 
-    def is_immutable(self, array: Any) -> bool:
-        """Whether it says that it must not be written to, which CuPy does not look at."""
-        try:
-            capsule = array.__dlpack__(max_version=(1, 0))
-        except (TypeError, BufferError):  # of before DLPack 1.0, in which nothing is said
-            return False
-        if not _is_capsule(capsule, VERSIONED):
-            return False
-        return bool(_Versioned.from_address(_pointer_of(capsule, VERSIONED)).flags & READ_ONLY)
+    def target(self, array: Any) -> View:
+        view, now = self.view(array), exported(array)
+        address = view.ctypes.data if isinstance(view, np.ndarray) else view.pointer
+        if now.is_copy or (0 not in view.shape and now.address != address):  # a copy lies elsewhere each time
+            raise TypeError("its __dlpack__ hands out a copy")
+        if isinstance(view, np.ndarray):
+            return view
+        return view._replace(writeable=not now.is_read_only)  # CuPy does not look at it
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
         if device is not None:
             return super().empty(shape, dtype, device)
         return np.empty(shape, dtype)
+
+
+def _read(array: Any) -> np.ndarray:
+    try:
+        return np.from_dlpack(array)
+    except Exception as error:
+        dtype = exported(array).dtype
+        if dtype in _EXCHANGED:
+            raise
+        raise TypeError(
+            f"its dtype is {dtype}, which NumPy does not read by DLPack: cast it to float32, or for bfloat16 "
+            "pass a tensor of torch, an array of JAX, or one of NumPy and ml_dtypes"
+        ) from error
 
 
 class JaxLibrary(DLPackLibrary):
@@ -138,8 +139,9 @@ class JaxLibrary(DLPackLibrary):
     def kind(self, device: int | None) -> str:
         return self.name
 
-    def is_immutable(self, array: Any) -> bool:
-        return True
+    def target(self, array: Any) -> View:
+        view = self.view(array)
+        return view if isinstance(view, np.ndarray) else view._replace(writeable=False)
 
     def publish(self, array: Any) -> Any:
         return import_module("jax.numpy").from_dlpack(array)

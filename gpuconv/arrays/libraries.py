@@ -21,7 +21,8 @@ GPU_ENGINE_HINT = "pip install 'gpuconv[cuda13]' (or [cuda12], after the CUDA ve
 class Library:
     """NumPy, and the pattern for every other library.
 
-    `view` is the array as kernels see it, and `kind` the library whose arrays may stand beside one on
+    `view` is the array as kernels see it, which may be a copy where `target`, of an array to be written to,
+    is none, or says why it cannot be had. `kind` is the library whose arrays may stand beside one on
     `device`. `empty` is a fresh array on a device, `current_stream` the stream that it is ordered on; of an
     array that is let go of the memory is used again in the order of that stream, or of any other work on it
     (`orders_its_own`). `scratch` is the address of float32 numbers to work in, and what keeps them; `orders`
@@ -37,6 +38,9 @@ class Library:
 
     def view(self, array: Any) -> View:
         return np.asarray(array)
+
+    def target(self, array: Any) -> View:
+        return self.view(array)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
         return np.empty(shape, dtype)

@@ -131,39 +131,6 @@ def test_the_indices_of_an_unbatched_image_are_unbatched():
     np.testing.assert_array_equal(first_indices, indices[0], strict=True)
 
 
-def test_dlpack_objects_on_the_cpu_give_numpy_arrays():
-    y = gpuconv.conv2d(*map(fakes.DLPack, (X, W, BIAS)), padding=1)
-    assert type(y) is np.ndarray
-    np.testing.assert_array_equal(y, EXPECTED, strict=True)
-
-
-def test_dlpack_objects_that_cannot_be_exported_are_refused_by_name():
-    with pytest.raises(TypeError, match="weight cannot be read"):
-        gpuconv.conv2d(fakes.DLPack(X), fakes.DLPack(W.astype(">f4")))
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (ValueError("no such stride"), "no such stride"),
-        (ValueError(), "ValueError"),
-        (OverflowError("int too big"), "int too big"),
-        (NotImplementedError(), "NotImplementedError"),
-        (IndexError("tuple index"), "tuple index"),
-        (OSError(5, "a disk of its own"), ".*a disk of its own"),
-    ],
-    ids=repr,
-)
-def test_whatever_an_array_raises_the_argument_is_named(error, reason):
-    class Broken(fakes.DLPack):
-        def __dlpack__(self, **keywords):
-            raise error
-
-    with pytest.raises(TypeError, match=f"^weight cannot be read: {reason}$") as caught:
-        gpuconv.conv2d(fakes.DLPack(X), Broken(W))
-    assert caught.value.__cause__ is error
-
-
 @pytest.mark.parametrize("protocol", ["__dlpack_device__", "__cuda_array_interface__"])
 def test_a_property_that_raises_is_named_too(protocol):
     def broken(self):

@@ -75,6 +75,36 @@ class TestTorch:
         assert x.is_neg()
         np.testing.assert_array_equal(gpuconv.avg_pool2d(x, 2).numpy(), gpuconv.avg_pool2d(-X, 2))
 
+    @pytest.mark.parametrize(
+        ("lazy", "hint"),
+        [
+            (lambda pairs: pairs.conj().imag, r"negated lazily: pass out.resolve_neg\(\)"),
+            (lambda pairs: pairs.conj(), r"conjugated lazily: pass out.resolve_conj\(\)"),
+            (lambda pairs: pairs.conj().imag[..., ::2, 1:], "negated lazily"),
+        ],
+        ids=["negated", "conjugated", "a part"],
+    )
+    def test_an_out_whose_values_are_lazy_is_refused(self, lazy, hint):
+        x = self.torch.ones(1, 1, 8, 8)
+        pairs = self.torch.zeros(1, 1, 4, 4, dtype=self.torch.complex64)
+        with pytest.raises(TypeError, match=f"out cannot be written to: it is {hint}"):
+            gpuconv.max_pool2d(x, 2, out=lazy(pairs))
+        plan = gpuconv.plan_conv2d(x, x)
+        with pytest.raises(TypeError, match=f"out cannot be written to: it is {hint}"):
+            plan(x, x, out=lazy(pairs))
+        assert not pairs.any()
+
+    def test_a_lazily_negated_out_and_its_memory_as_input(self):
+        pairs = self.torch.ones(1, 1, 4, 4, dtype=self.torch.complex64)
+        with pytest.raises(TypeError, match=r"out.resolve_neg\(\)"):
+            gpuconv.max_pool2d(pairs.imag, 1, out=pairs.conj().imag)
+
+    def test_an_out_of_bfloat16_is_written_through(self):
+        x = self.torch.arange(16.0).reshape(1, 1, 4, 4).bfloat16()
+        out = self.torch.zeros(1, 1, 4, 4, dtype=x.dtype)[..., ::2, ::2]
+        assert gpuconv.max_pool2d(x, 2, out=out) is out
+        assert out.tolist() == [[[[5, 7], [13, 15]]]]
+
     def test_gradients_are_not_dropped_silently(self):
         x, w, _ = self.tensors()
         w.requires_grad_()
