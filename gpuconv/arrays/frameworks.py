@@ -129,7 +129,7 @@ def _read(array: Any) -> np.ndarray:
 
 
 class JaxLibrary(DLPackLibrary):
-    """JAX arrays: viewed through DLPack; immutable, so a result is handed over when it is filled.
+    """JAX arrays: immutable, so a result is handed over when it is filled; on a GPU viewed through DLPack.
 
     Their memory belongs to a stream of JAX, which hands it on in the order of that alone.
     """
@@ -139,9 +139,21 @@ class JaxLibrary(DLPackLibrary):
     def kind(self, device: int | None) -> str:
         return self.name
 
+    def view(self, array: Any) -> View:
+        if not hasattr(array, "__dlpack_device__"):
+            raise TypeError("it is traced, as by jax.jit or jax.grad, and has no values to compute with")
+        if array.is_deleted():
+            raise TypeError("it was deleted, or given to a computation (donated)")
+        if int(array.__dlpack_device__()[0]) in DLPACK_CPU:
+            return np.asarray(array)  # the same memory, bfloat16 too, of which NumPy knows nothing by DLPack
+        return super().view(array)
+
     def target(self, array: Any) -> View:
         view = self.view(array)
         return view if isinstance(view, np.ndarray) else view._replace(writeable=False)
 
     def publish(self, array: Any) -> Any:
-        return import_module("jax.numpy").from_dlpack(array)
+        if not isinstance(array, np.ndarray):
+            return import_module("jax.numpy").from_dlpack(array)
+        jax = import_module("jax")
+        return jax.device_put(array, jax.local_devices(backend="cpu")[0])
