@@ -22,6 +22,7 @@ _EXCHANGED = {
 
 class TorchLibrary(Library):
     name = "torch"
+    plain = "{}.as_subclass(torch.Tensor)"
 
     def view(self, array: Any) -> View:
         if array.is_cpu:
@@ -54,9 +55,11 @@ class TorchLibrary(Library):
             return array.numpy()
         if array.device.type != "cuda":
             raise TypeError(f"its device is {array.device}; gpuconv computes on cpu and cuda")
-        itemsize = array.element_size()
+        pointer, itemsize = array.data_ptr(), array.element_size()
+        if not pointer and array.numel():  # of shapes alone, or of tensors within
+            raise TypeError("its elements lie nowhere")
         return DeviceArray(
-            array.data_ptr(),
+            pointer,
             tuple(array.shape),
             tuple(step * itemsize for step in array.stride()),
             dtype_of(str(array.dtype).removeprefix("torch.")),

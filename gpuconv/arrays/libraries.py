@@ -31,6 +31,7 @@ class Library:
     """
 
     name = "NumPy"
+    plain = "numpy.asarray({})"  # what makes an array of this very library of one of a subclass
     orders_its_own = True
 
     def kind(self, device: int | None) -> str:
@@ -66,6 +67,7 @@ class Library:
 
 class CuPyLibrary(Library):
     name = "CuPy"
+    plain = "cupy.asarray({})"
 
     def view(self, array: Any) -> View:
         memory = array.data
