@@ -1,5 +1,6 @@
 """Arrays of frameworks: tensors of torch, arrays of JAX, and whoever speaks DLPack."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from sys import modules
@@ -9,7 +10,7 @@ import numpy as np
 
 from gpuconv.arrays.dlpack import exported
 from gpuconv.arrays.libraries import CuPyLibrary, Library, cupy_of_the_engine
-from gpuconv.arrays.views import DeviceArray, View, dtype_of
+from gpuconv.arrays.views import DeviceArray, Signature, View, dtype_of
 from gpuconv.spec.dtypes import BFLOAT16
 
 DLPACK_CPU = (1, 3)  # kDLCPU, and kDLCUDAHost: page-locked memory of the CPU
@@ -74,11 +75,45 @@ class TorchLibrary(Library):
             return torch.empty(shape, dtype=_torch_dtype(dtype))
         return torch.empty(shape, dtype=_torch_dtype(dtype), device=f"cuda:{device}")
 
+    def finish(self, input: Signature) -> Callable[[Any], Any] | None:
+        return self._channels_last if is_channels_last(input.shape, input.strides) else None
+
+    def _channels_last(self, array: Any) -> Any:
+        """A copy whose channels lie side by side.
+
+        To write it so in the kernels is no faster: ResNet's stem and its layers of 3x3 and 1x1 @56 took 3.3,
+        2.1 and 1.6 ms so, and 2.1, 1.8 and 1.8 ms with the copy (one core of a Xeon, 29 November 2026).
+        On the CPU NumPy copies, since torch's threads would be left spinning beside those of the next call.
+        """
+        torch: Any = modules["torch"]
+        last = torch.empty_like(array, memory_format=torch.channels_last)
+        if array.is_cpu:
+            target: Any = self.view(last)
+            target[...] = self.view(array)
+        else:
+            last.copy_(array)
+        return last
+
     def address(self, array: Any) -> int:
         return array.data_ptr()
 
     def current_stream(self, device: int) -> int:
         return import_module("torch").cuda.current_stream(device).cuda_stream
+
+
+def is_channels_last(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """What torch takes a tensor for, and makes its own results alike: by the order of its strides.
+
+    It need not be without gaps. Of axes of one element the strides count too, but where they leave it open.
+    """
+    if len(shape) != 4 or 0 in shape or strides[1] == 0:
+        return False
+    least = 0
+    for axis in (1, 3, 2, 0):
+        if strides[axis] < least or (axis == 0 and least == strides[1]):
+            return False
+        least = strides[axis] * shape[axis]
+    return True
 
 
 @lru_cache(maxsize=16)
@@ -155,8 +190,12 @@ class JaxLibrary(DLPackLibrary):
         view = self.view(array)
         return view if isinstance(view, np.ndarray) else view._replace(writeable=False)
 
-    def publish(self, array: Any) -> Any:
-        if not isinstance(array, np.ndarray):
-            return import_module("jax.numpy").from_dlpack(array)
-        jax = import_module("jax")
-        return jax.device_put(array, jax.local_devices(backend="cpu")[0])
+    def finish(self, input: Signature) -> Callable[[Any], Any] | None:
+        return _as_jax
+
+
+def _as_jax(array: Any) -> Any:
+    if not isinstance(array, np.ndarray):
+        return import_module("jax.numpy").from_dlpack(array)
+    jax = import_module("jax")
+    return jax.device_put(array, jax.local_devices(backend="cpu")[0])

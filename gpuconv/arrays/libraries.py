@@ -3,6 +3,7 @@
 Each class says how its library's arrays are viewed and how a result is made.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from operator import index
 from types import ModuleType
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuconv.arrays.views import DeviceArray, View
+from gpuconv.arrays.views import DeviceArray, Signature, View
 from gpuconv.spec.dtypes import FLOAT32
 from gpuconv.spec.layouts import contiguous_strides
 
@@ -26,8 +27,8 @@ class Library:
     `device`. `empty` is a fresh array on a device, `current_stream` the stream that it is ordered on; of an
     array that is let go of the memory is used again in the order of that stream, or of any other work on it
     (`orders_its_own`). `scratch` is the address of float32 numbers to work in, and what keeps them; `orders`
-    says whether they are ordered on a stream when they are let go of. `publish` turns a filled array from
-    `empty` into what the user gets, for libraries whose arrays are immutable.
+    says whether they are ordered on a stream when they are let go of. `finish` is what makes of a filled
+    array from `empty`, for an input with such a signature, what the user gets; None if it is that.
     """
 
     name = "NumPy"
@@ -61,8 +62,8 @@ class Library:
     def orders(self, device: int, stream: int) -> bool:
         return stream == self.current_stream(device)
 
-    def publish(self, array: Any) -> Any:
-        return array
+    def finish(self, input: Signature) -> Callable[[Any], Any] | None:
+        return None
 
 
 class CuPyLibrary(Library):
