@@ -117,7 +117,7 @@ class PoolSpec:
 
 
 def _is_left_out(stride: Any) -> bool:
-    """None, or an empty sequence, which is what PyTorch passes on for it."""
-    return stride is None or (
-        isinstance(stride, Sequence) and not isinstance(stride, str | bytes) and not len(stride)
-    )
+    """None, or an empty sequence or array, which is what PyTorch passes on for it."""
+    if isinstance(stride, Sequence):
+        return not isinstance(stride, str | bytes) and not len(stride)
+    return stride is None or tuple(getattr(stride, "shape", ())) == (0,)

@@ -54,6 +54,16 @@ class TestTorch:
             assert ours.dtype == theirs.dtype
             assert self.torch.equal(ours, theirs)
 
+    def test_an_empty_stride_of_any_kind(self):
+        x = self.tensors()[0]
+        for empty in (
+            self.torch.Size([]),
+            self.torch.tensor([]),
+            self.torch.tensor([], dtype=int),
+            np.array([]),
+        ):
+            assert self.torch.equal(gpuconv.max_pool2d(x, 2, empty), gpuconv.max_pool2d(x, 2))
+
     def test_memory_formats_and_expanded_tensors(self):
         x, w, bias = self.tensors()
         x = x.to(memory_format=self.torch.channels_last)
