@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from gpuconv.arrays.dlpack import exported
+from gpuconv.arrays.idioms import DLPACK, DLPACK_ON_A_GPU, JAX, TORCH
 from gpuconv.arrays.libraries import CuPyLibrary, Library, cupy_of_the_engine
 from gpuconv.arrays.views import DeviceArray, Signature, View, dtype_of
 from gpuconv.spec.dtypes import BFLOAT16
+from gpuconv.spec.idioms import Idioms
 
 DLPACK_CPU = (1, 3)  # kDLCPU, and kDLCUDAHost: page-locked memory of the CPU
 DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
@@ -24,6 +26,9 @@ _EXCHANGED = {
 class TorchLibrary(Library):
     name = "torch"
     plain = "{}.as_subclass(torch.Tensor)"
+
+    def idioms(self, device: int | None) -> Idioms:
+        return TORCH
 
     def view(self, array: Any) -> View:
         if array.is_cpu:
@@ -130,6 +135,9 @@ class DLPackLibrary(CuPyLibrary):
     def kind(self, device: int | None) -> str:
         return Library.name if device is None else CuPyLibrary.name
 
+    def idioms(self, device: int | None) -> Idioms:
+        return DLPACK if device is None else DLPACK_ON_A_GPU
+
     def view(self, array: Any) -> View:
         device = int(array.__dlpack_device__()[0])
         if device in DLPACK_CPU:
@@ -176,6 +184,9 @@ class JaxLibrary(DLPackLibrary):
 
     def kind(self, device: int | None) -> str:
         return self.name
+
+    def idioms(self, device: int | None) -> Idioms:
+        return JAX
 
     def view(self, array: Any) -> View:
         if not hasattr(array, "__dlpack_device__"):

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from gpuconv.arrays.idioms import CUPY, INTERFACE
 from gpuconv.arrays.views import DeviceArray, Signature, View
 from gpuconv.spec.dtypes import FLOAT32
+from gpuconv.spec.idioms import NUMPY as NUMPY_IDIOMS
+from gpuconv.spec.idioms import Idioms
 from gpuconv.spec.layouts import contiguous_strides
 
 LEGACY_STREAM = 1  # as the interface calls the default stream that CuPy, torch and the driver call 0
@@ -28,7 +31,8 @@ class Library:
     array that is let go of the memory is used again in the order of that stream, or of any other work on it
     (`orders_its_own`). `scratch` is the address of float32 numbers to work in, and what keeps them; `orders`
     says whether they are ordered on a stream when they are let go of. `finish` is what makes of a filled
-    array from `empty`, for an input with such a signature, what the user gets; None if it is that.
+    array from `empty`, for an input with such a signature, what the user gets; None if it is that. `idioms`
+    is how its users write what an error proposes.
     """
 
     name = "NumPy"
@@ -46,6 +50,9 @@ class Library:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
         return np.empty(shape, dtype)
+
+    def idioms(self, device: int | None) -> Idioms:
+        return NUMPY_IDIOMS
 
     def current_stream(self, device: int) -> int:
         raise TypeError(f"arrays of {self.name} lie on no GPU")
@@ -69,6 +76,9 @@ class Library:
 class CuPyLibrary(Library):
     name = "CuPy"
     plain = "cupy.asarray({})"
+
+    def idioms(self, device: int | None) -> Idioms:
+        return CUPY
 
     def view(self, array: Any) -> View:
         memory = array.data
@@ -96,6 +106,9 @@ class InterfaceLibrary(CuPyLibrary):
 
     def kind(self, device: int | None) -> str:
         return CuPyLibrary.name
+
+    def idioms(self, device: int | None) -> Idioms:
+        return INTERFACE
 
     def view(self, array: Any) -> View:
         interface = array.__cuda_array_interface__
