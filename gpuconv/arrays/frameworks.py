@@ -53,7 +53,7 @@ class TorchLibrary(Library):
         if array.requires_grad and torch.is_grad_enabled():
             raise TypeError("it requires grad, which gpuconv does not record: pass tensor.detach()")
         if array.layout != torch.strided:
-            raise TypeError(f"its layout is {array.layout}, not torch.strided")
+            raise TypeError(f"its layout is {array.layout}, not torch.strided: pass tensor.to_dense()")
         array = array.detach().resolve_conj().resolve_neg()
         if array.device.type == "cpu":
             if array.dtype == torch.bfloat16:

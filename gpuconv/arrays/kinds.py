@@ -89,9 +89,14 @@ def _is_foreign(kind: type, hook: str) -> bool:
 
 
 def _offers(array: Any, attribute: str) -> bool:
-    """Whether the array or its class has the attribute, without asking for it.
+    """Whether the array or its class has the attribute.
 
-    One that hands on what it is asked for, as pint's quantities do, has what only its values have; and
-    torch's property raises for a tensor that requires grad, of which viewing it says what is wrong.
+    One that hands on what it is asked for, as pint's quantities do, has what only its values have. A property
+    may say that this array has it not; whatever else it raises, viewing the array says what is wrong.
     """
-    return getattr_static(array, attribute, None) is not None
+    if getattr_static(array, attribute, None) is None:
+        return False
+    try:
+        return hasattr(array, attribute)
+    except Exception:
+        return True

@@ -68,6 +68,17 @@ def test_whatever_an_array_raises_the_argument_is_named(error, reason):
     assert caught.value.__cause__ is error
 
 
+def test_a_property_may_say_that_an_array_is_on_no_gpu():
+    """As Paddle's does, of a tensor on the CPU."""
+
+    class Tensor(fakes.DLPack):
+        @property
+        def __cuda_array_interface__(self):
+            raise AttributeError("this tensor is on the CPU")
+
+    np.testing.assert_array_equal(gpuconv.conv2d(*map(Tensor, (X, W, BIAS)), padding=1), EXPECTED)
+
+
 def test_out_is_written_through():
     out = np.zeros((4, 6, 7, 2), np.float32)[..., 0]
     wrapped = fakes.DLPack(out[None].repeat(2, 0))
