@@ -72,7 +72,7 @@ def conv2d(
     -------
     array, shape (N, K, P, Q), or (K, P, Q) for an unbatched input
         P = floor((H + top + bottom - dilation*(R - 1) - 1) / stride) + 1, and likewise Q. Of the input's
-        library, dtype and device.
+        library, dtype and device; a fresh result of a tensor of torch that is channels-last is so, too.
 
     Raises
     ------

@@ -48,10 +48,10 @@ class Replay:
         "algorithm",
         "call",
         "device",
+        "finish",
         "indices",
         "is_simple",
         "library",
-        "publish",
         "result",
         "settings",
     )
@@ -64,9 +64,8 @@ class Replay:
         (shape, dtype), *more = call.results
         self.result = shape, dtype.numpy, self.device  # the arguments of `Library.empty`
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
-        hands_over = type(self.library).publish is not Library.publish
-        self.publish = self.library.publish if hands_over else None
-        self.is_simple = self.indices is None and self.publish is None  # the result is what the user gets
+        self.finish = self.library.finish(call.input)
+        self.is_simple = self.indices is None and self.finish is None  # the result is what the user gets
         self.settings = settings()  # that it was learned under
 
     def run(self, out: Any, places: Places, stream: int, foreign: Any) -> Any:
@@ -83,9 +82,9 @@ class Replay:
 
     def _handed_over(self, result: Any, is_fresh: bool, indices: Any) -> Any:
         """What the user gets."""
-        if self.publish is not None:
-            result = self.publish(result) if is_fresh else result
-            indices = None if indices is None else self.publish(indices)
+        if self.finish is not None:
+            result = self.finish(result) if is_fresh else result
+            indices = None if indices is None else self.finish(indices)
         return result if indices is None else (result, indices)
 
 

@@ -86,9 +86,9 @@ def poison_of(dtype):
     return {"f": np.nan, "V": np.nan, "c": np.nan, "i": -77}.get(dtype.kind, 177)
 
 
-def poison(array, view):
+def poison(array, dtype):
     """Fill a fresh result with poison."""
-    value = poison_of(view.dtype)
+    value = poison_of(dtype)
     fill = getattr(array, "fill_", None) or getattr(array, "fill", None)
     if fill is not None:  # Numba's device arrays have neither
         fill(value)
@@ -125,7 +125,7 @@ def _poisoning(empty):
     @functools.wraps(empty)
     def poisoned_empty(self, shape, dtype, like):
         array = empty(self, shape, dtype, like)
-        poison(array, arrays.library_of(array, "the result").view(array))
+        poison(array, dtype)
         return array
 
     return poisoned_empty

@@ -1,27 +1,21 @@
 """Foreign arrays understood: which library, which device, where the elements lie, where results go.
 
 The only room that knows array libraries. Each has one class that says how its arrays are viewed and how a
-result is made (`libraries.py`, `frameworks.py`); a library that is not already imported is never imported
-(CuPy alone, as part of the GPU engine, for objects that have no library of their own, and ml_dtypes, for
-tensors of bfloat16). Below this room an array is a `numpy.ndarray` on the CPU and an address on a GPU, beside
-a `Signature` that says all else (`views.py`); bfloat16 is ml_dtypes' dtype.
+result is made (`libraries.py`, `frameworks.py`), and is told by the type of an array (`kinds.py`); a library
+that is not already imported is never imported (CuPy alone, as part of the GPU engine, for objects that have
+no library of their own, and ml_dtypes, for tensors of bfloat16). Below this room an array is a
+`numpy.ndarray` on the CPU and an address on a GPU, beside a `Signature` that says all else (`views.py`);
+bfloat16 is ml_dtypes' dtype.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from sys import modules
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuconv.arrays.frameworks import DLPackLibrary, JaxLibrary, TorchLibrary
-from gpuconv.arrays.libraries import (
-    GPU_ENGINE_HINT,
-    CuPyLibrary,
-    InterfaceLibrary,
-    Library,
-    NumbaLibrary,
-)
+from gpuconv.arrays.kinds import CUPY, NUMPY, library_of, named
+from gpuconv.arrays.libraries import GPU_ENGINE_HINT, Library
 from gpuconv.arrays.memory import Extent, extent, overlap
 from gpuconv.arrays.protocols import Array, Padding, Sides
 from gpuconv.arrays.views import DeviceArray, Signature, View, dtype_of
@@ -32,58 +26,7 @@ __all__ = [
     "Signature", "View", "dtype_of", "extent", "library_of", "overlap", "see",
 ]  # fmt: skip
 
-UNREADABLE = TypeError, KeyError, AttributeError, BufferError, RuntimeError  # that a foreign array may raise
 _NUMPY_KINDS = frozenset({np.ndarray, type(None)})
-NUMPY, _CUPY, _INTERFACE, _DLPACK = Library(), CuPyLibrary(), InterfaceLibrary(), DLPackLibrary()
-_BY_MODULE: dict[str, Library] = {
-    "cupy": _CUPY,
-    "numba": NumbaLibrary(),
-    "numba_cuda": NumbaLibrary(),
-    "torch": TorchLibrary(),
-    "jax": JaxLibrary(),
-    "jaxlib": JaxLibrary(),
-}
-
-
-def library_of(array: Any, name: str) -> Library:
-    """The library that `array`, the argument called `name`, belongs to; TypeError if it is no array."""
-    kind: Any = type(array)
-    if (named := _named(kind)) is not None:
-        return named
-    if not isinstance(array, np.ndarray | np.generic | type):  # a class has the attributes of its arrays
-        if _offers(array, "__cuda_array_interface__"):
-            return _INTERFACE
-        if _offers(array, "__dlpack__") and _offers(array, "__dlpack_device__"):
-            return _DLPACK
-    if isinstance(array, np.ma.MaskedArray):
-        hint = "" if name == "out" else f": fill it first, {name}.filled(0)"
-        raise TypeError(f"{name} must not be a masked array{hint}")
-    is_array_like = hasattr(kind, "__array__") or isinstance(array, Sequence)
-    can_be_copied = is_array_like and name != "out" and not isinstance(array, str | bytes)
-    hint = " (numpy.asarray makes an array of it)" if can_be_copied else ""
-    raise TypeError(
-        f"{name} must be an array of NumPy, CuPy, Numba, torch or JAX, or have __cuda_array_interface__ or "
-        f"__dlpack__; got {kind.__module__}.{kind.__qualname__}{hint}"
-    )
-
-
-@lru_cache(maxsize=64)
-def _named(kind: type) -> Library | None:
-    """The library of a type of arrays; asked of the type, since an array's own answer takes a microsecond."""
-    if issubclass(kind, np.ndarray):
-        return None if issubclass(kind, np.ma.MaskedArray) else NUMPY
-    if not any(hasattr(kind, protocol) for protocol in ("__cuda_array_interface__", "__dlpack__")):
-        return None
-    modules = (base.__module__.partition(".")[0] for base in kind.__mro__)
-    return next((_BY_MODULE[module] for module in modules if module in _BY_MODULE), None)
-
-
-def _offers(array: Any, attribute: str) -> bool:
-    try:
-        return hasattr(array, attribute)
-    except RuntimeError:  # torch's property for a tensor that requires grad; viewing it says what is wrong
-        return True
-
 
 Places = list[Any]  # of the arrays of a call: each an ndarray, or None; or an address on a GPU, or 0
 Signatures = tuple[Any, ...]
@@ -121,7 +64,7 @@ def see(names: tuple[str, ...], arrays: tuple[Any, ...]) -> Seen:
             None if each is None else (NUMPY, each.shape, each.strides, each.dtype) for each in whole
         ]
         return list(arrays), tuple(signatures), 0, ()
-    if _named(kind) is _CUPY and (found := _see_cupy(kind, arrays)) is not None:
+    if named(kind) is CUPY and (found := _see_cupy(kind, arrays)) is not None:
         return found
     seen: list[Any] = [
         array if array is None else _see(array, name) for name, array in zip(names, arrays, strict=True)
@@ -153,7 +96,7 @@ def _see_cupy(kind: Any, arrays: Any) -> Seen | None:
         memory = array.data
         pointer = memory.ptr
         places.append(pointer)
-        lies = _CUPY, array.shape, array.strides, array.dtype, memory.device_id, pointer % ALIGNED
+        lies = CUPY, array.shape, array.strides, array.dtype, memory.device_id, pointer % ALIGNED
         signatures.append(lies)
     device = arrays[0].data.device_id
     return places, tuple(signatures), modules["cupy"].cuda.get_current_stream(device).ptr, ()
@@ -165,13 +108,16 @@ def _see(array: Any, name: str) -> tuple[Any, tuple, int | None, Any]:
     The stream that it is ordered on is None on the CPU, the owner where its library has the stream in mind.
     """
     kind: Any = type(array)
-    library = _named(kind)
+    library = named(kind)
     if library is None:
         library = library_of(array, name)
     try:
-        view = library.view(array)
-    except UNREADABLE as error:
-        raise TypeError(f"{name} cannot be read: {error}") from error
+        view = library.target(array) if name == "out" else library.view(array)
+    except (ImportError, MemoryError):  # of an engine that is not installed, of a copy
+        raise
+    except Exception as error:  # a foreign array may raise anything
+        use = "written to" if name == "out" else "read"
+        raise TypeError(f"{name} cannot be {use}: {str(error) or type(error).__name__}") from error
     if isinstance(view, np.ndarray):
         return view, (library, view.shape, view.strides, view.dtype, None), None, None
     pointer, shape, strides, dtype, device, stream, writeable, owner = view

@@ -3,6 +3,7 @@
 Each class says how its library's arrays are viewed and how a result is made.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from operator import index
 from types import ModuleType
@@ -10,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuconv.arrays.views import DeviceArray, View
+from gpuconv.arrays.idioms import CUPY, INTERFACE
+from gpuconv.arrays.views import DeviceArray, Signature, View
 from gpuconv.spec.dtypes import FLOAT32
+from gpuconv.spec.idioms import NUMPY as NUMPY_IDIOMS
+from gpuconv.spec.idioms import Idioms
 from gpuconv.spec.layouts import contiguous_strides
 
 LEGACY_STREAM = 1  # as the interface calls the default stream that CuPy, torch and the driver call 0
@@ -21,15 +25,18 @@ GPU_ENGINE_HINT = "pip install 'gpuconv[cuda13]' (or [cuda12], after the CUDA ve
 class Library:
     """NumPy, and the pattern for every other library.
 
-    `view` is the array as kernels see it, and `kind` the library whose arrays may stand beside one on
+    `view` is the array as kernels see it, which may be a copy where `target`, of an array to be written to,
+    is none, or says why it cannot be had. `kind` is the library whose arrays may stand beside one on
     `device`. `empty` is a fresh array on a device, `current_stream` the stream that it is ordered on; of an
     array that is let go of the memory is used again in the order of that stream, or of any other work on it
     (`orders_its_own`). `scratch` is the address of float32 numbers to work in, and what keeps them; `orders`
-    says whether they are ordered on a stream when they are let go of. `publish` turns a filled array from
-    `empty` into what the user gets, for libraries whose arrays are immutable.
+    says whether they are ordered on a stream when they are let go of. `finish` is what makes of a filled
+    array from `empty`, for an input with such a signature, what the user gets; None if it is that. `idioms`
+    is how its users write what an error proposes.
     """
 
     name = "NumPy"
+    plain = "numpy.asarray({})"  # what makes an array of this very library of one of a subclass
     orders_its_own = True
 
     def kind(self, device: int | None) -> str:
@@ -38,8 +45,14 @@ class Library:
     def view(self, array: Any) -> View:
         return np.asarray(array)
 
+    def target(self, array: Any) -> View:
+        return self.view(array)
+
     def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
         return np.empty(shape, dtype)
+
+    def idioms(self, device: int | None) -> Idioms:
+        return NUMPY_IDIOMS
 
     def current_stream(self, device: int) -> int:
         raise TypeError(f"arrays of {self.name} lie on no GPU")
@@ -56,12 +69,16 @@ class Library:
     def orders(self, device: int, stream: int) -> bool:
         return stream == self.current_stream(device)
 
-    def publish(self, array: Any) -> Any:
-        return array
+    def finish(self, input: Signature) -> Callable[[Any], Any] | None:
+        return None
 
 
 class CuPyLibrary(Library):
     name = "CuPy"
+    plain = "cupy.asarray({})"
+
+    def idioms(self, device: int | None) -> Idioms:
+        return CUPY
 
     def view(self, array: Any) -> View:
         memory = array.data
@@ -90,6 +107,9 @@ class InterfaceLibrary(CuPyLibrary):
     def kind(self, device: int | None) -> str:
         return CuPyLibrary.name
 
+    def idioms(self, device: int | None) -> Idioms:
+        return INTERFACE
+
     def view(self, array: Any) -> View:
         interface = array.__cuda_array_interface__
         if not isinstance(interface, dict):
@@ -101,14 +121,17 @@ class InterfaceLibrary(CuPyLibrary):
         shape, dtype = tuple(map(index, interface["shape"])), np.dtype(interface["typestr"])
         if dtype.kind == "V":  # it says no more of bfloat16, which the array itself may know
             dtype = np.dtype(getattr(array, "dtype", dtype))
+        pointer = index(pointer or 0)
         device = cuda.runtime.pointerGetAttributes(pointer).device if pointer else cuda.Device().id
         stream = interface.get("stream")
         if stream is None:
             stream = self.current_stream(device)
         elif stream == LEGACY_STREAM:
             stream = 0
-        strides = interface.get("strides") or contiguous_strides(shape, dtype.itemsize)
-        return DeviceArray(pointer, shape, tuple(strides), dtype, device, stream, not readonly, array)
+        strides = tuple(map(index, interface.get("strides") or contiguous_strides(shape, dtype.itemsize)))
+        if len(strides) != len(shape):
+            raise TypeError(f"it has {len(strides)} strides for {len(shape)} axes")
+        return DeviceArray(pointer, shape, strides, dtype, device, stream, not readonly, array)
 
 
 class NumbaLibrary(InterfaceLibrary):

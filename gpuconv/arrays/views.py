@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gpuconv.spec.dtypes import BFLOAT16
+from gpuconv.spec.idioms import Idioms
 
 if TYPE_CHECKING:
     from gpuconv.arrays.libraries import Library
@@ -44,6 +45,11 @@ class Signature(NamedTuple):
     device: int | None = None
     offset: int = 0
     writeable: bool = True
+
+    @property
+    def idioms(self) -> Idioms:
+        """How its users write what an error proposes."""
+        return self.library.idioms(self.device)
 
     @property
     def place(self) -> str:

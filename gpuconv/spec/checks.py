@@ -8,6 +8,7 @@ import numpy as np
 
 from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.dtypes import Dtype
+from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.parameters import Pads
 
 
@@ -28,7 +29,10 @@ def checked_dtype(input: Any, taken: Collection[Dtype]) -> Dtype:
     if name not in taken:
         *most, last = taken
         other = np.dtype(input.dtype)
-        hint = ": pass input.astype(np.float32)" if other.kind in "biu" or other.itemsize == 2 else ""
+        idioms = idioms_of(input)
+        hint = ""
+        if other.kind in "biu" or other.itemsize == 2:
+            hint = f": pass {idioms.cast('input', idioms.float32)}"
         raise TypeError(f"input must be {', '.join(most)} or {last}, got dtype {name}{hint}")
     return Dtype(name)
 
@@ -37,7 +41,7 @@ def same_dtype(array: Any, name: str, dtype: Dtype) -> None:
     """Refuse an array of another dtype than the input's."""
     got = dtype_name(array.dtype)
     if got != dtype:
-        hint = "" if name == "out" else f": pass {name}.astype(input.dtype)"
+        hint = "" if name == "out" else f": pass {idioms_of(array).cast(name, 'input.dtype')}"
         raise TypeError(
             f"{name} must have the input's dtype {dtype}, got {got}; nothing is cast silently{hint}"
         )

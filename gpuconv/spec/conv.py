@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 from gpuconv.spec.checks import batched_shape, checked_dtype, checked_outputs, refuse_unbuilt, same_dtype
 from gpuconv.spec.dtypes import FLOAT32, FLOATS, Dtype
 from gpuconv.spec.epilogue import NO_EPILOGUE, Epilogue
+from gpuconv.spec.idioms import Idioms, idioms_of
+from gpuconv.spec.orders import hint_of_channels, noticing_channels
 from gpuconv.spec.parameters import Pads, Pair, as_integer, as_pads, as_pair
 
 PRECISIONS = (None, "ieee", "tf32")  # what the caller may ask for, from the norm, to each output, to speed
@@ -92,16 +94,12 @@ class ConvSpec:
         precision: Any = None,
     ) -> "ConvSpec":
         """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
-        refuse_unbuilt(
-            padding_mode=(padding_mode, "zeros", _pad_first(padding_mode)),
-            activation=(activation, None, "np.maximum(y, 0, out=y), or the like, after the call"),
-            residual=(residual, None, "y += residual after the call"),
-        )
+        _refuse_options(idioms_of(input), padding_mode, activation, residual)
         dtype = checked_dtype(input, FLOATS)
         N, C, H, W = batched_shape(input)
         K, C_group, R, S = _weight_shape(weight)
         groups = as_integer(groups, "groups", least=1)
-        _check_groups(C, K, C_group, groups, tuple(input.shape))
+        _check_groups(C, K, C_group, groups, input, weight)
         same_dtype(weight, "weight", dtype)
         if bias is not None:
             same_dtype(bias, "bias", dtype)
@@ -111,7 +109,8 @@ class ConvSpec:
         dilation = as_pair(dilation, "dilation", least=1)
         pads = as_pads(padding, (H, W), (R, S), stride, dilation)
         check_precision(precision)
-        return cls(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
+        with noticing_channels(input, (R, S), dilation):
+            return cls(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
@@ -175,6 +174,15 @@ class ConvSpec:
         return max(_sizes(self)) < 2**31
 
 
+def _refuse_options(idioms: Idioms, padding_mode: Any, activation: Any, residual: Any) -> None:
+    padded = idioms.padded_as("input", padding_mode)
+    refuse_unbuilt(
+        padding_mode=(padding_mode, "zeros", f"{padded} before the call"),
+        activation=(activation, None, f"{idioms.activated('y')}, or the like, after the call"),
+        residual=(residual, None, "y += residual after the call"),
+    )
+
+
 def _weight_shape(weight: Any) -> tuple[int, int, int, int]:
     """(K, C / groups, R, S), none of the last two 0."""
     shape = tuple(weight.shape)
@@ -208,29 +216,14 @@ def check_precision(precision: Any, name: str = "precision") -> None:
         raise ValueError(f"{name} must be None or one of {known}; got {shown}")
 
 
-# np.pad's names of PyTorch's padding modes
-_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-
-
-def _pad_first(padding_mode: Any) -> str:
-    mode = _PAD_MODES.get(padding_mode) if isinstance(padding_mode, str) else None
-    mode = repr(mode) if mode else f"one of {', '.join(map(repr, _PAD_MODES.values()))}"
-    widths = "[(0, 0)] * (input.ndim - 2) + [(top, bottom), (left, right)]"
-    return f"np.pad(input, {widths}, mode={mode}) before the call"
-
-
-def _check_groups(C: int, K: int, C_group: int, groups: int, input_shape: tuple[int, ...]) -> None:
-    hint = ""
-    if C_group * groups == input_shape[-1] != C:
-        axes = (0, 3, 1, 2) if len(input_shape) == 4 else (2, 0, 1)
-        hint = f"; channels come before rows: if they are input's last axis, pass input.transpose{axes}"
+def _check_groups(C: int, K: int, C_group: int, groups: int, input: Any, weight: Any) -> None:
     if C % groups or K % groups:
         raise ValueError(
             f"groups={groups} must divide the {C} channels of input and the {K} output channels of "
-            f"weight{hint}"
+            f"weight{hint_of_channels(input, weight, groups)}"
         )
     if C_group != C // groups:
         raise ValueError(
             f"weight must have C / groups = {C} / {groups} = {C // groups} channels (its dimension 1), "
-            f"got {C_group}{hint}"
+            f"got {C_group}{hint_of_channels(input, weight, groups)}"
         )

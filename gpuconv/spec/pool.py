@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, checked_outputs
 from gpuconv.spec.dtypes import FLOAT32, FLOATS, INT64, SIXTEEN_BITS, Dtype
+from gpuconv.spec.orders import noticing_channels
 from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 
 POOLED = (*FLOATS, *SIXTEEN_BITS)
@@ -84,14 +85,15 @@ class PoolSpec:
             divisor_override = as_integer(divisor_override, "divisor_override", least=1 - BOUND)
             if divisor_override == 0:
                 raise ValueError("divisor_override must not be 0")
-        return cls(
-            reduction, N, C, H, W, R, S, pads, stride, dilation,
-            as_flag(ceil_mode, "ceil_mode"),
-            as_flag(count_include_pad, "count_include_pad"),
-            divisor_override,
-            as_flag(return_indices, "return_indices"),
-            dtype,
-        )  # fmt: skip
+        with noticing_channels(input, (R, S), dilation):
+            return cls(
+                reduction, N, C, H, W, R, S, pads, stride, dilation,
+                as_flag(ceil_mode, "ceil_mode"),
+                as_flag(count_include_pad, "count_include_pad"),
+                divisor_override,
+                as_flag(return_indices, "return_indices"),
+                dtype,
+            )  # fmt: skip
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
@@ -117,7 +119,7 @@ class PoolSpec:
 
 
 def _is_left_out(stride: Any) -> bool:
-    """None, or an empty sequence, which is what PyTorch passes on for it."""
-    return stride is None or (
-        isinstance(stride, Sequence) and not isinstance(stride, str | bytes) and not len(stride)
-    )
+    """None, or an empty sequence or array, which is what PyTorch passes on for it."""
+    if isinstance(stride, Sequence):
+        return not isinstance(stride, str | bytes) and not len(stride)
+    return stride is None or tuple(getattr(stride, "shape", ())) == (0,)

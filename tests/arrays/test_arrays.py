@@ -131,15 +131,30 @@ def test_the_indices_of_an_unbatched_image_are_unbatched():
     np.testing.assert_array_equal(first_indices, indices[0], strict=True)
 
 
-def test_dlpack_objects_on_the_cpu_give_numpy_arrays():
-    y = gpuconv.conv2d(*map(fakes.DLPack, (X, W, BIAS)), padding=1)
-    assert type(y) is np.ndarray
-    np.testing.assert_array_equal(y, EXPECTED, strict=True)
+@pytest.mark.parametrize("protocol", ["__dlpack_device__", "__cuda_array_interface__"])
+def test_a_property_that_raises_is_named_too(protocol):
+    def broken(self):
+        raise ValueError("not today")
+
+    Broken = type("Broken", (fakes.DLPack,), {protocol: property(broken)})
+    with pytest.raises(TypeError, match="input cannot be read: not today"):
+        gpuconv.max_pool2d(Broken(X), 2)
 
 
-def test_dlpack_objects_that_cannot_be_exported_are_refused_by_name():
-    with pytest.raises(TypeError, match="weight cannot be read"):
-        gpuconv.conv2d(fakes.DLPack(X), fakes.DLPack(W.astype(">f4")))
+def test_an_object_that_hands_on_what_it_is_asked_for_is_no_array():
+    """As pint's quantities do, whose arrays know nothing of the unit."""
+
+    class Quantity:
+        def __init__(self, values):
+            self.values = values
+
+        def __getattr__(self, name):
+            return getattr(self.values, name)
+
+    metres = Quantity(X)
+    assert metres.__dlpack_device__() == X.__dlpack_device__()
+    with pytest.raises(TypeError, match=r"input must be an array .*; got .*Quantity"):
+        gpuconv.max_pool2d(metres, 2)
 
 
 def test_types_of_a_library_are_told_by_their_bases():

@@ -159,6 +159,9 @@ def test_an_empty_array_with_no_pointer(engine):
     [
         ({"mask": object()}, "input cannot be read: masked arrays are not supported"),
         ({"typestr": "what"}, "input cannot be read: .*what"),
+        ({"strides": (4,)}, "input cannot be read: it has 1 strides for 4 axes"),
+        ({"data": ("here", False)}, "input cannot be read: 'str' object"),
+        ({"data": ()}, "input cannot be read: not enough values"),
     ],
 )
 def test_interfaces_that_cannot_be_read(changes, message, engine):
@@ -343,7 +346,8 @@ def test_the_legacy_stream_is_one_by_either_name(engine, monkeypatch):
 @pytest.fixture
 def jax_array(monkeypatch):
     """`jax_array(host)`: an array as JAX's are on a GPU, which speak DLPack and are immutable."""
-    kind = type("ArrayImpl", (fakes.DLPack,), {"__module__": "jaxlib._jax"})
+    members = {"__module__": "jaxlib._jax", "is_deleted": lambda self: False}
+    kind = type("ArrayImpl", (fakes.DLPack,), members)
     numpy = ModuleType("jax.numpy")
     numpy.from_dlpack = lambda array: array
     monkeypatch.setitem(sys.modules, "jax.numpy", numpy)
@@ -373,6 +377,17 @@ def test_a_dlpack_object_of_before_1_0_says_nothing_and_is_written_to(engine):
     out = Old(np.zeros(OUT_SHAPE, np.float32), 2)
     assert gpuconv.conv2d(fakes.DLPack(X, 2), fakes.DLPack(W, 2), out=out) is out
     assert (out.host == 42).all()
+
+
+def test_a_dlpack_object_that_hands_out_a_copy_is_no_out(engine):
+    class Copying(fakes.DLPack):
+        def __dlpack__(self, **keywords):
+            return self.host.copy().__dlpack__(**keywords)
+
+    out = Copying(np.zeros(OUT_SHAPE, np.float32), 2)
+    with pytest.raises(TypeError, match="out cannot be written to: its __dlpack__ hands out a copy"):
+        gpuconv.conv2d(fakes.DLPack(X, 2), fakes.DLPack(W, 2), out=out)
+    assert engine.calls == []
 
 
 def test_memory_that_others_order_is_held_until_the_kernel_is_through(engine, jax_array):

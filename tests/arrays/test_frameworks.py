@@ -1,5 +1,7 @@
 """Arrays of torch and JAX on the CPU, where they are installed; neither is needed to run the other tests."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,19 @@ from tests.cases import integers
 
 X, W, BIAS = (integers(shape, "float32", i) for i, shape in enumerate([(2, 3, 5, 6), (4, 3, 2, 2), (4,)]))
 EXPECTED = gpuconv.conv2d(X, W, BIAS, padding=1)
+
+
+def nested(tensor, layout):
+    torch = pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nested tensors are a prototype
+        return torch.nested.nested_tensor([tensor[0], tensor[0, :, 1:]], layout=getattr(torch, layout))
+
+
+def masked(tensor):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("torch.masked").masked_tensor(tensor, tensor > 0)
 
 
 class TestTorch:
@@ -39,6 +54,16 @@ class TestTorch:
             assert ours.dtype == theirs.dtype
             assert self.torch.equal(ours, theirs)
 
+    def test_an_empty_stride_of_any_kind(self):
+        x = self.tensors()[0]
+        for empty in (
+            self.torch.Size([]),
+            self.torch.tensor([]),
+            self.torch.tensor([], dtype=int),
+            np.array([]),
+        ):
+            assert self.torch.equal(gpuconv.max_pool2d(x, 2, empty), gpuconv.max_pool2d(x, 2))
+
     def test_memory_formats_and_expanded_tensors(self):
         x, w, bias = self.tensors()
         x = x.to(memory_format=self.torch.channels_last)
@@ -60,6 +85,36 @@ class TestTorch:
         assert x.is_neg()
         np.testing.assert_array_equal(gpuconv.avg_pool2d(x, 2).numpy(), gpuconv.avg_pool2d(-X, 2))
 
+    @pytest.mark.parametrize(
+        ("lazy", "hint"),
+        [
+            (lambda pairs: pairs.conj().imag, r"negated lazily: pass out.resolve_neg\(\)"),
+            (lambda pairs: pairs.conj(), r"conjugated lazily: pass out.resolve_conj\(\)"),
+            (lambda pairs: pairs.conj().imag[..., ::2, 1:], "negated lazily"),
+        ],
+        ids=["negated", "conjugated", "a part"],
+    )
+    def test_an_out_whose_values_are_lazy_is_refused(self, lazy, hint):
+        x = self.torch.ones(1, 1, 8, 8)
+        pairs = self.torch.zeros(1, 1, 4, 4, dtype=self.torch.complex64)
+        with pytest.raises(TypeError, match=f"out cannot be written to: it is {hint}"):
+            gpuconv.max_pool2d(x, 2, out=lazy(pairs))
+        plan = gpuconv.plan_conv2d(x, x)
+        with pytest.raises(TypeError, match=f"out cannot be written to: it is {hint}"):
+            plan(x, x, out=lazy(pairs))
+        assert not pairs.any()
+
+    def test_a_lazily_negated_out_and_its_memory_as_input(self):
+        pairs = self.torch.ones(1, 1, 4, 4, dtype=self.torch.complex64)
+        with pytest.raises(TypeError, match=r"out.resolve_neg\(\)"):
+            gpuconv.max_pool2d(pairs.imag, 1, out=pairs.conj().imag)
+
+    def test_an_out_of_bfloat16_is_written_through(self):
+        x = self.torch.arange(16.0).reshape(1, 1, 4, 4).bfloat16()
+        out = self.torch.zeros(1, 1, 4, 4, dtype=x.dtype)[..., ::2, ::2]
+        assert gpuconv.max_pool2d(x, 2, out=out) is out
+        assert out.tolist() == [[[[5, 7], [13, 15]]]]
+
     def test_gradients_are_not_dropped_silently(self):
         x, w, _ = self.tensors()
         w.requires_grad_()
@@ -77,9 +132,13 @@ class TestTorch:
             (lambda x: x.to_sparse(), "layout is torch.sparse_coo"),
             (lambda x: x.to("meta"), "device is meta"),
             (lambda x: x.int(), "int32"),
+            (lambda x: nested(x, "strided"), r"it is nested: torch.nested.to_padded_tensor\(tensor, 0\)"),
+            (lambda x: nested(x, "jagged"), "it is nested"),
+            (masked, "not supported for tensor subclasses"),
         ],
-        ids=["sparse", "meta", "int32"],
+        ids=["sparse", "meta", "int32", "nested", "jagged", "masked"],
     )
+    @pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")
     def test_tensors_that_are_refused(self, change, message):
         with pytest.raises(TypeError, match=f"input .*{message}"):
             gpuconv.max_pool2d(change(self.tensors()[0]), 2)
@@ -140,9 +199,37 @@ class TestJax:
             gpuconv.conv2d(*self.arrays(), padding=1, out=out)
 
     def test_a_traced_array_is_refused(self):
-        with pytest.raises(TypeError, match="input must be an array"):
-            self.jax.jit(gpuconv.conv2d)(*self.arrays()[:2])
+        for trace in (self.jax.jit, self.jax.grad):
+            with pytest.raises(TypeError, match=r"input cannot be read: it is traced, as by jax\.jit"):
+                trace(gpuconv.conv2d)(*self.arrays()[:2])
 
-    def test_dtypes_that_numpy_has_not_are_refused_by_name(self):
-        with pytest.raises(TypeError, match="input"):
-            gpuconv.max_pool2d(self.arrays()[0].astype(self.jax.numpy.bfloat16), 2)
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    def test_pools_of_16_bits(self, dtype):
+        x = self.arrays()[0].astype(dtype)
+        values, indices = gpuconv.max_pool2d(x, 2, return_indices=True)
+        expected, places = gpuconv.max_pool2d(X, 2, return_indices=True)
+        assert isinstance(values, self.jax.Array)
+        assert (values.dtype, values.devices()) == (dtype, x.devices())
+        np.testing.assert_array_equal(np.asarray(values, np.float32), expected)
+        np.testing.assert_array_equal(np.asarray(indices), places)
+        assert gpuconv.avg_pool2d(x, 2).dtype == dtype
+        with pytest.raises(ValueError, match="out is read-only"):
+            gpuconv.max_pool2d(x, 2, out=values)
+
+    def test_a_result_lasts_when_others_are_made(self):
+        """Its memory is that of the array that was filled, where JAX can take it over."""
+        images = [self.jax.numpy.full((1, 2, 32, 32), value, "bfloat16") for value in range(20)]
+        results = [gpuconv.max_pool2d(each, 2) for each in images]
+        assert [float(each.min()) for each in results] == [float(each.max()) for each in results]
+        assert [float(each.min()) for each in results] == list(range(20))
+
+    @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "int4", "int8"])
+    def test_other_dtypes_are_refused_by_name(self, dtype):
+        with pytest.raises(TypeError, match=f"input must be .* or bfloat16, got dtype {dtype}"):
+            gpuconv.max_pool2d(self.arrays()[0].astype(dtype), 2)
+
+    def test_a_deleted_array_is_refused(self):
+        x = self.arrays()[0]
+        x.delete()
+        with pytest.raises(TypeError, match="input cannot be read: it was deleted"):
+            gpuconv.max_pool2d(x, 2)

@@ -241,7 +241,7 @@ def test_wrong_pools(wrong, error, message):
         PoolSpec.from_arrays("max", **{"input": X, "kernel_size": 3, **wrong})
 
 
-@pytest.mark.parametrize("empty", [(), [], range(0)], ids=repr)
+@pytest.mark.parametrize("empty", [(), [], range(0), np.array([]), np.zeros(0, int)], ids=repr)
 @pytest.mark.parametrize("reduction", ["max", "mean"])
 def test_an_empty_stride_is_the_kernel_size(reduction, empty):
     assert PoolSpec.from_arrays(reduction, X, (3, 2), empty) == PoolSpec.from_arrays(reduction, X, (3, 2))
@@ -258,6 +258,14 @@ def test_an_empty_string_is_no_stride(empty):
     with pytest.raises(
         TypeError, match=rf"stride must be an integer or two \(height, width\), got {empty!r}"
     ):
+        PoolSpec.from_arrays("max", X, 2, empty)
+
+
+@pytest.mark.parametrize(
+    "empty", [{}, set(), np.zeros((0, 2), int), np.zeros((2, 0)), np.array("")], ids=repr
+)
+def test_nothing_else_that_is_empty_is_a_stride(empty):
+    with pytest.raises((TypeError, ValueError), match="stride must be"):
         PoolSpec.from_arrays("max", X, 2, empty)
 
 
