@@ -34,6 +34,7 @@ from numba.core.serialize import dumps
 
 from gpuconv.cpu import simd
 from gpuconv.cpu.engine import sources
+from gpuconv.folders import named_folder, users_cache
 
 log = logging.getLogger("gpuconv")
 
@@ -120,34 +121,21 @@ def _rebuilt(found: Any, key: str, sig: Any, target_context: Any) -> Any:
 
 @functools.cache
 def folders() -> tuple[Path, ...]:
-    """Where compiled kernels may lie, in order of preference; none depends on the working directory later."""
-    return tuple(Path(os.path.abspath(folder)) for folder in _candidates())
+    """Where compiled kernels may lie, in order of preference."""
+    return tuple(filter(None, _candidates()))
 
 
-def _candidates() -> Iterator[Path]:
-    if named := getattr(config, "CACHE_DIR", ""):  # $NUMBA_CACHE_DIR
-        yield Path(named, "gpuconv")
-    if named := os.environ.get("GPUCONV_CACHE_DIR"):
-        yield Path(named, "cpu")
+def _candidates() -> Iterator[Path | None]:
+    variables = (getattr(config, "CACHE_DIR", ""), "gpuconv"), (os.environ.get("GPUCONV_CACHE_DIR"), "cpu")
+    for name, room in variables:  # Numba has read $NUMBA_CACHE_DIR
+        yield named_folder(os.path.join(name, room)) if name else None
     frozen = getattr(sys, "frozen", False)
     if not frozen:
         yield Path(__file__).parents[1] / "__pycache__"
-    if (base := _users_cache()) is not None:
-        yield base / "gpuconv" / "cpu"
+    base = users_cache()
+    yield base and base / "gpuconv" / "cpu"
     if frozen:
         yield Path(sys.executable).parent / "gpuconv-cache"
-
-
-def _users_cache() -> Path | None:
-    """The folder for caches of the user, if there is one: a container's user may have no home."""
-    named = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", "")
-    if os.path.isabs(named):
-        return Path(named)
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    return home / ".cache" if home.is_absolute() else None
 
 
 def readable_folders() -> Iterator[Path]:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from gpuconv.folders import named_folder, users_cache
+
 log = logging.getLogger("gpuconv")
 
 ARCHIVES = "cubins"  # the folder of the archives, beside the rooms of this engine
@@ -133,13 +135,17 @@ def cache_folder() -> Path | None:
 
     A folder that cannot be made, or written to, is read all the same if it is there.
     """
-    variable = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
+    base = users_cache()
+    name = os.environ.get("GPUCONV_CACHE_DIR")
+    folder = named_folder(name) if name else base and base / "gpuconv"
+    if folder is None:
+        log.info(
+            "no folder for compiled GPU code: the user has no home, or the one named is relative to none"
+        )
+        return None
     try:
-        named = os.environ.get("GPUCONV_CACHE_DIR")
-        folder = Path(named or os.environ.get(variable) or Path("~/.cache").expanduser()).absolute()
-        folder = folder if named else folder / "gpuconv"
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:  # it cannot be made, or the user has no home
+    except OSError as error:
         log.info("no folder for compiled GPU code: %s", error)
         return None
     return folder
