@@ -10,7 +10,6 @@ from gpuconv.commands.environment import CommandError
 from gpuconv.cpu import KERNELS
 from gpuconv.cpu.engine import cache
 from gpuconv.cpu.engine.compiled import Kernel
-from gpuconv.spec.dtypes import FLOATS
 
 Compilations = Sequence[tuple[str, Callable[[], Any]]]
 
@@ -31,7 +30,7 @@ def compilations(name: str = "") -> Compilations:
     found: list[tuple[str, Callable[[], Any]]] = [
         (f"{label(kernel)} {dtype}", partial(kernel.__getitem__, dtype))
         for kernel in KERNELS
-        for dtype in FLOATS
+        for dtype in kernel.dtypes
         if name in f"{label(kernel)} {dtype}" or name in f"{kernel.name} {dtype}"
     ]
     if not found:
