@@ -16,6 +16,7 @@ from gpuconv import engines
 from gpuconv.cli import main
 from gpuconv.commands import compile_gpu, environment, info
 from gpuconv.commands.environment import CommandError
+from gpuconv.cpu.engine import cache
 
 
 def command(*arguments, **options):
@@ -33,7 +34,10 @@ def no_gpu_engine(monkeypatch):
 
 @pytest.fixture
 def fake_engine(monkeypatch, tmp_path):
-    """A GPU engine that records what is compiled; `.folder` is its cache, `.found` are its devices."""
+    """A GPU engine that records what is compiled.
+
+    `.folder` is its cache, which has `.room` for so many kernels, and `.found` are its devices.
+    """
 
     class Kernel:
         def __init__(self, name):
@@ -42,19 +46,27 @@ def fake_engine(monkeypatch, tmp_path):
         def find(self, arch):
             return (self.name, arch) if (self.name, arch) in engine.there else None
 
-        def cubin(self, arch):
+        def build(self, arch):
             if self.name == engine.wrong:
                 raise SyntaxError("not a kernel")
-            engine.compiled.append((self.name, arch))
+            return self.name, arch
+
+        def file_name(self, arch):
+            return f"{self.name} {arch}.cubin"
+
+    def write(name, cubin):
+        if len(engine.compiled) == engine.room:
+            raise OSError(28, "No space left on device")
+        engine.compiled.append(cubin)
 
     engine = types.ModuleType("gpuconv.cuda")
     engine.ARCHITECTURES = ("sm_80", "sm_90a")
     engine.KERNELS = (Kernel("conv float32"), Kernel("pool float32"))
-    engine.compiled, engine.folder, engine.found = [], tmp_path, []
+    engine.compiled, engine.folder, engine.found, engine.room = [], tmp_path, [], 1000
     engine.there, engine.wrong, engine.no_compiler, engine.packaged = set(), None, None, ()
     names = "cubins", "compiler", "gpu"
     cubins, compiler, describing = (types.ModuleType(f"gpuconv.cuda.runtime.{name}") for name in names)
-    cubins.cache_folder = lambda: engine.folder
+    cubins.cache_folder, cubins.write = lambda: engine.folder, write
     cubins.packaged = lambda arch: frozenset({"a.cubin"} if arch in engine.packaged else ())
     compiler.why_there_is_no_compiler = lambda: engine.no_compiler
     compiler.COMPILER_HINT = "pip install it"
@@ -141,7 +153,7 @@ def test_info_reports_versions_threads_and_caches(threads, capsys):
     assert report["gpuconv"].startswith(gpuconv.__version__)
     assert report["Python"].startswith(sys.version.split()[0])
     assert report["threads"].startswith("own pool, 3 threads")
-    assert "CPU cache" in printed and "__pycache__" in printed
+    assert report["CPU"] == f"cache      {cache.writable_folder()}"
     assert "float32" in report["processor"]
 
 
@@ -255,6 +267,17 @@ def test_compile_goes_on_after_a_kernel_that_does_not_and_says_which(fake_engine
     assert "1 of 2 kernels do not compile, conv float32 sm_80: SyntaxError" in capsys.readouterr().err
 
 
+def test_compile_says_what_a_full_disk_did_not_take(fake_engine, capsys):
+    fake_engine.room = 1
+    assert main(["compile", "--arch", "sm_80"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == (
+        "gpuconv compile: pool float32 sm_80 could not be kept (No space left on device): "
+        "set GPUCONV_CACHE_DIR\n"
+    )
+    assert "kept in" not in printed.out
+
+
 def test_compile_shows_a_bar_on_a_terminal(fake_engine, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert main(["compile", "--arch", "sm_80"]) == 0
@@ -282,7 +305,11 @@ def test_compile_uses_a_process_for_each_core(fake_engine, monkeypatch, cores, p
 
 @pytest.mark.parametrize(
     ("error", "code", "said"),
-    [(BrokenProcessPool("ended"), 2, "GPUCONV_NUM_THREADS"), (KeyboardInterrupt(), 130, "interrupted")],
+    [
+        (BrokenProcessPool("ended"), 2, "GPUCONV_NUM_THREADS"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (CommandError("a full disk"), 2, "a full disk"),
+    ],
 )
 def test_compile_ends_with_its_processes(fake_engine, monkeypatch, capsys, error, code, said):
     class Pool(ThreadPoolExecutor):
@@ -300,7 +327,7 @@ def test_compile_ends_with_its_processes(fake_engine, monkeypatch, capsys, error
     monkeypatch.setattr(compile_gpu.multiprocessing, "active_children", lambda: [child])
     assert main(["compile"]) == code
     assert said in capsys.readouterr().err
-    assert ended == ([1] if code == 130 else [])
+    assert ended == ([] if isinstance(error, BrokenProcessPool) else [1])
 
 
 def test_compile_takes_architectures_once_each(fake_engine):

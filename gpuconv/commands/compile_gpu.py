@@ -1,11 +1,12 @@
 """`gpuconv compile` for GPUs: every kernel that is not there yet, on all cores, a process for each."""
 
+import contextlib
 import multiprocessing
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
@@ -70,24 +71,30 @@ def _require_compiler() -> None:
 
 def _report(engine: Any, jobs: list[Job]) -> None:
     """Compile, and show each kernel as it is done: a bar on a terminal, lines anywhere else."""
-    failures = []
-    count, is_terminal = len(jobs), sys.stdout.isatty()
-    for done, (job, seconds, failure) in enumerate(_compiled(jobs), start=1):
-        label = f"{engine.KERNELS[job[0]].name} {job[1]}"
-        if failure:
-            failures.append(f"{label}: {failure}")
-        if is_terminal:
-            bar = "#" * (BAR * done // count)
-            print(f"\r[{bar:<{BAR}}] {done} of {count}  {label:<50.50}", end="", flush=True)
-        else:
-            print(f"{done:>{len(str(count))}} of {count}  {label:<50} {seconds:6.2f} s", flush=True)
-    if is_terminal:
-        print()
+    failures, count = [], len(jobs)
+    show, end = (_bar, "\n") if sys.stdout and sys.stdout.isatty() else (_line, "")
+    try:
+        with contextlib.closing(_compiled(jobs)) as compiled:
+            for done, (job, seconds, failure) in enumerate(compiled, start=1):
+                label = f"{engine.KERNELS[job[0]].name} {job[1]}"
+                if failure:
+                    failures.append(f"{label}: {failure}")
+                show(done, count, label, seconds)
+    finally:
+        print(end=end, flush=True)
     if failures:
         raise CommandError(f"{len(failures)} of {count} kernels do not compile, {failures[0]}")
 
 
-def _compiled(jobs: list[Job]) -> Iterator[tuple[Job, float, str]]:
+def _bar(done: int, count: int, label: str, seconds: float) -> None:
+    print(f"\r[{'#' * (BAR * done // count):<{BAR}}] {done} of {count}  {label:<50.50}", end="", flush=True)
+
+
+def _line(done: int, count: int, label: str, seconds: float) -> None:
+    print(f"{done:>{len(str(count))}} of {count}  {label:<50} {seconds:6.2f} s", flush=True)
+
+
+def _compiled(jobs: list[Job]) -> Generator[tuple[Job, float, str], None, None]:
     """The jobs as they are done: each with its seconds, and why it failed, or nothing."""
     workers = min(get_num_threads(), len(jobs))
     if workers == 1:
@@ -103,7 +110,7 @@ def _compiled(jobs: list[Job]) -> Iterator[tuple[Job, float, str]]:
                 "a process that compiles was ended from outside, perhaps for want of memory: set "
                 "GPUCONV_NUM_THREADS to have fewer of them"
             ) from error
-        except KeyboardInterrupt:
+        except BaseException:  # an interruption, what cannot be kept, and nobody who reads on
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
@@ -115,11 +122,24 @@ def _leave_interrupts() -> None:
 
 
 def compile_one(job: Job) -> tuple[Job, float, str]:
-    """Compile a kernel in this process."""
+    """Compile a kernel in this process; CommandError if it cannot be kept."""
     place, arch = job
     begin, failure = time.perf_counter(), ""
     try:
-        import_module("gpuconv.cuda").KERNELS[place].cubin(arch)
+        kernel = import_module("gpuconv.cuda").KERNELS[place]
+        cubin = kernel.build(arch)
     except Exception as error:
         failure = in_one_line(error)
+    else:
+        _keep(kernel, arch, cubin)
     return job, time.perf_counter() - begin, failure
+
+
+def _keep(kernel: Any, arch: str, cubin: Any) -> None:
+    try:
+        import_module("gpuconv.cuda.runtime.cubins").write(kernel.file_name(arch), cubin)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CommandError(
+            f"{kernel.name} {arch} could not be kept ({reason}): set GPUCONV_CACHE_DIR"
+        ) from error

@@ -14,6 +14,7 @@ can depend on, and the file says it again in full, so there is nothing that two 
 A frozen program has no `__pycache__` of the package: its modules lie in an archive, unpacked for one run.
 """
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -40,6 +41,10 @@ log = logging.getLogger("gpuconv")
 
 # The settings of Numba that change what it makes of a kernel.
 SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "USING_SVML")
+
+
+class NotKept(Exception):
+    """Compiled code could not be kept where it must be (`must_keep`); says why."""
 
 
 class KernelCache(NullCache):
@@ -75,11 +80,11 @@ class KernelCache(NullCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code; where that cannot be done, it is said once what would help."""
         if data.library.has_dynamic_globals:
-            log.info("%s holds addresses of this process and is not kept", self.name)
+            _not_kept(f"{self.name} holds addresses of this process", log.info)
             return
         folder = writable_folder()
         if folder is None:
-            warn_once("; ".join(f"{each}: {why_not_writable(each)}" for each in folders()))
+            _not_kept(why_nothing_is_writable(), warn_once)
             return
         key = self.key(sig, data.codegen)
         code = dumps(data._reduce())
@@ -88,9 +93,9 @@ class KernelCache(NullCache):
             file.flush()  # saving reads the index first, which may be damaged
             file.save(key, (key, hashlib.sha256(code).digest(), code))
         except PermissionError as error:  # on Windows: another process has the file open, and has written it
-            log.info("the cache of compiled kernels at %s is in use: %s", folder, error)
+            _not_kept(f"the cache of compiled kernels at {folder} is in use: {error}", log.info)
         except OSError as error:
-            warn_once(f"{folder}: {error.strerror or error}")
+            _not_kept(f"{folder}: {error.strerror or error}", warn_once)
 
     def key(self, sig: Any, codegen: Any) -> str:
         """All that machine code depends on, in words."""
@@ -160,6 +165,31 @@ def why_not_writable(folder: Path) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return ""
+
+
+def why_nothing_is_writable() -> str:
+    """Of each folder the reason."""
+    return "; ".join(f"{folder}: {why_not_writable(folder)}" for folder in folders())
+
+
+@contextlib.contextmanager
+def must_keep() -> Iterator[None]:
+    """Whoever compiles ahead is told at once what cannot be kept, by `NotKept`: a call only takes longer."""
+    global _must_keep
+    _must_keep = True
+    try:
+        yield
+    finally:
+        _must_keep = False
+
+
+_must_keep = False
+
+
+def _not_kept(reason: str, say: Callable[[str], None]) -> None:
+    if _must_keep:
+        raise NotKept(reason)
+    say(reason)
 
 
 def warn_once(reasons: str) -> None:

@@ -122,7 +122,7 @@ class Kernel:
     def measured(self, arch: str) -> Cubin:
         """The machine code that the compilers here make of it, for whoever counts registers and so on."""
         found = self.cubin(arch)
-        return found if found.compilers == compilers() else to_cubin(self.ptx(arch), arch)
+        return found if found.compilers == compilers() else self.build(arch)
 
     def find(self, arch: str) -> Cubin | None:
         """The machine code for an architecture if it is in the package or on disk."""
@@ -144,8 +144,12 @@ class Kernel:
                 self._cubins[arch] = self._build(arch)
             return self._cubins[arch]
 
+    def build(self, arch: str) -> Cubin:
+        """The machine code for an architecture, built now, and not kept."""
+        return to_cubin(self.ptx(arch), arch)
+
     def _build(self, arch: str) -> Cubin:
-        cubin = to_cubin(self.ptx(arch), arch)
+        cubin = self.build(arch)
         cubins.keep(self.file_name(arch), cubin)
         return cubin
 

@@ -65,11 +65,18 @@ def _in_folder(name: str) -> Cubin | None:
 
 
 def keep(name: str, cubin: Cubin) -> None:
-    """Write a cubin into the folder, if it can be written, and there is no whole one of that name."""
+    """Write a cubin into the folder, if it can be written."""
+    try:
+        write(name, cubin)
+    except OSError as error:
+        _say_once(f"compiled GPU code cannot be kept in {cache_folder()} ({error.strerror or error})")
+
+
+def write(name: str, cubin: Cubin) -> None:
+    """Write a cubin into the folder, unless there is a whole one of that name; OSError if it cannot be."""
     folder = cache_folder()
     if folder is None:
-        _say_once("there is no folder for compiled GPU code")
-        return
+        raise FileNotFoundError("there is no folder for compiled GPU code")
     if _in_folder(name) is not None:
         return
     path = folder / name
@@ -77,11 +84,11 @@ def keep(name: str, cubin: Cubin) -> None:
     try:
         temporary.write_bytes(cubin.to_bytes())
         temporary.replace(path)
-    except OSError as error:
-        if _in_folder(name) is None:  # else another process was faster, and has it open
-            _say_once(f"{folder} cannot be written ({error.strerror})")
+    except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if _in_folder(name) is None:  # else another process was faster, and has it open
+            raise
 
 
 @functools.cache
