@@ -1,17 +1,18 @@
 """The command `gpuconv`: what may be written after it, and which module does the work.
 
 Only the parser lives here. A module is imported when its command is called, so `gpuconv --help` imports
-neither Numba nor a GPU library. What the user can mend, a missing package or an unreadable picture, is one
-line on stderr and exit code 2.
+neither Numba nor a GPU library. What the user can mend, a missing package, an unreadable picture or a full
+disk, is one line on stderr and exit code 2. A reader that has closed the pipe ends a command without a word,
+with 141, as a shell says it of programs that the signal ends.
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuconv import __version__
 from gpuconv.commands.environment import CommandError
+from gpuconv.commands.output import OutputError, say, watched_stdout
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,15 +25,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     Traceback (most recent call last):
     SystemExit: 2
     """
-    options = vars(_parser().parse_args(argv))
+    try:
+        with watched_stdout():
+            return _run(vars(_parser().parse_args(argv)))
+    except OutputError as failed:
+        if isinstance(failed.error, BrokenPipeError):  # nobody reads on, as behind `head`
+            return 141
+        say(f"gpuconv: the output cannot be written: {failed}")
+        return 2
+
+
+def _run(options: dict[str, Any]) -> int:
     command = options.pop("command")
     try:
         return _COMMANDS[command](**options)
     except CommandError as error:
-        print(f"gpuconv {command}: {error}", file=sys.stderr)
+        say(f"gpuconv {command}: {error}")
         return 2
     except KeyboardInterrupt:
-        print(f"gpuconv {command}: interrupted", file=sys.stderr)
+        say(f"gpuconv {command}: interrupted")
         return 130
 
 
