@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuconv import __version__
-from gpuconv.commands.environment import CommandError
+from gpuconv.commands.environment import CommandError, refuse_wrong_variables
 from gpuconv.commands.output import OutputError, say, watched_stdout
 
 
@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: dict[str, Any]) -> int:
     command = options.pop("command")
     try:
+        if command != "info":  # which shows them
+            refuse_wrong_variables()
         return _COMMANDS[command](**options)
     except CommandError as error:
         say(f"gpuconv {command}: {error}")

@@ -7,8 +7,10 @@ import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from pathlib import Path
 
+import numba
 import pytest
 
 import gpuconv
@@ -137,6 +139,36 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch):
         main(["info"])
 
 
+# variables
+
+WRONG = {
+    "GPUCONV_NUM_THREADS": "GPUCONV_NUM_THREADS must be an integer from 1 to 2147483647, got 'wrong'",
+    "GPUCONV_PRECISION": "$GPUCONV_PRECISION must be None or one of ieee, tf32; got 'wrong'",
+}
+
+
+@pytest.mark.parametrize("variable", WRONG)
+def test_a_wrong_variable_is_one_line_and_leaves_the_help(variable):
+    environment = {**os.environ, variable: "wrong"}
+    for arguments in (["verify", "--device", "cpu"], ["demo"], ["compile", "--cpu"]):
+        finished = command(*arguments, env=environment)
+        said = f"gpuconv {arguments[0]}: {WRONG[variable]}\n"
+        assert (finished.returncode, finished.stdout, finished.stderr) == (2, "", said)
+    for option in ("--help", "--version"):
+        finished = command(option, env=environment)
+        assert (finished.returncode, finished.stderr) == (0, "")
+    finished = command("info", env=environment)
+    assert (finished.returncode, finished.stderr) == (2, "")
+    assert rows(finished.stdout)["wrong"] == WRONG[variable]
+
+
+def test_numba_told_to_compile_nothing_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert main(["verify"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "NUMBA_DISABLE_JIT is set" in error
+
+
 # info
 
 
@@ -176,7 +208,9 @@ def test_info_prints_what_is_wrong_with_the_gpu_engine_and_a_script_sees_it(
     error, installed, monkeypatch, capsys
 ):
     def fail(name):
-        raise error
+        if name == "gpuconv.cuda":
+            raise error
+        return import_module(name)
 
     monkeypatch.setattr(environment, "import_module", fail)
     monkeypatch.setattr(info, "missing", lambda packages: [] if installed else [*packages.values()])

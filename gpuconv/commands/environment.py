@@ -3,6 +3,7 @@
 A package or device that is missing becomes one line with the command that installs it.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from gpuconv.arrays import GPU_ENGINE_HINT
+from gpuconv.precision import program_precision
+from gpuconv.threads import get_num_threads
 
 DEMO_HINT = "pip install 'gpuconv[demo]'"
 DEMO_PACKAGES = {"matplotlib": "matplotlib", "rich": "rich", "skimage": "scikit-image"}
@@ -62,6 +65,30 @@ def cuda_engine() -> ModuleType:
     except Exception as error:  # libraries that do not fit each other fail in any way
         what = in_one_line(error)
         raise CommandError(f"the GPU engine cannot be imported ({what}): {GPU_ENGINE_HINT}") from error
+
+
+def refuse_wrong_variables() -> None:
+    """Raise CommandError, in one line, where a variable that calls go by is wrong."""
+    if wrong := wrong_variables():
+        raise CommandError("; ".join(wrong))
+
+
+def wrong_variables() -> list[str]:
+    """What is wrong with the variables that calls go by."""
+    return [said for said in map(_complaint, (get_num_threads, program_precision, _compiler)) if said]
+
+
+def _complaint(read: Callable[[], Any]) -> str:
+    try:
+        read()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _compiler() -> None:
+    if getattr(import_module("numba").config, "DISABLE_JIT", 0):
+        raise ValueError("NUMBA_DISABLE_JIT is set, and kernels run only when they are compiled")
 
 
 class Cpu:

@@ -4,6 +4,7 @@ Works with nothing but the base installation. Versions are read from the package
 for GPUs only gpuconv's own engine is imported, if it is there, for its devices and its cache.
 """
 
+import contextlib
 import platform
 from collections.abc import Iterator
 from importlib import import_module
@@ -20,6 +21,7 @@ from gpuconv.commands.environment import (
     CommandError,
     cuda_engine,
     missing,
+    wrong_variables,
 )
 
 # Name shown: the distributions that provide it.
@@ -36,16 +38,18 @@ FEATURES = (*VECTOR_BITS, "fma", "avx512bf16", "amx-bf16", "sve")
 
 
 def info() -> int:
-    """Print the report; returns exit code 0, or 1 if the GPU engine is installed and cannot be used.
+    """Print the report; returns exit code 0, 1 if the GPU engine cannot be used, or 2 if a variable is wrong.
 
     A machine without GPU libraries is in order; one whose libraries do not fit each other is not.
     """
     engine, failure = _engine()
-    rows = [*_versions(), *_processor(), *(_gpu(engine) if engine else _no_gpu(failure)), *_missing()]
+    wrong = [("wrong", complaint) for complaint in wrong_variables()]
+    gpu = _gpu(engine) if engine else _no_gpu(failure)
+    rows = [*_versions(), *_processor(), *gpu, *_missing(), *wrong]
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         print(f"{label:<{width}}  {text}")
-    return int(engine is None and not missing(GPU_PACKAGES))
+    return 2 if wrong else int(engine is None and not missing(GPU_PACKAGES))
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -65,12 +69,16 @@ def _version(distribution: str) -> str | None:
 
 def _processor() -> Iterator[tuple[str, str]]:
     yield "processor", _features()
-    yield (
-        "threads",
-        f"own pool, {gpuconv.get_num_threads()} threads (GPUCONV_NUM_THREADS or set_num_threads changes it); "
-        "Numba's omp, tbb and workqueue layers are not used",
-    )
+    with contextlib.suppress(ValueError):  # of a wrong variable, which is shown among those
+        yield "threads", _threads()
     yield "CPU cache", _cpu_cache()
+
+
+def _threads() -> str:
+    return (
+        f"own pool, {gpuconv.get_num_threads()} threads (GPUCONV_NUM_THREADS or set_num_threads changes it); "
+        "Numba's omp, tbb and workqueue layers are not used"
+    )
 
 
 def _features() -> str:
