@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gpuconv {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
-    commands.add_parser("info", help="versions, processor, threads, devices, caches, and what is missing")
+    _add_info(commands)
     _add_verify(commands)
     _add_compile(commands)
     return parser
@@ -110,6 +110,11 @@ def _add_demo(commands) -> None:
     demo.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (%(default)s)"
     )
+
+
+def _add_info(commands) -> None:
+    text = "Show versions, processor, threads, devices, caches, and what is missing or wrong."
+    commands.add_parser("info", help=text, description=text)
 
 
 def _add_verify(commands) -> None:

@@ -1,6 +1,7 @@
 """The command line: dispatch, exit codes, one-line errors, and what `info` and `compile` print."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -71,10 +72,11 @@ def fake_engine(monkeypatch, tmp_path):
     cubins.cache_folder, cubins.write = lambda: engine.folder, write
     cubins.packaged = lambda arch: frozenset({"a.cubin"} if arch in engine.packaged else ())
     compiler.why_there_is_no_compiler = lambda: engine.no_compiler
-    compiler.COMPILER_HINT = "pip install it"
     describing.gpus = lambda: engine.found
     for module in (engine, cubins, compiler, describing):
         monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(compile_gpu, "ARCHITECTURES", engine.ARCHITECTURES)
+    monkeypatch.setattr(compile_gpu, "COMPILER_HINT", "pip install it")
     monkeypatch.setattr("gpuconv.commands.compile_gpu.get_num_threads", lambda: 1)
     return engine
 
@@ -97,7 +99,15 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert all(f"\n    {name} " in printed for name in ("demo", "info", "verify", "compile"))
+    said = dict(re.findall(r"\n    (\w+) +([^ ])", printed))
+    assert list(said) == ["demo", "info", "verify", "compile"] and all(map(str.isupper, said.values()))
+
+
+@pytest.mark.parametrize("name", ["demo", "info", "verify", "compile"])
+def test_the_help_of_a_command_describes_it(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert re.search(r"\n\n[A-Z][^:]+[.:]", capsys.readouterr().out)
 
 
 def test_help_imports_no_engine(fresh_python):
@@ -197,7 +207,7 @@ def test_info_tells_what_is_missing_and_how_to_get_it(no_gpu_engine, monkeypatch
     assert "CuPy, cuda-bindings for computing on a GPU: pip install 'gpuconv[cuda13]'" in printed
     assert "matplotlib, rich for gpuconv demo: pip install 'gpuconv[demo]'" in printed
     assert rows(printed)["devices"] == "cpu"
-    assert "import of gpuconv.cuda halted" in printed
+    assert "GPU engine" not in printed and "Error" not in printed  # what is missing is said once
 
 
 @pytest.mark.parametrize(
@@ -213,7 +223,7 @@ def test_info_prints_what_is_wrong_with_the_gpu_engine_and_a_script_sees_it(
         return import_module(name)
 
     monkeypatch.setattr(environment, "import_module", fail)
-    monkeypatch.setattr(info, "missing", lambda packages: [] if installed else [*packages.values()])
+    monkeypatch.setattr(info, "missing", lambda packages: [] if installed else [*{"cupy"} & {*packages}])
     assert main(["info"]) == (1 if installed else 0)
     assert f"({type(error).__name__}: {error})" in capsys.readouterr().out
 
@@ -392,8 +402,23 @@ def test_compile_refuses_a_cache_that_cannot_be_written(fake_engine, capsys):
 def test_compile_needs_the_gpu_engine_only_for_gpus(no_gpu_engine, capsys):
     assert main(["compile"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "pip install 'gpuconv[cuda13]'" in error
+    assert error.count("\n") == 1 and "pip install 'gpuconv[compile13]'" in error
     assert main(["compile", "--cpu", "--kernel", "pool_direct.mean"]) == 0
+
+
+def test_compile_names_the_extra_that_compiles_after_it_has_looked_at_what_was_asked_for(
+    no_gpu_engine, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    assert main(["compile", "--arch", "sm_90a"]) == 2
+    assert capsys.readouterr().err == (
+        "gpuconv compile: cuda-bindings not installed: pip install 'gpuconv[compile13]' (or [compile12], "
+        "after the CUDA version of your driver)\n"
+    )
+    assert main(["compile", "--arch", "sm_9000"]) == 2
+    assert capsys.readouterr().err == (
+        "gpuconv compile: unknown architecture sm_9000; known are sm_75, sm_80, sm_90a, sm_100, sm_120\n"
+    )
 
 
 @pytest.mark.wide  # seconds of the compiler

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from gpuconv.commands.environment import CommandError, cuda_engine, in_one_line
+from gpuconv.engines import ARCHITECTURES, COMPILER_HINT
 from gpuconv.threads import get_num_threads
 
 BAR = 30  # characters
@@ -25,11 +26,11 @@ def compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
     Raises
     ------
     CommandError
-        For an unknown architecture or kernel, a missing engine or compiler, a cache that cannot be written,
+        For an unknown kernel, a missing engine or compiler, a cache that cannot be written,
         and kernels that do not compile.
     """
     print("looking for GPU kernels that are not compiled yet", flush=True)
-    engine = cuda_engine()
+    engine = cuda_engine(COMPILER_HINT)
     jobs = _chosen(engine, architectures, name)
     folder = _writable_folder()
     left = [(place, arch) for place, arch in jobs if engine.KERNELS[place].find(arch) is None]
@@ -41,15 +42,19 @@ def compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
     print(f"kept in {folder}")
 
 
-def _chosen(engine: Any, architectures: Sequence[str] | None, name: str) -> list[Job]:
-    known = engine.ARCHITECTURES
-    unknown = [arch for arch in architectures or () if arch not in known]
+def refuse_unknown(architectures: Sequence[str]) -> None:
+    """Raise CommandError for architectures that the engine, which need not be there, does not know."""
+    unknown = [arch for arch in architectures if arch not in ARCHITECTURES]
     if unknown:
-        raise CommandError(f"unknown architecture {', '.join(unknown)}; known are {', '.join(known)}")
+        known = ", ".join(ARCHITECTURES)
+        raise CommandError(f"unknown architecture {', '.join(unknown)}; known are {known}")
+
+
+def _chosen(engine: Any, architectures: Sequence[str] | None, name: str) -> list[Job]:
     places = [place for place, kernel in enumerate(engine.KERNELS) if name in kernel.name]
     if not places:
         raise CommandError(f"there is no GPU kernel with {name!r} in its name")
-    return [(place, arch) for place in places for arch in dict.fromkeys(architectures or known)]
+    return [(place, arch) for place in places for arch in dict.fromkeys(architectures or ARCHITECTURES)]
 
 
 def _writable_folder() -> Any:
@@ -66,7 +71,7 @@ def _writable_folder() -> Any:
 def _require_compiler() -> None:
     compiler = import_module("gpuconv.cuda.runtime.compiler")
     if reason := compiler.why_there_is_no_compiler():
-        raise CommandError(f"there is no compiler of CUDA kernels ({reason}): {compiler.COMPILER_HINT}")
+        raise CommandError(f"there is no compiler of CUDA kernels ({reason}): {COMPILER_HINT}")
 
 
 def _report(engine: Any, jobs: list[Job]) -> None:

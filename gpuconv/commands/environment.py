@@ -17,7 +17,8 @@ from gpuconv.threads import get_num_threads
 
 DEMO_HINT = "pip install 'gpuconv[demo]'"
 DEMO_PACKAGES = {"matplotlib": "matplotlib", "rich": "rich", "skimage": "scikit-image"}
-GPU_PACKAGES = {"cupy": "CuPy", "cuda.bindings": "cuda-bindings"}
+ENGINE_PACKAGES = {"cuda.bindings": "cuda-bindings"}  # to import the GPU engine, and to compile with it
+GPU_PACKAGES = {"cupy": "CuPy", **ENGINE_PACKAGES}  # to compute
 
 
 class CommandError(Exception):
@@ -58,13 +59,14 @@ def in_one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def cuda_engine() -> ModuleType:
-    """`gpuconv.cuda`, or CommandError with what is wrong and the pip command that installs what it needs."""
+def cuda_engine(hint: str = GPU_ENGINE_HINT) -> ModuleType:
+    """`gpuconv.cuda`, or CommandError with what is wrong and `hint`, a pip command."""
+    require(ENGINE_PACKAGES, hint)
     try:
         return import_module("gpuconv.cuda")
     except Exception as error:  # libraries that do not fit each other fail in any way
         what = in_one_line(error)
-        raise CommandError(f"the GPU engine cannot be imported ({what}): {GPU_ENGINE_HINT}") from error
+        raise CommandError(f"the GPU engine cannot be imported ({what}): {hint}") from error
 
 
 def refuse_wrong_variables() -> None:

@@ -17,6 +17,7 @@ from gpuconv.arrays import GPU_ENGINE_HINT
 from gpuconv.commands.environment import (
     DEMO_HINT,
     DEMO_PACKAGES,
+    ENGINE_PACKAGES,
     GPU_PACKAGES,
     CommandError,
     cuda_engine,
@@ -102,7 +103,9 @@ def _cpu_cache() -> str:
 
 
 def _engine() -> tuple[Any, str]:
-    """The GPU engine, or None and why it cannot be imported."""
+    """The GPU engine, or None and what is wrong with it; what it lacks has a line of its own."""
+    if missing(ENGINE_PACKAGES):
+        return None, ""
     try:
         return cuda_engine(), ""
     except CommandError as error:
@@ -111,7 +114,8 @@ def _engine() -> tuple[Any, str]:
 
 def _no_gpu(failure: str) -> Iterator[tuple[str, str]]:
     yield "devices", "cpu"
-    yield "GPU engine", failure
+    if failure:
+        yield "GPU engine", failure
 
 
 def _gpu(engine: Any) -> Iterator[tuple[str, str]]:

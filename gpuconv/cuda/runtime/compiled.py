@@ -17,9 +17,6 @@ from gpuconv.cuda.runtime.compiler import NoCompiler, compilers, to_cubin, to_pt
 from gpuconv.cuda.runtime.cubins import Cubin
 from gpuconv.cuda.runtime.sources import sources_of
 
-# Each is the lowest of its generation, and runs on the later cards of it: sm_80 on sm_86 and sm_89.
-ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100", "sm_120")
-
 
 class Kernel:
     """A kernel function and the types of its parameters; compiled once per architecture, never for a shape.
