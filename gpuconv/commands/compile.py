@@ -13,7 +13,7 @@ def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False,
     architectures : sequence of str, optional
         Such as "sm_90a"; all that are known unless given, but none if `cpu` is given alone.
     cpu : bool
-        Compile the CPU kernels, for float32 and float64.
+        Compile the CPU kernels, for all dtypes.
     kernel : str
         Only kernels with this in their name.
 
