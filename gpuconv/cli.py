@@ -150,4 +150,6 @@ def _add_compile(commands) -> None:
     compilation.add_argument(
         "--kernel", default="", metavar="NAME", help="only kernels with NAME in their name"
     )
-    compilation.add_argument("--cpu", action="store_true", help="the CPU kernels, for all dtypes: about two minutes")
+    compilation.add_argument(
+        "--cpu", action="store_true", help="the CPU kernels, for all dtypes: about two minutes"
+    )

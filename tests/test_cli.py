@@ -179,6 +179,16 @@ def test_numba_told_to_compile_nothing_is_one_line(monkeypatch, capsys):
     assert error.count("\n") == 1 and "NUMBA_DISABLE_JIT is set" in error
 
 
+def test_a_wrong_variable_of_numba_is_one_line():
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "0"}
+    finished = command("verify", env=environment)
+    assert finished.returncode == 2 and finished.stderr.count("\n") == 1
+    assert finished.stderr.startswith("gpuconv verify: Numba cannot be imported: ")
+    finished = command("info", env=environment)
+    assert (finished.returncode, finished.stderr) == (2, "")
+    assert rows(finished.stdout)["wrong"].startswith("Numba cannot be imported: ")
+
+
 # info
 
 

@@ -89,7 +89,11 @@ def _complaint(read: Callable[[], Any]) -> str:
 
 
 def _compiler() -> None:
-    if getattr(import_module("numba").config, "DISABLE_JIT", 0):
+    try:
+        numba = import_module("numba")
+    except ValueError as error:  # of a variable of its own
+        raise ValueError(f"Numba cannot be imported: {error}") from error
+    if getattr(numba.config, "DISABLE_JIT", 0):
         raise ValueError("NUMBA_DISABLE_JIT is set, and kernels run only when they are compiled")
 
 

@@ -72,7 +72,8 @@ def _processor() -> Iterator[tuple[str, str]]:
     yield "processor", _features()
     with contextlib.suppress(ValueError):  # of a wrong variable, which is shown among those
         yield "threads", _threads()
-    yield "CPU cache", _cpu_cache()
+    with contextlib.suppress(ValueError):
+        yield "CPU cache", _cpu_cache()
 
 
 def _threads() -> str:
