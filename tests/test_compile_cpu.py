@@ -56,8 +56,8 @@ def test_a_kernel_is_compiled_for_the_dtypes_that_it_is_called_for():
     dtypes = {label(kernel): kernel.dtypes for kernel in KERNELS}
     assert {dtypes[label(kernel)] for kernel in sixteen_bits.KERNELS} == {(FLOAT32,)}
     assert dtypes["pool_direct.max_rows"] == FLOATS
-    for_tf32 = [name for name in dtypes if "m=4" in name or "compare_ranges" in name]
-    assert len(for_tf32) == 4 and {dtypes[name] for name in for_tf32} == {(FLOAT32,)}
+    for_tf32 = [name for name in dtypes if "m=4" in name or "winograd_ranges" in name]
+    assert len(for_tf32) == 5 and {dtypes[name] for name in for_tf32} == {(FLOAT32,)}
 
 
 @pytest.fixture
