@@ -9,6 +9,7 @@
 Importing this package imports no GPU library and compiles nothing; an engine is loaded at its first call.
 """
 
+from gpuconv import folders  # noqa: F401  (notes the working directory of this moment)
 from gpuconv.api import avg_pool2d, conv2d, explain, max_pool2d
 from gpuconv.plan import plan_conv2d
 from gpuconv.precision import set_precision

@@ -1,17 +1,18 @@
 """The command `gpuconv`: what may be written after it, and which module does the work.
 
 Only the parser lives here. A module is imported when its command is called, so `gpuconv --help` imports
-neither Numba nor a GPU library. What the user can mend, a missing package or an unreadable picture, is one
-line on stderr and exit code 2.
+neither Numba nor a GPU library. What the user can mend, a missing package, an unreadable picture or a full
+disk, is one line on stderr and exit code 2. A reader that has closed the pipe ends a command without a word,
+with 141, as a shell says it of programs that the signal ends.
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuconv import __version__
-from gpuconv.commands.environment import CommandError
+from gpuconv.commands.environment import CommandError, refuse_wrong_variables
+from gpuconv.commands.output import OutputError, say, watched_stdout
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,15 +25,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     Traceback (most recent call last):
     SystemExit: 2
     """
-    options = vars(_parser().parse_args(argv))
+    try:
+        with watched_stdout():
+            return _run(vars(_parser().parse_args(argv)))
+    except OutputError as failed:
+        if isinstance(failed.error, BrokenPipeError):  # nobody reads on, as behind `head`
+            return 141
+        say(f"gpuconv: the output cannot be written: {failed}")
+        return 2
+
+
+def _run(options: dict[str, Any]) -> int:
     command = options.pop("command")
     try:
+        if command != "info":  # which shows them
+            refuse_wrong_variables()
         return _COMMANDS[command](**options)
     except CommandError as error:
-        print(f"gpuconv {command}: {error}", file=sys.stderr)
+        say(f"gpuconv {command}: {error}")
         return 2
     except KeyboardInterrupt:
-        print(f"gpuconv {command}: interrupted", file=sys.stderr)
+        say(f"gpuconv {command}: interrupted")
         return 130
 
 
@@ -76,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gpuconv {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
-    commands.add_parser("info", help="versions, processor, threads, devices, caches, and what is missing")
+    _add_info(commands)
     _add_verify(commands)
     _add_compile(commands)
     return parser
@@ -97,6 +110,11 @@ def _add_demo(commands) -> None:
     demo.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (%(default)s)"
     )
+
+
+def _add_info(commands) -> None:
+    text = "Show versions, processor, threads, devices, caches, and what is missing or wrong."
+    commands.add_parser("info", help=text, description=text)
 
 
 def _add_verify(commands) -> None:
@@ -132,4 +150,6 @@ def _add_compile(commands) -> None:
     compilation.add_argument(
         "--kernel", default="", metavar="NAME", help="only kernels with NAME in their name"
     )
-    compilation.add_argument("--cpu", action="store_true", help="the CPU kernels, for float32 and float64")
+    compilation.add_argument(
+        "--cpu", action="store_true", help="the CPU kernels, for all dtypes: about two minutes"
+    )

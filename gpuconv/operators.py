@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gpuconv import precision as precisions
+from gpuconv.precision import program_precision
 from gpuconv.spec import ConvSpec, PoolSpec, Spec
 
 
@@ -36,7 +36,7 @@ def _conv_spec(
     padding_mode: Any, activation: Any, residual: Any, precision: Any,
 ) -> ConvSpec:  # fmt: skip
     if precision is None:
-        precision = precisions.default
+        precision = program_precision()
     return ConvSpec.from_arrays(
         input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision
     )

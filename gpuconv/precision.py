@@ -4,15 +4,13 @@ import os
 
 from gpuconv.spec import check_precision
 
-
-def _from_environment() -> str | None:
-    variable = "GPUCONV_PRECISION"
-    name = os.environ.get(variable) or None
-    check_precision(name, f"${variable}")
-    return name
+default: str | None = os.environ.get("GPUCONV_PRECISION") or None  # a part of what calls are remembered by
 
 
-default: str | None = _from_environment()  # a part of what calls are remembered by
+def program_precision() -> str | None:
+    """What `precision=None` means; ValueError if the environment says it, and wrongly."""
+    check_precision(default, "$GPUCONV_PRECISION")
+    return default
 
 
 def set_precision(name: str | None) -> None:

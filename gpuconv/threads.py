@@ -62,7 +62,15 @@ def _usable_processors() -> int:
     return min(there, processors_allowed() or there)
 
 
-count = _default_threads()  # of a call; a part of what calls are remembered by
+def _at_first() -> int:
+    """The default, or 0 where the environment is wrong: an error of what needs threads, not of an import."""
+    try:
+        return _default_threads()
+    except ValueError:
+        return 0
+
+
+count = _at_first()  # of a call; a part of what calls are remembered by
 
 
 def set_num_threads(n: int) -> None:
@@ -81,11 +89,12 @@ def set_num_threads(n: int) -> None:
 
     Examples
     --------
-    >>> before = get_num_threads()
-    >>> set_num_threads(1)
-    >>> get_num_threads()
+    >>> import gpuconv
+    >>> before = gpuconv.get_num_threads()
+    >>> gpuconv.set_num_threads(1)
+    >>> gpuconv.get_num_threads()
     1
-    >>> set_num_threads(before)
+    >>> gpuconv.set_num_threads(before)
     """
     global count, _pool
     n = as_integer(n, "n", least=1)
@@ -101,7 +110,14 @@ def get_num_threads() -> int:
     Returns
     -------
     int
+
+    Raises
+    ------
+    ValueError
+        If $GPUCONV_NUM_THREADS is no such number, and `set_num_threads` was not called.
     """
+    if count == 0:
+        set_num_threads(_default_threads())
     return count
 
 

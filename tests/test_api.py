@@ -1,6 +1,7 @@
 """The public names, their signatures beside PyTorch's, their documentation, and what is not offered yet."""
 
 import ast
+import doctest
 import inspect
 import re
 from typing import Any
@@ -44,6 +45,13 @@ over_operators = pytest.mark.parametrize("name", POSITIONAL)
 def parameters(name, kind):
     signature = inspect.signature(getattr(gpuconv, name))
     return {p.name: p.default for p in signature.parameters.values() if p.kind == kind}
+
+
+@pytest.mark.parametrize("name", gpuconv.__all__)
+def test_the_examples_of_a_docstring_import_what_they_use(name):
+    (examples,) = doctest.DocTestFinder(recurse=False).find(getattr(gpuconv, name), name, globs={})
+    results = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(examples)
+    assert results.failed == 0 and (results.attempted or name == "get_num_threads")
 
 
 @over_operators

@@ -1,14 +1,17 @@
 """The command line: dispatch, exit codes, one-line errors, and what `info` and `compile` print."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from pathlib import Path
 
+import numba
 import pytest
 
 import gpuconv
@@ -16,6 +19,7 @@ from gpuconv import engines
 from gpuconv.cli import main
 from gpuconv.commands import compile_gpu, environment, info
 from gpuconv.commands.environment import CommandError
+from gpuconv.cpu.engine import cache
 
 
 def command(*arguments, **options):
@@ -33,7 +37,10 @@ def no_gpu_engine(monkeypatch):
 
 @pytest.fixture
 def fake_engine(monkeypatch, tmp_path):
-    """A GPU engine that records what is compiled; `.folder` is its cache, `.found` are its devices."""
+    """A GPU engine that records what is compiled.
+
+    `.folder` is its cache, which has `.room` for so many kernels, and `.found` are its devices.
+    """
 
     class Kernel:
         def __init__(self, name):
@@ -42,25 +49,34 @@ def fake_engine(monkeypatch, tmp_path):
         def find(self, arch):
             return (self.name, arch) if (self.name, arch) in engine.there else None
 
-        def cubin(self, arch):
+        def build(self, arch):
             if self.name == engine.wrong:
                 raise SyntaxError("not a kernel")
-            engine.compiled.append((self.name, arch))
+            return self.name, arch
+
+        def file_name(self, arch):
+            return f"{self.name} {arch}.cubin"
+
+    def write(name, cubin):
+        if len(engine.compiled) == engine.room:
+            raise OSError(28, "No space left on device")
+        engine.compiled.append(cubin)
 
     engine = types.ModuleType("gpuconv.cuda")
     engine.ARCHITECTURES = ("sm_80", "sm_90a")
     engine.KERNELS = (Kernel("conv float32"), Kernel("pool float32"))
-    engine.compiled, engine.folder, engine.found = [], tmp_path, []
+    engine.compiled, engine.folder, engine.found, engine.room = [], tmp_path, [], 1000
     engine.there, engine.wrong, engine.no_compiler, engine.packaged = set(), None, None, ()
     names = "cubins", "compiler", "gpu"
     cubins, compiler, describing = (types.ModuleType(f"gpuconv.cuda.runtime.{name}") for name in names)
-    cubins.cache_folder = lambda: engine.folder
+    cubins.cache_folder, cubins.write = lambda: engine.folder, write
     cubins.packaged = lambda arch: frozenset({"a.cubin"} if arch in engine.packaged else ())
     compiler.why_there_is_no_compiler = lambda: engine.no_compiler
-    compiler.COMPILER_HINT = "pip install it"
     describing.gpus = lambda: engine.found
     for module in (engine, cubins, compiler, describing):
         monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(compile_gpu, "ARCHITECTURES", engine.ARCHITECTURES)
+    monkeypatch.setattr(compile_gpu, "COMPILER_HINT", "pip install it")
     monkeypatch.setattr("gpuconv.commands.compile_gpu.get_num_threads", lambda: 1)
     return engine
 
@@ -83,7 +99,15 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert all(f"\n    {name} " in printed for name in ("demo", "info", "verify", "compile"))
+    said = dict(re.findall(r"\n    (\w+) +([^ ])", printed))
+    assert list(said) == ["demo", "info", "verify", "compile"] and all(map(str.isupper, said.values()))
+
+
+@pytest.mark.parametrize("name", ["demo", "info", "verify", "compile"])
+def test_the_help_of_a_command_describes_it(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert re.search(r"\n\n[A-Z][^:]+[.:]", capsys.readouterr().out)
 
 
 def test_help_imports_no_engine(fresh_python):
@@ -125,6 +149,46 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch):
         main(["info"])
 
 
+# variables
+
+WRONG = {
+    "GPUCONV_NUM_THREADS": "GPUCONV_NUM_THREADS must be an integer from 1 to 2147483647, got 'wrong'",
+    "GPUCONV_PRECISION": "$GPUCONV_PRECISION must be None or one of ieee, tf32; got 'wrong'",
+}
+
+
+@pytest.mark.parametrize("variable", WRONG)
+def test_a_wrong_variable_is_one_line_and_leaves_the_help(variable):
+    environment = {**os.environ, variable: "wrong"}
+    for arguments in (["verify", "--device", "cpu"], ["demo"], ["compile", "--cpu"]):
+        finished = command(*arguments, env=environment)
+        said = f"gpuconv {arguments[0]}: {WRONG[variable]}\n"
+        assert (finished.returncode, finished.stdout, finished.stderr) == (2, "", said)
+    for option in ("--help", "--version"):
+        finished = command(option, env=environment)
+        assert (finished.returncode, finished.stderr) == (0, "")
+    finished = command("info", env=environment)
+    assert (finished.returncode, finished.stderr) == (2, "")
+    assert rows(finished.stdout)["wrong"] == WRONG[variable]
+
+
+def test_numba_told_to_compile_nothing_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert main(["verify"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "NUMBA_DISABLE_JIT is set" in error
+
+
+def test_a_wrong_variable_of_numba_is_one_line():
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "0"}
+    finished = command("verify", env=environment)
+    assert finished.returncode == 2 and finished.stderr.count("\n") == 1
+    assert finished.stderr.startswith("gpuconv verify: Numba cannot be imported: ")
+    finished = command("info", env=environment)
+    assert (finished.returncode, finished.stderr) == (2, "")
+    assert rows(finished.stdout)["wrong"].startswith("Numba cannot be imported: ")
+
+
 # info
 
 
@@ -141,7 +205,7 @@ def test_info_reports_versions_threads_and_caches(threads, capsys):
     assert report["gpuconv"].startswith(gpuconv.__version__)
     assert report["Python"].startswith(sys.version.split()[0])
     assert report["threads"].startswith("own pool, 3 threads")
-    assert "CPU cache" in printed and "__pycache__" in printed
+    assert report["CPU"] == f"cache      {cache.writable_folder()}"
     assert "float32" in report["processor"]
 
 
@@ -153,7 +217,7 @@ def test_info_tells_what_is_missing_and_how_to_get_it(no_gpu_engine, monkeypatch
     assert "CuPy, cuda-bindings for computing on a GPU: pip install 'gpuconv[cuda13]'" in printed
     assert "matplotlib, rich for gpuconv demo: pip install 'gpuconv[demo]'" in printed
     assert rows(printed)["devices"] == "cpu"
-    assert "import of gpuconv.cuda halted" in printed
+    assert "GPU engine" not in printed and "Error" not in printed  # what is missing is said once
 
 
 @pytest.mark.parametrize(
@@ -164,10 +228,12 @@ def test_info_prints_what_is_wrong_with_the_gpu_engine_and_a_script_sees_it(
     error, installed, monkeypatch, capsys
 ):
     def fail(name):
-        raise error
+        if name == "gpuconv.cuda":
+            raise error
+        return import_module(name)
 
     monkeypatch.setattr(environment, "import_module", fail)
-    monkeypatch.setattr(info, "missing", lambda packages: [] if installed else [*packages.values()])
+    monkeypatch.setattr(info, "missing", lambda packages: [] if installed else [*{"cupy"} & {*packages}])
     assert main(["info"]) == (1 if installed else 0)
     assert f"({type(error).__name__}: {error})" in capsys.readouterr().out
 
@@ -255,6 +321,17 @@ def test_compile_goes_on_after_a_kernel_that_does_not_and_says_which(fake_engine
     assert "1 of 2 kernels do not compile, conv float32 sm_80: SyntaxError" in capsys.readouterr().err
 
 
+def test_compile_says_what_a_full_disk_did_not_take(fake_engine, capsys):
+    fake_engine.room = 1
+    assert main(["compile", "--arch", "sm_80"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == (
+        "gpuconv compile: pool float32 sm_80 could not be kept (No space left on device): "
+        "set GPUCONV_CACHE_DIR\n"
+    )
+    assert "kept in" not in printed.out
+
+
 def test_compile_shows_a_bar_on_a_terminal(fake_engine, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert main(["compile", "--arch", "sm_80"]) == 0
@@ -282,7 +359,11 @@ def test_compile_uses_a_process_for_each_core(fake_engine, monkeypatch, cores, p
 
 @pytest.mark.parametrize(
     ("error", "code", "said"),
-    [(BrokenProcessPool("ended"), 2, "GPUCONV_NUM_THREADS"), (KeyboardInterrupt(), 130, "interrupted")],
+    [
+        (BrokenProcessPool("ended"), 2, "GPUCONV_NUM_THREADS"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (CommandError("a full disk"), 2, "a full disk"),
+    ],
 )
 def test_compile_ends_with_its_processes(fake_engine, monkeypatch, capsys, error, code, said):
     class Pool(ThreadPoolExecutor):
@@ -300,7 +381,7 @@ def test_compile_ends_with_its_processes(fake_engine, monkeypatch, capsys, error
     monkeypatch.setattr(compile_gpu.multiprocessing, "active_children", lambda: [child])
     assert main(["compile"]) == code
     assert said in capsys.readouterr().err
-    assert ended == ([1] if code == 130 else [])
+    assert ended == ([] if isinstance(error, BrokenProcessPool) else [1])
 
 
 def test_compile_takes_architectures_once_each(fake_engine):
@@ -331,8 +412,23 @@ def test_compile_refuses_a_cache_that_cannot_be_written(fake_engine, capsys):
 def test_compile_needs_the_gpu_engine_only_for_gpus(no_gpu_engine, capsys):
     assert main(["compile"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "pip install 'gpuconv[cuda13]'" in error
+    assert error.count("\n") == 1 and "pip install 'gpuconv[compile13]'" in error
     assert main(["compile", "--cpu", "--kernel", "pool_direct.mean"]) == 0
+
+
+def test_compile_names_the_extra_that_compiles_after_it_has_looked_at_what_was_asked_for(
+    no_gpu_engine, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    assert main(["compile", "--arch", "sm_90a"]) == 2
+    assert capsys.readouterr().err == (
+        "gpuconv compile: cuda-bindings not installed: pip install 'gpuconv[compile13]' (or [compile12], "
+        "after the CUDA version of your driver)\n"
+    )
+    assert main(["compile", "--arch", "sm_9000"]) == 2
+    assert capsys.readouterr().err == (
+        "gpuconv compile: unknown architecture sm_9000; known are sm_75, sm_80, sm_90a, sm_100, sm_120\n"
+    )
 
 
 @pytest.mark.wide  # seconds of the compiler

@@ -1,9 +1,16 @@
 """`gpuconv compile --cpu`: what is named is compiled, and nothing that could not be kept."""
 
+import itertools
+
+import pytest
+
 from gpuconv.cli import main
+from gpuconv.commands import compile_cpu
 from gpuconv.commands.compile_cpu import compilations, label
 from gpuconv.cpu import KERNELS
-from gpuconv.cpu.engine import cache
+from gpuconv.cpu.engine import cache, sixteen_bits
+from gpuconv.cpu.engine.compiled import Kernel
+from gpuconv.spec.dtypes import FLOAT32, FLOATS
 
 
 def test_compile_cpu_compiles_what_is_named(capsys, monkeypatch, tmp_path):
@@ -28,10 +35,58 @@ def test_compile_cpu_compiles_what_is_named(capsys, monkeypatch, tmp_path):
 
 def test_what_compile_cpu_says_of_a_kernel_it_says_of_no_other():
     labels = [text for text, _ in compilations()]
-    assert len(set(labels)) == len(labels) == 2 * len(KERNELS)
+    assert len(set(labels)) == len(labels) == sum(len(kernel.dtypes) for kernel in KERNELS)
     assert len({kernel.name for kernel in KERNELS}) < len(KERNELS)  # names alone would not do
     assert {"pool_global.max_planes", "conv_direct.convolve_rows"} < {label(kernel) for kernel in KERNELS}
     assert any("conv_winograd.share_weights m=2 " in text for text in labels)
+
+
+def test_every_kernel_of_the_engine_is_among_them_once(fresh_python):
+    code = """
+import gc, importlib, pkgutil, gpuconv.cpu
+for module in pkgutil.walk_packages(gpuconv.cpu.__path__, "gpuconv.cpu."):
+    importlib.import_module(module.name)
+made = [each for each in gc.get_objects() if type(each) is gpuconv.cpu.Kernel]
+print([each.name for each in made if each not in gpuconv.cpu.KERNELS], len(made) == len(gpuconv.cpu.KERNELS))
+"""
+    assert fresh_python(code) == "[] True"
+
+
+def test_a_kernel_is_compiled_for_the_dtypes_that_it_is_called_for():
+    dtypes = {label(kernel): kernel.dtypes for kernel in KERNELS}
+    assert {dtypes[label(kernel)] for kernel in sixteen_bits.KERNELS} == {(FLOAT32,)}
+    assert dtypes["pool_direct.max_rows"] == FLOATS
+    for_tf32 = [name for name in dtypes if "m=4" in name or "winograd_ranges" in name]
+    assert len(for_tf32) == 5 and {dtypes[name] for name in for_tf32} == {(FLOAT32,)}
+
+
+@pytest.fixture
+def full_disk(monkeypatch, tmp_path):
+    """A cache that takes three files, and two kernels that are not in it."""
+
+    def refuse_the_fourth(*arguments):
+        if next(written) == 3:
+            raise OSError(28, "No space left on device")
+        return write(*arguments)
+
+    written, write = itertools.count(), cache.IndexDataCacheFile._open_for_write
+    monkeypatch.setattr(cache.IndexDataCacheFile, "_open_for_write", refuse_the_fourth)
+    monkeypatch.setattr(cache, "folders", lambda: (tmp_path,))
+    monkeypatch.setattr(cache, "_reasons", [])
+    widen, narrow = (Kernel(kernel.function, kernel.signature) for kernel in sixteen_bits.KERNELS[1::2])
+    return [(kernel.name, lambda kernel=kernel: kernel[FLOAT32]) for kernel in (widen, narrow)]
+
+
+def test_compile_cpu_says_what_a_full_disk_did_not_take(full_disk, monkeypatch, capsys, caplog, tmp_path):
+    monkeypatch.setattr(compile_cpu, "compilations", lambda name: full_disk)
+    assert main(["compile", "--cpu"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == (
+        "gpuconv compile: engine_sixteen_bits.narrow_bfloat16_rows could not be kept "
+        f"({tmp_path}: No space left on device): set GPUCONV_CACHE_DIR\n"
+    )
+    assert "kept in" not in printed.out and printed.out.count("\n") == 2
+    assert caplog.records == []  # the same once is enough
 
 
 def test_compile_cpu_refuses_a_cache_that_cannot_be_written(capsys, monkeypatch):

@@ -1,8 +1,10 @@
 """The demonstration: any picture in, one batch, a contact sheet and a table out; errors write nothing."""
 
 import io
+import re
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +55,27 @@ def test_demo_writes_the_contact_sheet_and_prints_the_table(folder, capsys):
     assert "(1, 4, 20, 30)" in printed
     assert "contact sheet: gpuconv-demo.png" in printed
     assert "note:" not in printed
+    lines = re.findall(r"^(\d/6)  (\w.*\w) +\d+\.\d s$", printed, re.M)  # in place of a bar
+    assert lines[0] == ("1/6", "edges 3x3") and lines[-1] == ("6/6", "global average") and len(lines) == 6
+
+
+def test_a_line_begins_before_its_step_does(folder, capsys, monkeypatch):
+    seen, measure = [], demo._measure
+
+    def measured(*arguments):
+        seen.append(capsys.readouterr().out)
+        return measure(*arguments)
+
+    monkeypatch.setattr(demo, "_measure", measured)
+    assert main(["demo", save(folder / "a.png", gradient(16, 16))]) == 0
+    assert seen[0].rstrip() == "1/6  edges 3x3" and len(seen) == 6
+
+
+def test_a_terminal_shows_a_bar_in_their_place(folder, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # which rich takes for a terminal
+    assert main(["demo", save(folder / "a.png", gradient(16, 16))]) == 0
+    printed = capsys.readouterr()
+    assert "1/6" not in printed.out and "100%" in printed.err
 
 
 def test_pictures_of_every_kind_make_one_batch(folder, capsys):
@@ -125,7 +148,7 @@ def test_unreadable_file_is_one_line_and_nothing_is_written(bad, folder, capsys)
     [
         ("sheet.jpg", "must end in .png"),
         ("sheet", "must end in .png"),
-        ("absent/sheet.png", "no folder absent"),
+        ("absent/sheet.png", "there is no folder"),
     ],
 )
 def test_wrong_out_is_refused_before_anything_is_read(out, reason, folder, capsys):
@@ -135,10 +158,53 @@ def test_wrong_out_is_refused_before_anything_is_read(out, reason, folder, capsy
     assert list(folder.iterdir()) == []
 
 
-def test_out_that_cannot_be_written_is_one_line(folder, capsys):
-    (folder / "taken.png").mkdir()
-    assert main(["demo", save(folder / "a.png", gradient(16, 16)), "--out", "taken.png"]) == 2
-    assert "--out taken.png: Is a directory" in capsys.readouterr().err
+def a_folder_of_that_name(monkeypatch):
+    Path("sheet.png").mkdir()
+    return "Is a directory"
+
+
+def a_read_only_folder(monkeypatch):
+    def refuse(**options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(demo.tempfile, "TemporaryFile", refuse)
+    return "Read-only file system"
+
+
+def a_link_to_nowhere(monkeypatch):
+    Path("sheet.png").symlink_to("absent/sheet.png")
+    return f"there is no folder {Path('absent').absolute()}"
+
+
+def a_deleted_folder(monkeypatch):
+    Path.cwd().rmdir()
+    return "No such file or directory"
+
+
+@pytest.mark.parametrize(
+    "case", [a_folder_of_that_name, a_read_only_folder, a_link_to_nowhere, a_deleted_folder]
+)
+def test_out_that_cannot_be_written_is_one_line_before_anything_is_read(case, folder, capsys, monkeypatch):
+    reason = case(monkeypatch)
+    before = list(folder.rglob("*"))
+    assert main(["demo", "missing.png", "--out", "sheet.png"]) == 2
+    assert capsys.readouterr().err == f"gpuconv demo: --out sheet.png: {reason}\n"
+    assert list(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", [None, b"of last time"])
+def test_what_is_interrupted_leaves_everything_as_it_was(content, folder, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    sheet = folder / "sheet.png"
+    if content:
+        sheet.write_bytes(content)
+    monkeypatch.setattr(demo, "_measure_all", interrupt)
+    picture = save(folder / "a.png", gradient(16, 16))
+    assert main(["demo", picture, "--out", str(sheet)]) == 130
+    assert [path.name for path in folder.iterdir() if path != sheet] == ["a.png"]
+    assert (sheet.read_bytes() if sheet.exists() else None) == content
 
 
 # Pictures

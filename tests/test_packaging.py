@@ -22,7 +22,7 @@ import gpuconv
 from gpuconv import cli
 from gpuconv.arrays import GPU_ENGINE_HINT
 from gpuconv.commands import environment
-from gpuconv.cuda.runtime.compiler import COMPILER_HINT
+from gpuconv.engines import COMPILER_HINT
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -68,6 +68,7 @@ def test_the_extras_hold_what_the_command_line_asks_for():
         cupy = f"cupy-cuda{extra.removeprefix('cuda')}x"
         assert names(EXTRAS[extra]) == {cupy, "cuda-bindings"}
     assert set(environment.GPU_PACKAGES.values()) == {"CuPy", "cuda-bindings"}
+    assert set(environment.ENGINE_PACKAGES.values()) == {"cuda-bindings"}
 
 
 @pytest.mark.parametrize("toolkit", ["12", "13"])

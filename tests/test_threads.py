@@ -154,15 +154,24 @@ def test_a_wrong_number_in_our_variable_is_an_error(value, monkeypatch):
         sharing._default_threads()
 
 
-def test_a_wrong_number_is_said_when_the_package_is_imported(fresh_python):
+def test_a_wrong_number_is_an_error_of_the_first_call_and_not_of_the_import(fresh_python):
     code = """
-try:
-    import gpuconv
-except ValueError as error:
-    print(error)
+import numpy as np, gpuconv
+def call(): return gpuconv.avg_pool2d(np.ones((1, 1, 4, 4)), 2, algorithm="pool_direct").sum()
+for function in (call, gpuconv.get_num_threads, call):
+    try: function()
+    except ValueError as error: print(error)
+gpuconv.set_num_threads(2)
+print(gpuconv.get_num_threads(), call())
 """
-    printed = fresh_python(code, GPUCONV_NUM_THREADS="many", OMP_NUM_THREADS="5")
-    assert printed == "GPUCONV_NUM_THREADS must be an integer from 1 to 2147483647, got 'many'"
+    said = "GPUCONV_NUM_THREADS must be an integer from 1 to 2147483647, got 'many'"
+    printed = fresh_python(code, GPUCONV_NUM_THREADS="many", OMP_NUM_THREADS="5").splitlines()
+    assert printed == [said, said, said, "2 4.0"]
+
+
+def test_a_wrong_number_may_be_mended_before_the_first_call(fresh_python):
+    code = "import os, gpuconv; os.environ['GPUCONV_NUM_THREADS'] = '3'; print(gpuconv.get_num_threads())"
+    assert fresh_python(code, GPUCONV_NUM_THREADS="many") == "3"
 
 
 @pytest.mark.parametrize("value", ["0", "many", "3.0"])

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 from gpuconv.commands.environment import CommandError, cuda_engine
+from gpuconv.engines import COMPILER_HINT
 
 
 def write_archives(folder: Path, architectures: list[str]) -> None:
     """Write the archives; CommandError if a kernel is not compiled yet."""
-    engine = cuda_engine()
+    engine = cuda_engine(COMPILER_HINT)
     from gpuconv.cuda.runtime.cubins import write_archive
 
     for arch in architectures or engine.ARCHITECTURES:

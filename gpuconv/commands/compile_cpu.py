@@ -10,7 +10,6 @@ from gpuconv.commands.environment import CommandError
 from gpuconv.cpu import KERNELS
 from gpuconv.cpu.engine import cache
 from gpuconv.cpu.engine.compiled import Kernel
-from gpuconv.spec.dtypes import FLOATS
 
 Compilations = Sequence[tuple[str, Callable[[], Any]]]
 
@@ -31,23 +30,34 @@ def compilations(name: str = "") -> Compilations:
     found: list[tuple[str, Callable[[], Any]]] = [
         (f"{label(kernel)} {dtype}", partial(kernel.__getitem__, dtype))
         for kernel in KERNELS
-        for dtype in FLOATS
+        for dtype in kernel.dtypes
         if name in f"{label(kernel)} {dtype}" or name in f"{kernel.name} {dtype}"
     ]
     if not found:
         raise CommandError(f"there is no CPU kernel with {name!r} in its name")
     if cache.writable_folder() is None:
-        reasons = "; ".join(f"{folder}: {cache.why_not_writable(folder)}" for folder in cache.folders())
+        reasons = cache.why_nothing_is_writable()
         raise CommandError(f"no folder for CPU code can be written ({reasons}): set GPUCONV_CACHE_DIR")
     return found
 
 
 def compile_for_cpu(compilations: Compilations) -> None:
-    """Compile, and print what and how long it took, as it goes."""
+    """Compile, and print what and how long it took, as it goes.
+
+    Raises
+    ------
+    CommandError
+        For the first that cannot be kept, as on a full disk.
+    """
     for place, (name, compilation) in enumerate(compilations, 1):
         print(f"{name:<50} cpu", end=" ", flush=True)
         begin = time.perf_counter()
-        compilation()
+        try:
+            with cache.must_keep():
+                compilation()
+        except cache.NotKept as error:
+            print(flush=True)
+            raise CommandError(f"{name} could not be kept ({error}): set GPUCONV_CACHE_DIR") from error
         print(f"{time.perf_counter() - begin:6.2f} s  {place} of {len(compilations)}", flush=True)
     print(f"kept in {cache.writable_folder()}")
 

@@ -1,17 +1,19 @@
 """`gpuconv compile` for GPUs: every kernel that is not there yet, on all cores, a process for each."""
 
+import contextlib
 import multiprocessing
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from typing import Any
 
 from gpuconv.commands.environment import CommandError, cuda_engine, in_one_line
+from gpuconv.engines import ARCHITECTURES, COMPILER_HINT
 from gpuconv.threads import get_num_threads
 
 BAR = 30  # characters
@@ -24,11 +26,11 @@ def compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
     Raises
     ------
     CommandError
-        For an unknown architecture or kernel, a missing engine or compiler, a cache that cannot be written,
+        For an unknown kernel, a missing engine or compiler, a cache that cannot be written,
         and kernels that do not compile.
     """
     print("looking for GPU kernels that are not compiled yet", flush=True)
-    engine = cuda_engine()
+    engine = cuda_engine(COMPILER_HINT)
     jobs = _chosen(engine, architectures, name)
     folder = _writable_folder()
     left = [(place, arch) for place, arch in jobs if engine.KERNELS[place].find(arch) is None]
@@ -40,15 +42,19 @@ def compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
     print(f"kept in {folder}")
 
 
-def _chosen(engine: Any, architectures: Sequence[str] | None, name: str) -> list[Job]:
-    known = engine.ARCHITECTURES
-    unknown = [arch for arch in architectures or () if arch not in known]
+def refuse_unknown(architectures: Sequence[str]) -> None:
+    """Raise CommandError for architectures that the engine, which need not be there, does not know."""
+    unknown = [arch for arch in architectures if arch not in ARCHITECTURES]
     if unknown:
-        raise CommandError(f"unknown architecture {', '.join(unknown)}; known are {', '.join(known)}")
+        known = ", ".join(ARCHITECTURES)
+        raise CommandError(f"unknown architecture {', '.join(unknown)}; known are {known}")
+
+
+def _chosen(engine: Any, architectures: Sequence[str] | None, name: str) -> list[Job]:
     places = [place for place, kernel in enumerate(engine.KERNELS) if name in kernel.name]
     if not places:
         raise CommandError(f"there is no GPU kernel with {name!r} in its name")
-    return [(place, arch) for place in places for arch in dict.fromkeys(architectures or known)]
+    return [(place, arch) for place in places for arch in dict.fromkeys(architectures or ARCHITECTURES)]
 
 
 def _writable_folder() -> Any:
@@ -65,29 +71,35 @@ def _writable_folder() -> Any:
 def _require_compiler() -> None:
     compiler = import_module("gpuconv.cuda.runtime.compiler")
     if reason := compiler.why_there_is_no_compiler():
-        raise CommandError(f"there is no compiler of CUDA kernels ({reason}): {compiler.COMPILER_HINT}")
+        raise CommandError(f"there is no compiler of CUDA kernels ({reason}): {COMPILER_HINT}")
 
 
 def _report(engine: Any, jobs: list[Job]) -> None:
     """Compile, and show each kernel as it is done: a bar on a terminal, lines anywhere else."""
-    failures = []
-    count, is_terminal = len(jobs), sys.stdout.isatty()
-    for done, (job, seconds, failure) in enumerate(_compiled(jobs), start=1):
-        label = f"{engine.KERNELS[job[0]].name} {job[1]}"
-        if failure:
-            failures.append(f"{label}: {failure}")
-        if is_terminal:
-            bar = "#" * (BAR * done // count)
-            print(f"\r[{bar:<{BAR}}] {done} of {count}  {label:<50.50}", end="", flush=True)
-        else:
-            print(f"{done:>{len(str(count))}} of {count}  {label:<50} {seconds:6.2f} s", flush=True)
-    if is_terminal:
-        print()
+    failures, count = [], len(jobs)
+    show, end = (_bar, "\n") if sys.stdout and sys.stdout.isatty() else (_line, "")
+    try:
+        with contextlib.closing(_compiled(jobs)) as compiled:
+            for done, (job, seconds, failure) in enumerate(compiled, start=1):
+                label = f"{engine.KERNELS[job[0]].name} {job[1]}"
+                if failure:
+                    failures.append(f"{label}: {failure}")
+                show(done, count, label, seconds)
+    finally:
+        print(end=end, flush=True)
     if failures:
         raise CommandError(f"{len(failures)} of {count} kernels do not compile, {failures[0]}")
 
 
-def _compiled(jobs: list[Job]) -> Iterator[tuple[Job, float, str]]:
+def _bar(done: int, count: int, label: str, seconds: float) -> None:
+    print(f"\r[{'#' * (BAR * done // count):<{BAR}}] {done} of {count}  {label:<50.50}", end="", flush=True)
+
+
+def _line(done: int, count: int, label: str, seconds: float) -> None:
+    print(f"{done:>{len(str(count))}} of {count}  {label:<50} {seconds:6.2f} s", flush=True)
+
+
+def _compiled(jobs: list[Job]) -> Generator[tuple[Job, float, str], None, None]:
     """The jobs as they are done: each with its seconds, and why it failed, or nothing."""
     workers = min(get_num_threads(), len(jobs))
     if workers == 1:
@@ -103,7 +115,7 @@ def _compiled(jobs: list[Job]) -> Iterator[tuple[Job, float, str]]:
                 "a process that compiles was ended from outside, perhaps for want of memory: set "
                 "GPUCONV_NUM_THREADS to have fewer of them"
             ) from error
-        except KeyboardInterrupt:
+        except BaseException:  # an interruption, what cannot be kept, and nobody who reads on
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
@@ -115,11 +127,24 @@ def _leave_interrupts() -> None:
 
 
 def compile_one(job: Job) -> tuple[Job, float, str]:
-    """Compile a kernel in this process."""
+    """Compile a kernel in this process; CommandError if it cannot be kept."""
     place, arch = job
     begin, failure = time.perf_counter(), ""
     try:
-        import_module("gpuconv.cuda").KERNELS[place].cubin(arch)
+        kernel = import_module("gpuconv.cuda").KERNELS[place]
+        cubin = kernel.build(arch)
     except Exception as error:
         failure = in_one_line(error)
+    else:
+        _keep(kernel, arch, cubin)
     return job, time.perf_counter() - begin, failure
+
+
+def _keep(kernel: Any, arch: str, cubin: Any) -> None:
+    try:
+        import_module("gpuconv.cuda.runtime.cubins").write(kernel.file_name(arch), cubin)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CommandError(
+            f"{kernel.name} {arch} could not be kept ({reason}): set GPUCONV_CACHE_DIR"
+        ) from error

@@ -1,9 +1,11 @@
 """`gpuconv demo`: filter and pool pictures as one batch; a contact sheet as PNG, and a table of times."""
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -111,14 +113,27 @@ def demo(images: Sequence[str] = (), out: str = "gpuconv-demo.png", device: str 
 
 
 def _target(out: str, images: Sequence[str]) -> Path:
-    path = Path(out)
-    if path.resolve() in [Path(image).resolve() for image in images]:
-        raise CommandError(f"--out {out} is one of the pictures")
-    if path.suffix.lower() != ".png":
+    """Where the contact sheet is written, which can be: all that is wrong with it is said before the work."""
+    if not out.lower().endswith(".png"):
         raise CommandError(f"--out must end in .png, got {out}")
-    if not path.parent.is_dir():
-        raise CommandError(f"--out {out}: there is no folder {path.parent}")
-    return path
+    try:
+        path = Path(out).resolve()
+        if path in [Path(image).resolve() for image in images]:
+            raise CommandError(f"--out {out} is one of the pictures")
+        if not path.parent.is_dir():
+            raise CommandError(f"--out {out}: there is no folder {path.parent}")
+        _try_to_write(path)
+    except OSError as error:
+        raise CommandError(f"--out {out}: {error.strerror}") from error
+    return Path(out)
+
+
+def _try_to_write(path: Path) -> None:
+    """Raise the OSError that a file there would; nothing is left, and a file that is there stays as it is."""
+    if path.exists():
+        path.open("ab").close()
+    else:
+        tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def steps(device: Cpu, x: Any) -> tuple[Step, ...]:
@@ -136,22 +151,41 @@ def steps(device: Cpu, x: Any) -> tuple[Step, ...]:
 
 
 def _measure_all(operators: Sequence[Step], device: Cpu, x: Any) -> list[Measurement]:
-    rich, progress = import_module("rich.console"), import_module("rich.progress")
+    """All steps, one after the other: shown by a bar where stderr is a terminal, else by a line for each."""
+    console = import_module("rich.console").Console(stderr=True)
+    if not console.is_interactive:
+        places = (f"{number}/{len(operators)}" for number in range(1, len(operators) + 1))
+        return [_measure_aloud(place, step, device, x) for place, step in zip(places, operators, strict=True)]
     measurements = []
-    with progress.Progress(console=rich.Console(stderr=True), transient=True) as bar:
+    with import_module("rich.progress").Progress(console=console, transient=True) as bar:
         task = bar.add_task("", total=len(operators) * (1 + REPEATS))
         for step in operators:
             bar.update(task, description=f"{step.title}: compiling, in the first run only")
-            calls = _calls(step, device, x)
-            result, _ = next(calls)
-            bar.update(task, advance=1, description=f"{step.title}: measuring")
-            seconds = []
-            for _, elapsed in calls:
-                seconds.append(elapsed)
-                bar.advance(task)
-            call = understand(step.function, x, *step.arguments, **step.parameters)
-            measurements.append(Measurement(step, call, device.get(result), statistics.median(seconds)))
+            advance = partial(bar.update, task, advance=1, description=f"{step.title}: measuring")
+            measurements.append(_measure(step, device, x, advance))
     return measurements
+
+
+def _measure_aloud(place: str, step: Step, device: Cpu, x: Any) -> Measurement:
+    """Measure, in a line that begins before the step does."""
+    print(f"{place}  {step.title:<20}", end="", flush=True)
+    begin = time.perf_counter()
+    measurement = _measure(step, device, x, lambda: None)
+    print(f"{time.perf_counter() - begin:6.1f} s", flush=True)
+    return measurement
+
+
+def _measure(step: Step, device: Cpu, x: Any, advance: Callable[[], None]) -> Measurement:
+    """Compute, in the first call, which may compile, and in those that are timed; `advance` after each."""
+    calls = _calls(step, device, x)
+    result, _ = next(calls)
+    advance()
+    seconds = []
+    for _, elapsed in calls:
+        seconds.append(elapsed)
+        advance()
+    call = understand(step.function, x, *step.arguments, **step.parameters)
+    return Measurement(step, call, device.get(result), statistics.median(seconds))
 
 
 def _calls(step: Step, device: Cpu, x: Any) -> Iterator[tuple[Any, float]]:

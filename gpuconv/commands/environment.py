@@ -3,6 +3,7 @@
 A package or device that is missing becomes one line with the command that installs it.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -11,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from gpuconv.arrays import GPU_ENGINE_HINT
+from gpuconv.precision import program_precision
+from gpuconv.threads import get_num_threads
 
 DEMO_HINT = "pip install 'gpuconv[demo]'"
 DEMO_PACKAGES = {"matplotlib": "matplotlib", "rich": "rich", "skimage": "scikit-image"}
-GPU_PACKAGES = {"cupy": "CuPy", "cuda.bindings": "cuda-bindings"}
+ENGINE_PACKAGES = {"cuda.bindings": "cuda-bindings"}  # to import the GPU engine, and to compile with it
+GPU_PACKAGES = {"cupy": "CuPy", **ENGINE_PACKAGES}  # to compute
 
 
 class CommandError(Exception):
@@ -55,13 +59,42 @@ def in_one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def cuda_engine() -> ModuleType:
-    """`gpuconv.cuda`, or CommandError with what is wrong and the pip command that installs what it needs."""
+def cuda_engine(hint: str = GPU_ENGINE_HINT) -> ModuleType:
+    """`gpuconv.cuda`, or CommandError with what is wrong and `hint`, a pip command."""
+    require(ENGINE_PACKAGES, hint)
     try:
         return import_module("gpuconv.cuda")
     except Exception as error:  # libraries that do not fit each other fail in any way
         what = in_one_line(error)
-        raise CommandError(f"the GPU engine cannot be imported ({what}): {GPU_ENGINE_HINT}") from error
+        raise CommandError(f"the GPU engine cannot be imported ({what}): {hint}") from error
+
+
+def refuse_wrong_variables() -> None:
+    """Raise CommandError, in one line, where a variable that calls go by is wrong."""
+    if wrong := wrong_variables():
+        raise CommandError("; ".join(wrong))
+
+
+def wrong_variables() -> list[str]:
+    """What is wrong with the variables that calls go by."""
+    return [said for said in map(_complaint, (get_num_threads, program_precision, _compiler)) if said]
+
+
+def _complaint(read: Callable[[], Any]) -> str:
+    try:
+        read()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _compiler() -> None:
+    try:
+        numba = import_module("numba")
+    except ValueError as error:  # of a variable of its own
+        raise ValueError(f"Numba cannot be imported: {error}") from error
+    if getattr(numba.config, "DISABLE_JIT", 0):
+        raise ValueError("NUMBA_DISABLE_JIT is set, and kernels run only when they are compiled")
 
 
 class Cpu:

@@ -4,6 +4,7 @@ Works with nothing but the base installation. Versions are read from the package
 for GPUs only gpuconv's own engine is imported, if it is there, for its devices and its cache.
 """
 
+import contextlib
 import platform
 from collections.abc import Iterator
 from importlib import import_module
@@ -16,10 +17,12 @@ from gpuconv.arrays import GPU_ENGINE_HINT
 from gpuconv.commands.environment import (
     DEMO_HINT,
     DEMO_PACKAGES,
+    ENGINE_PACKAGES,
     GPU_PACKAGES,
     CommandError,
     cuda_engine,
     missing,
+    wrong_variables,
 )
 
 # Name shown: the distributions that provide it.
@@ -36,16 +39,18 @@ FEATURES = (*VECTOR_BITS, "fma", "avx512bf16", "amx-bf16", "sve")
 
 
 def info() -> int:
-    """Print the report; returns exit code 0, or 1 if the GPU engine is installed and cannot be used.
+    """Print the report; returns exit code 0, 1 if the GPU engine cannot be used, or 2 if a variable is wrong.
 
     A machine without GPU libraries is in order; one whose libraries do not fit each other is not.
     """
     engine, failure = _engine()
-    rows = [*_versions(), *_processor(), *(_gpu(engine) if engine else _no_gpu(failure)), *_missing()]
+    wrong = [("wrong", complaint) for complaint in wrong_variables()]
+    gpu = _gpu(engine) if engine else _no_gpu(failure)
+    rows = [*_versions(), *_processor(), *gpu, *_missing(), *wrong]
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         print(f"{label:<{width}}  {text}")
-    return int(engine is None and not missing(GPU_PACKAGES))
+    return 2 if wrong else int(engine is None and not missing(GPU_PACKAGES))
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -65,12 +70,17 @@ def _version(distribution: str) -> str | None:
 
 def _processor() -> Iterator[tuple[str, str]]:
     yield "processor", _features()
-    yield (
-        "threads",
+    with contextlib.suppress(ValueError):  # of a wrong variable, which is shown among those
+        yield "threads", _threads()
+    with contextlib.suppress(ValueError):
+        yield "CPU cache", _cpu_cache()
+
+
+def _threads() -> str:
+    return (
         f"own pool, {gpuconv.get_num_threads()} threads (GPUCONV_NUM_THREADS or set_num_threads changes it); "
-        "Numba's omp, tbb and workqueue layers are not used",
+        "Numba's omp, tbb and workqueue layers are not used"
     )
-    yield "CPU cache", _cpu_cache()
 
 
 def _features() -> str:
@@ -94,7 +104,9 @@ def _cpu_cache() -> str:
 
 
 def _engine() -> tuple[Any, str]:
-    """The GPU engine, or None and why it cannot be imported."""
+    """The GPU engine, or None and what is wrong with it; what it lacks has a line of its own."""
+    if missing(ENGINE_PACKAGES):
+        return None, ""
     try:
         return cuda_engine(), ""
     except CommandError as error:
@@ -103,7 +115,8 @@ def _engine() -> tuple[Any, str]:
 
 def _no_gpu(failure: str) -> Iterator[tuple[str, str]]:
     yield "devices", "cpu"
-    yield "GPU engine", failure
+    if failure:
+        yield "GPU engine", failure
 
 
 def _gpu(engine: Any) -> Iterator[tuple[str, str]]:

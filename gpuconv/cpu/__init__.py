@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuconv import threads
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu import conv, pool
 from gpuconv.cpu.engine.compiled import Kernel
@@ -17,6 +16,7 @@ from gpuconv.cpu.engine.native import converting, plain
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import enclosed
 from gpuconv.spec import ConvLayouts
+from gpuconv.threads import get_num_threads
 
 if TYPE_CHECKING:
     from gpuconv.call import Call
@@ -29,7 +29,7 @@ Compute = Callable[..., None]
 
 def device(ordinal: None = None) -> Processor:
     """The processor, as algorithms see it."""
-    return Processor(threads.count)
+    return Processor(get_num_threads())
 
 
 def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int, np.ndarray], ...]]:

@@ -7,11 +7,12 @@ GPU, so that kernels can be compiled where there is none.
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda import conv, pool
-from gpuconv.cuda.runtime.compiled import ARCHITECTURES, Kernel
+from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.driver import refuse_forked_child, wait_for
 from gpuconv.cuda.runtime.gpu import Gpu, gpu
 from gpuconv.cuda.runtime.held import hold
 from gpuconv.cuda.runtime.scratch import Scratch
+from gpuconv.engines import ARCHITECTURES
 
 ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {"conv": conv.ALGORITHMS, "pool": pool.ALGORITHMS}
 KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *pool.KERNELS)

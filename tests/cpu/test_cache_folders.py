@@ -51,13 +51,60 @@ def test_a_user_without_a_home_has_no_folder(folders, monkeypatch):
 
 
 @POSIX
-def test_no_folder_moves_with_the_working_directory(folders, monkeypatch, tmp_path):
-    relative = {"HOME": "home", "XDG_CACHE_HOME": "cache"}
-    assert folders(**relative) == [IN_TREE]
-    monkeypatch.chdir(tmp_path)
-    assert folders(NUMBA_CACHE_DIR="numba")[0] == tmp_path / "numba" / "gpuconv"
-    monkeypatch.chdir(ROOT)
-    assert cache.folders()[0] == tmp_path / "numba" / "gpuconv"
+def test_a_relative_folder_of_the_user_is_none(folders):
+    assert folders(HOME="home", XDG_CACHE_HOME="cache") == [IN_TREE]
+
+
+CALL = """
+import numpy as np, gpuconv
+gpuconv.avg_pool2d(np.ones((1, 1, 4, 4)), 2, algorithm="pool_direct")
+"""
+FOLDERS = """
+from gpuconv.cpu.engine import cache
+from gpuconv.cuda.runtime import cubins
+for folder in (cache.folders()[0], cache.writable_folder(), cubins.cache_folder()): print(folder)
+"""
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "GPUCONV_CACHE_DIR"])
+def test_no_folder_moves_with_the_working_directory(variable, fresh_python, tmp_path):
+    code = f"""
+import os
+os.chdir({str(tmp_path)!r})
+import gpuconv
+os.mkdir("elsewhere")
+os.chdir("elsewhere")
+{CALL + FOLDERS}
+"""
+    named = {"NUMBA_CACHE_DIR": "", "GPUCONV_CACHE_DIR": "", variable: "here"}
+    first, second, cubins = fresh_python(code, **named).splitlines()
+    there = tmp_path / "here"
+    room = {"NUMBA_CACHE_DIR": "gpuconv", "GPUCONV_CACHE_DIR": "cpu"}[variable]
+    assert first == second == str(there / room)
+    assert any((there / room).iterdir()) and not any((tmp_path / "elsewhere").iterdir())
+    assert cubins == str(there) or variable == "NUMBA_CACHE_DIR"
+
+
+@POSIX
+@pytest.mark.parametrize("relative", ["NUMBA_CACHE_DIR", "GPUCONV_CACHE_DIR"])
+def test_a_program_in_a_deleted_folder_passes_over_a_relative_one(relative, fresh_python, tmp_path):
+    """Its kernels come from the next folder: Numba itself compiles nothing there."""
+    code = f"""
+import os, pathlib, numba
+gone = pathlib.Path({str(tmp_path / "gone")!r})
+gone.mkdir()
+os.chdir(gone)
+gone.rmdir()
+{CALL + FOLDERS}
+"""
+    rooms = {"NUMBA_CACHE_DIR": "gpuconv", "GPUCONV_CACHE_DIR": "cpu"}
+    room = rooms.pop(relative)
+    ((absolute, room),) = rooms.items()
+    named = {relative: "", absolute: str(tmp_path / "filled")}
+    fresh_python(CALL, **named)
+    first, second, cubins = fresh_python(code, **{**named, relative: "relative"}).splitlines()
+    assert first == second == str(tmp_path / "filled" / room)
+    assert cubins == ("None" if relative == "GPUCONV_CACHE_DIR" else str(tmp_path / "filled"))
 
 
 @POSIX

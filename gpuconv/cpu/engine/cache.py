@@ -14,6 +14,7 @@ can depend on, and the file says it again in full, so there is nothing that two 
 A frozen program has no `__pycache__` of the package: its modules lie in an archive, unpacked for one run.
 """
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -34,11 +35,16 @@ from numba.core.serialize import dumps
 
 from gpuconv.cpu import simd
 from gpuconv.cpu.engine import sources
+from gpuconv.folders import named_folder, users_cache
 
 log = logging.getLogger("gpuconv")
 
 # The settings of Numba that change what it makes of a kernel.
 SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "USING_SVML")
+
+
+class NotKept(Exception):
+    """Compiled code could not be kept where it must be (`must_keep`); says why."""
 
 
 class KernelCache(NullCache):
@@ -74,11 +80,11 @@ class KernelCache(NullCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code; where that cannot be done, it is said once what would help."""
         if data.library.has_dynamic_globals:
-            log.info("%s holds addresses of this process and is not kept", self.name)
+            _not_kept(f"{self.name} holds addresses of this process", log.info)
             return
         folder = writable_folder()
         if folder is None:
-            warn_once("; ".join(f"{each}: {why_not_writable(each)}" for each in folders()))
+            _not_kept(why_nothing_is_writable(), warn_once)
             return
         key = self.key(sig, data.codegen)
         code = dumps(data._reduce())
@@ -87,9 +93,9 @@ class KernelCache(NullCache):
             file.flush()  # saving reads the index first, which may be damaged
             file.save(key, (key, hashlib.sha256(code).digest(), code))
         except PermissionError as error:  # on Windows: another process has the file open, and has written it
-            log.info("the cache of compiled kernels at %s is in use: %s", folder, error)
+            _not_kept(f"the cache of compiled kernels at {folder} is in use: {error}", log.info)
         except OSError as error:
-            warn_once(f"{folder}: {error.strerror or error}")
+            _not_kept(f"{folder}: {error.strerror or error}", warn_once)
 
     def key(self, sig: Any, codegen: Any) -> str:
         """All that machine code depends on, in words."""
@@ -120,34 +126,21 @@ def _rebuilt(found: Any, key: str, sig: Any, target_context: Any) -> Any:
 
 @functools.cache
 def folders() -> tuple[Path, ...]:
-    """Where compiled kernels may lie, in order of preference; none depends on the working directory later."""
-    return tuple(Path(os.path.abspath(folder)) for folder in _candidates())
+    """Where compiled kernels may lie, in order of preference."""
+    return tuple(filter(None, _candidates()))
 
 
-def _candidates() -> Iterator[Path]:
-    if named := getattr(config, "CACHE_DIR", ""):  # $NUMBA_CACHE_DIR
-        yield Path(named, "gpuconv")
-    if named := os.environ.get("GPUCONV_CACHE_DIR"):
-        yield Path(named, "cpu")
+def _candidates() -> Iterator[Path | None]:
+    variables = (getattr(config, "CACHE_DIR", ""), "gpuconv"), (os.environ.get("GPUCONV_CACHE_DIR"), "cpu")
+    for name, room in variables:  # Numba has read $NUMBA_CACHE_DIR
+        yield named_folder(os.path.join(name, room)) if name else None
     frozen = getattr(sys, "frozen", False)
     if not frozen:
         yield Path(__file__).parents[1] / "__pycache__"
-    if (base := _users_cache()) is not None:
-        yield base / "gpuconv" / "cpu"
+    base = users_cache()
+    yield base and base / "gpuconv" / "cpu"
     if frozen:
         yield Path(sys.executable).parent / "gpuconv-cache"
-
-
-def _users_cache() -> Path | None:
-    """The folder for caches of the user, if there is one: a container's user may have no home."""
-    named = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", "")
-    if os.path.isabs(named):
-        return Path(named)
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    return home / ".cache" if home.is_absolute() else None
 
 
 def readable_folders() -> Iterator[Path]:
@@ -172,6 +165,31 @@ def why_not_writable(folder: Path) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return ""
+
+
+def why_nothing_is_writable() -> str:
+    """Of each folder the reason."""
+    return "; ".join(f"{folder}: {why_not_writable(folder)}" for folder in folders())
+
+
+@contextlib.contextmanager
+def must_keep() -> Iterator[None]:
+    """Whoever compiles ahead is told at once what cannot be kept, by `NotKept`: a call only takes longer."""
+    global _must_keep
+    _must_keep = True
+    try:
+        yield
+    finally:
+        _must_keep = False
+
+
+_must_keep = False
+
+
+def _not_kept(reason: str, say: Callable[[str], None]) -> None:
+    if _must_keep:
+        raise NotKept(reason)
+    say(reason)
 
 
 def warn_once(reasons: str) -> None:

@@ -13,7 +13,7 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 
 from gpuconv.cpu.engine.cache import KernelCache
-from gpuconv.spec.dtypes import Dtype
+from gpuconv.spec.dtypes import FLOATS, Dtype
 
 njit: Any = numba.njit  # which takes more options than it declares
 _compiling = threading.RLock()
@@ -31,13 +31,21 @@ class Kernel:
     ----------
     signature : callable
         `signature(scalar)` gives the argument types for elements of the Numba type `scalar`.
+    dtypes : tuple of Dtype
+        All that it is called for, which `gpuconv compile --cpu` compiles.
     """
 
-    def __init__(self, function: Callable[..., None], signature: Callable[[Any], tuple]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., None],
+        signature: Callable[[Any], tuple],
+        dtypes: tuple[Dtype, ...] = FLOATS,
+    ) -> None:
         room = function.__module__.removeprefix("gpuconv.cpu.").replace(".", "_").rstrip("_")
         self.name = f"{room}.{function.__name__}"
         self.function = function
         self.signature = signature
+        self.dtypes = dtypes
         self.dispatchers: dict[Dtype, Any] = {}
         self.__doc__ = function.__doc__
 
@@ -69,9 +77,11 @@ class Kernel:
         return dispatcher
 
 
-def kernel(signature: Callable[[Any], tuple]) -> Callable[[Callable[..., None]], Kernel]:
+def kernel(
+    signature: Callable[[Any], tuple], dtypes: tuple[Dtype, ...] = FLOATS
+) -> Callable[[Callable[..., None]], Kernel]:
     """Decorate a function as a `Kernel`."""
-    return lambda function: Kernel(function, signature)
+    return lambda function: Kernel(function, signature, dtypes)
 
 
 _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **OPTIONS}

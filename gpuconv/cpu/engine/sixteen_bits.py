@@ -79,25 +79,25 @@ def _narrows(scalar):
     return _row(False), workspace(scalar)
 
 
-@kernel(_widens)
+@kernel(_widens, (FLOAT32,))
 def widen_float16_rows(halves, values):
     for i in range(values.size):
         values[i] = widen_float16(halves[i])
 
 
-@kernel(_widens)
+@kernel(_widens, (FLOAT32,))
 def widen_bfloat16_rows(halves, values):
     for i in range(values.size):
         values[i] = widen_bfloat16(halves[i])
 
 
-@kernel(_narrows)
+@kernel(_narrows, (FLOAT32,))
 def narrow_float16_rows(halves, values):
     for i in range(values.size):
         halves[i] = narrow_float16(values[i])
 
 
-@kernel(_narrows)
+@kernel(_narrows, (FLOAT32,))
 def narrow_bfloat16_rows(halves, values):
     for i in range(values.size):
         halves[i] = narrow_bfloat16(values[i])
@@ -105,6 +105,7 @@ def narrow_bfloat16_rows(halves, values):
 
 _WIDEN: dict[str, Kernel] = {FLOAT16: widen_float16_rows, BFLOAT16: widen_bfloat16_rows}
 _NARROW: dict[str, Kernel] = {FLOAT16: narrow_float16_rows, BFLOAT16: narrow_bfloat16_rows}
+KERNELS: tuple[Kernel, ...] = (*_WIDEN.values(), *_NARROW.values())
 
 
 def widen(x: np.ndarray, values: np.ndarray) -> None:

@@ -4,6 +4,7 @@ In their kernels (h, v) is a row and a column of an image, as in those of convol
 """
 
 from gpuconv.algorithm import Algorithms
+from gpuconv.cpu.engine import sixteen_bits
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.pool import direct, global_, separable, small, widened
 
@@ -18,6 +19,7 @@ KERNELS: tuple[Kernel, ...] = (
     small.mean_rows,
     direct.max_rows,
     direct.mean_rows,
+    *sixteen_bits.KERNELS,
 )
 
 __all__ = ["ALGORITHMS", "KERNELS"]

@@ -17,9 +17,6 @@ from gpuconv.cuda.runtime.compiler import NoCompiler, compilers, to_cubin, to_pt
 from gpuconv.cuda.runtime.cubins import Cubin
 from gpuconv.cuda.runtime.sources import sources_of
 
-# Each is the lowest of its generation, and runs on the later cards of it: sm_80 on sm_86 and sm_89.
-ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100", "sm_120")
-
 
 class Kernel:
     """A kernel function and the types of its parameters; compiled once per architecture, never for a shape.
@@ -122,7 +119,7 @@ class Kernel:
     def measured(self, arch: str) -> Cubin:
         """The machine code that the compilers here make of it, for whoever counts registers and so on."""
         found = self.cubin(arch)
-        return found if found.compilers == compilers() else to_cubin(self.ptx(arch), arch)
+        return found if found.compilers == compilers() else self.build(arch)
 
     def find(self, arch: str) -> Cubin | None:
         """The machine code for an architecture if it is in the package or on disk."""
@@ -144,8 +141,12 @@ class Kernel:
                 self._cubins[arch] = self._build(arch)
             return self._cubins[arch]
 
+    def build(self, arch: str) -> Cubin:
+        """The machine code for an architecture, built now, and not kept."""
+        return to_cubin(self.ptx(arch), arch)
+
     def _build(self, arch: str) -> Cubin:
-        cubin = to_cubin(self.ptx(arch), arch)
+        cubin = self.build(arch)
         cubins.keep(self.file_name(arch), cubin)
         return cubin
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from gpuconv.cuda.language import numba_cuda, nvvm, types
 from gpuconv.cuda.runtime.cubins import Cubin
+from gpuconv.engines import COMPILER_HINT
 
 COMPILERS = (
     "numba", "numba-cuda", "cuda-core",
     "nvidia-nvvm", "nvidia-nvjitlink",  # of CUDA 13
     "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12",
 )  # fmt: skip
-COMPILER_HINT = "pip install 'gpuconv[compile13]' (or [compile12], after the CUDA version of your driver)"
 _EMPTY = b".version 6.4\n.target sm_75\n.address_size 64\n"  # PTX that every linker takes
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from gpuconv.folders import named_folder, users_cache
+
 log = logging.getLogger("gpuconv")
 
 ARCHIVES = "cubins"  # the folder of the archives, beside the rooms of this engine
@@ -63,11 +65,18 @@ def _in_folder(name: str) -> Cubin | None:
 
 
 def keep(name: str, cubin: Cubin) -> None:
-    """Write a cubin into the folder, if it can be written, and there is no whole one of that name."""
+    """Write a cubin into the folder, if it can be written."""
+    try:
+        write(name, cubin)
+    except OSError as error:
+        _say_once(f"compiled GPU code cannot be kept in {cache_folder()} ({error.strerror or error})")
+
+
+def write(name: str, cubin: Cubin) -> None:
+    """Write a cubin into the folder, unless there is a whole one of that name; OSError if it cannot be."""
     folder = cache_folder()
     if folder is None:
-        _say_once("there is no folder for compiled GPU code")
-        return
+        raise FileNotFoundError("there is no folder for compiled GPU code")
     if _in_folder(name) is not None:
         return
     path = folder / name
@@ -75,11 +84,11 @@ def keep(name: str, cubin: Cubin) -> None:
     try:
         temporary.write_bytes(cubin.to_bytes())
         temporary.replace(path)
-    except OSError as error:
-        if _in_folder(name) is None:  # else another process was faster, and has it open
-            _say_once(f"{folder} cannot be written ({error.strerror})")
+    except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if _in_folder(name) is None:  # else another process was faster, and has it open
+            raise
 
 
 @functools.cache
@@ -133,13 +142,17 @@ def cache_folder() -> Path | None:
 
     A folder that cannot be made, or written to, is read all the same if it is there.
     """
-    variable = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
+    base = users_cache()
+    name = os.environ.get("GPUCONV_CACHE_DIR")
+    folder = named_folder(name) if name else base and base / "gpuconv"
+    if folder is None:
+        log.info(
+            "no folder for compiled GPU code: the user has no home, or the one named is relative to none"
+        )
+        return None
     try:
-        named = os.environ.get("GPUCONV_CACHE_DIR")
-        folder = Path(named or os.environ.get(variable) or Path("~/.cache").expanduser()).absolute()
-        folder = folder if named else folder / "gpuconv"
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:  # it cannot be made, or the user has no home
+    except OSError as error:
         log.info("no folder for compiled GPU code: %s", error)
         return None
     return folder

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 from cuda.bindings import driver
 
-from gpuconv.cuda.runtime.compiled import ARCHITECTURES, compute_capability
+from gpuconv.cuda.runtime.compiled import compute_capability
 from gpuconv.cuda.runtime.driver import check, start_driver
+from gpuconv.engines import ARCHITECTURES
 
 OLDEST = (7, 5)
 

@@ -120,12 +120,12 @@ def test_a_folder_that_can_only_be_read_is_read(folder, compilations, monkeypatc
 
 
 def test_a_user_without_a_home_computes_all_the_same(monkeypatch, compilations):
-    def no_home(path):
+    def no_home():
         raise RuntimeError("Could not determine home directory.")
 
     for variable in ("GPUCONV_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(cubins.Path, "expanduser", no_home)
+    monkeypatch.setattr(cubins.Path, "home", no_home)
     cache_folder.cache_clear()
     try:
         assert cache_folder() is None

@@ -79,6 +79,7 @@ from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.cpu.simd import LANES, ROWS, claim
 from gpuconv.spec import ConvSpec
+from gpuconv.spec.dtypes import FLOAT32, FLOATS
 from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.threads import share
 from gpuconv.workspace import beyond_limit, workspace_limit
@@ -121,8 +122,9 @@ def make_kernels(m: int) -> tuple[Kernel, Kernel, Kernel]:
     some spans.
     """
     after, t = m + 1, m + 2
+    dtypes = FLOATS if m == 2 else (FLOAT32,)  # whose error "tf32" is
 
-    @kernel(_weights_signature)
+    @kernel(_weights_signature, dtypes)
     def share_weights(w, part, groups, sizes, arrays, counter, tasks):
         """U of the output channels: one after the other, that of each block of each group."""
         K = min(w.shape[0] // groups, part[1] - part[0])
@@ -137,7 +139,7 @@ def make_kernels(m: int) -> tuple[Kernel, Kernel, Kernel]:
             for i in range(k, min(k + min(ROWS, sizes.K - row), k_group + K)):
                 transform_weights(m, t, w, i, sizes, arrays, block * t * t * sizes.U_step, row + i - k)
 
-    @kernel(_inputs_signature)
+    @kernel(_inputs_signature, dtypes)
     def share_inputs(x, x_in_rows, pads, part, groups, sizes, arrays, counter, tasks):
         """V of the spans: one after the other, that of each span of each group."""
         C_group, spans = x.shape[1] // groups, part[1] - part[0]
@@ -152,7 +154,7 @@ def make_kernels(m: int) -> tuple[Kernel, Kernel, Kernel]:
             V_at = task // pieces * t * t * sizes.V_step + c * sizes.T
             transform_inputs(m, after, t, x, x_in_rows, c_begin, c_end, pads, begin, end, sizes, arrays, V_at)
 
-    @kernel(_spans_signature)
+    @kernel(_spans_signature, dtypes)
     def multiply_spans(
         x, w, bias, y, spoilt, x_in_rows, y_in_rows, by_tiles, pads, part, groups, sizes, arrays, counter,
         tasks,

@@ -42,6 +42,7 @@ from gpuconv.cpu.simd import (
     zeros,
 )
 from gpuconv.spec import ConvSpec
+from gpuconv.spec.dtypes import FLOAT32
 from gpuconv.spec.layouts import ConvLayouts
 
 RANGE = 128  # 2^-11 / (32 eps)
@@ -58,7 +59,7 @@ def _weights_signature(scalar):
     return numba.types.Array(scalar, 4, "C", readonly=True, aligned=False), workspace(numba.boolean), *TASKS
 
 
-@kernel(_weights_signature)
+@kernel(_weights_signature, (FLOAT32,))
 def find_small_weights(w, spoilt, counter, tasks):
     """Every image is spoilt where the weights of an output channel are less than LEAST, and not all 0."""
     _, C, R, S = w.shape
@@ -75,7 +76,7 @@ def find_small_weights(w, spoilt, counter, tasks):
             spoilt[:] = True
 
 
-@kernel(_signature)
+@kernel(_signature, (FLOAT32,))
 def compare_ranges(x, bias, y, spoilt, x_in_rows, pads, m, groups, magnitudes, counter, tasks):
     """spoilt[n] where a window of image n has less than LEAST a channel, or less than a tile by RANGE.
 
