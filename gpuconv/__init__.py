@@ -9,8 +9,11 @@
 Importing this package imports no GPU library and compiles nothing; an engine is loaded at its first call.
 """
 
-from gpuconv import folders  # noqa: F401  (notes the working directory of this moment)
-from gpuconv.api import avg_pool2d, conv2d, explain, max_pool2d
+from gpuconv import (
+    folders,  # noqa: F401  (notes the working directory of this moment)
+    grad,
+)
+from gpuconv.api import avg_pool2d, conv2d, conv_transpose2d, explain, max_pool2d
 from gpuconv.plan import plan_conv2d
 from gpuconv.precision import set_precision
 from gpuconv.threads import get_num_threads, set_num_threads
@@ -19,8 +22,10 @@ from gpuconv.workspace import set_workspace_limit
 __all__ = [
     "avg_pool2d",
     "conv2d",
+    "conv_transpose2d",
     "explain",
     "get_num_threads",
+    "grad",
     "max_pool2d",
     "plan_conv2d",
     "set_num_threads",

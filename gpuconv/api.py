@@ -10,7 +10,7 @@ from typing import Any
 from gpuconv import algorithm as algorithms
 from gpuconv.arrays import Array, Padding, Sides
 from gpuconv.call import make, understand
-from gpuconv.operators import AVG_POOL2D, CONV2D, MAX_POOL2D
+from gpuconv.operators import AVG_POOL2D, CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D
 
 
 def conv2d(
@@ -92,6 +92,85 @@ def conv2d(
     """
     parameters = stride, padding, dilation, groups, padding_mode, activation, residual, precision
     return make(CONV2D, (input, weight, bias, out), parameters, algorithm)
+
+
+def conv_transpose2d(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Sides = 1,
+    padding: Padding = 0,
+    output_padding: Sides = 0,
+    groups: int = 1,
+    dilation: Sides = 1,
+    *,
+    output_size: Sides | None = None,
+    activation: str | tuple[str, float] | None = None,
+    residual: Array | None = None,
+    precision: str | None = None,
+    algorithm: str | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Transposed convolution of a batch of images: the gradient of `conv2d` by its input.
+
+    Parameters
+    ----------
+    input : array, shape (N, C, H, W), or (C, H, W) for one image
+        float32 or float64.
+    weight : array, shape (C, K / groups, R, S)
+        The kernels; dtype and device of the input. They are not turned around, as in PyTorch.
+    bias : array, shape (K,), optional
+        Added to every pixel of an output channel; dtype and device of the input.
+    stride, dilation : int or (int, int)
+        Height first.
+    padding : int, (int, int), ((top, bottom), (left, right)) or str
+        That of the convolution whose gradient it is: so much of each side of the output is left out. "valid"
+        is none, "same" gives an output of H * stride rows, "full" leaves out reach - 1 on each side.
+    output_padding : int or (int, int)
+        Rows and columns more at the end, less than the stride or the dilation.
+    groups : int
+        Divides C; each group of input channels has K / groups output channels of its own.
+    output_size : int or (int, int), optional
+        Rows and columns of the output, in place of `output_padding`: those that the convolution makes H x W
+        of.
+    activation, residual
+        Not offered by this version: anything but the default is a ValueError.
+    precision, algorithm, out
+        As in `conv2d`.
+
+    Returns
+    -------
+    array, shape (N, K, P, Q), or (K, P, Q) for an unbatched input
+        P = (H - 1) * stride - top - bottom + dilation * (R - 1) + output_padding + 1, and likewise Q. Of the
+        input's library, dtype and device.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> x = np.array([[[[1.0, 10.0]]]])
+    >>> w = np.array([[[[1.0, 2.0, 3.0]]]])
+    >>> gpuconv.conv_transpose2d(x, w, stride=2)
+    array([[[[ 1.,  2., 13., 20., 30.]]]])
+    >>> gpuconv.conv_transpose2d(x, w, stride=2, padding="same").shape
+    (1, 1, 2, 4)
+    """
+    parameters = (
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        activation,
+        residual,
+        precision,
+        output_size,
+    )
+    return make(CONV_TRANSPOSE2D, (input, weight, bias, out), parameters, algorithm)
 
 
 def max_pool2d(

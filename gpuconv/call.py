@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.arrays import Extent, Signature, extent, library_of, see
 from gpuconv.engines import engine_of
-from gpuconv.operators import CONV2D, OPERATORS, Operator
+from gpuconv.operators import OPERATORS, Operator
 from gpuconv.replay import Replay, replay_of, settings, wrong_memory
-from gpuconv.spec import ConvLayouts, Dtype, Layout, Layouts, PoolLayouts, Spec, check_out
+from gpuconv.spec import ConvLayouts, ConvSpec, Dtype, Layout, Layouts, PoolLayouts, Spec, check_out
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import contiguous_strides
 
@@ -128,7 +128,7 @@ def _is_plain(parameter: Any) -> bool:
 def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Call:
     """What a call of a public operator means; nothing is computed. Raises what the call would raise."""
     operator = OPERATORS.get(getattr(function, "__name__", ""))
-    if operator is None or getattr(function, "__module__", "") != "gpuconv.api":
+    if operator is None or getattr(function, "__module__", "") not in ("gpuconv.api", "gpuconv.grad"):
         got = getattr(function, "__name__", f"<{type(function).__name__}>")
         raise TypeError(f"function must be one of gpuconv's {', '.join(OPERATORS)}; got {got}")
     try:
@@ -137,11 +137,11 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
         raise TypeError(f"{operator.name}: {error}") from None
     bound.apply_defaults()
     given = bound.arguments
-    arrays = tuple(given[name] for name in operator.arrays)
+    arrays = tuple(given.get(name) for name in operator.arrays)
     parameters = tuple(given[name] for name in operator.parameters)
     try:
         places, signatures, _, _ = see(operator.arrays, arrays)
-        call = understand_signatures(operator, signatures, parameters, given["algorithm"])
+        call = understand_signatures(operator, signatures, parameters, given.get("algorithm"))
     except (TypeError, ValueError) as error:
         raise brief(error) from error.__cause__
     if arrays[-1] is not None and (reason := wrong_memory(call, places)):
@@ -164,7 +164,7 @@ def understand_signatures(
     *inputs, out = checked
     for array, signature in zip(operator.arrays, checked, strict=True):
         if signature is not None:
-            _check_beside(array, signature, input)
+            _check_beside(array, signature, operator.arrays[0], input)
         elif array not in OPTIONAL:
             library_of(None, array)
     spec = operator.spec(*inputs, *parameters)
@@ -178,22 +178,22 @@ def understand_signatures(
             raise ValueError("out is read-only")
     extents = tuple(None if signature is None else _extent(signature) for signature in checked)
     engine = engine_of(input.device)
-    layouts, device = _layouts(operator, spec, checked), engine.device(input.device)
+    layouts, device = _layouts(spec, checked), engine.device(input.device)
     algorithms = engine.ALGORITHMS[operator.room]
     return Call(operator, checked, extents, spec, layouts, device, algorithms, name)
 
 
-def _check_beside(name: str, array: Signature, input: Signature) -> None:
+def _check_beside(name: str, array: Signature, first: str, input: Signature) -> None:
     """Refuse an array that may not stand in one call with the input, or that its engine cannot read."""
     library, other = array.library, input.library
     if library is not other and library.kind(array.device) != other.kind(input.device):
         raise TypeError(
-            f"{name} is of {library.name} and input of {other.name}: the arrays of one call must be of one "
+            f"{name} is of {library.name} and {first} of {other.name}: the arrays of one call must be of one "
             "library"
         )
     if array.device != input.device:
         raise ValueError(
-            f"{name} is on {array.place} and input on {input.place}: nothing is moved between devices"
+            f"{name} is on {array.place} and {first} on {input.place}: nothing is moved between devices"
         )
     if array.device is not None and (not _extent(array).are_whole or array.offset % array.dtype.itemsize):
         raise ValueError(f"{name} has elements that do not lie on multiples of their size, which a GPU needs")
@@ -211,13 +211,13 @@ def _results(spec: Spec, is_batched: bool) -> list[tuple[tuple[int, ...], Dtype]
     return results
 
 
-def _layouts(operator: Operator, spec: Spec, signatures: tuple[Any, ...]) -> Layouts:
+def _layouts(spec: Spec, signatures: tuple[Any, ...]) -> Layouts:
     """How the arrays lie, as batches; fresh results without gaps, from an aligned address on."""
     laid: list[Any] = [None if each is None else _layout(each) for each in signatures]
     x, *others, out = laid
     shape = spec.out_shape
     y = out or Layout(shape, contiguous_strides(shape, x.dtype.itemsize), x.dtype.newbyteorder("="))
-    if operator is CONV2D:
+    if isinstance(spec, ConvSpec):
         w, bias = others
         return ConvLayouts(x, w, bias, y)
     indices = None

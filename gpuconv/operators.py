@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gpuconv.precision import program_precision
-from gpuconv.spec import ConvSpec, PoolSpec, Spec
+from gpuconv.spec import ConvSpec, PoolSpec, Spec, of_input_gradient, of_transposed
 
 
 class Operator(NamedTuple):
@@ -13,11 +13,11 @@ class Operator(NamedTuple):
     Attributes
     ----------
     name : str
-        Of the function in `gpuconv.api`.
+        Of the function in `gpuconv.api` or `gpuconv.grad`.
     room : str
         Of its algorithms, in each engine.
     arrays : tuple of str
-        Its arguments that are arrays: `input` first, `out` last.
+        Its arguments that are arrays: what is read first, `bias` third of a convolution, `out` last.
     parameters : tuple of str
         Its other arguments, but `algorithm`.
     spec : callable
@@ -39,6 +39,27 @@ def _conv_spec(
         precision = program_precision()
     return ConvSpec.from_arrays(
         input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision
+    )
+
+
+def _transposed_spec(
+    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: Any,
+    dilation: Any, activation: Any, residual: Any, precision: Any, output_size: Any,
+) -> ConvSpec:  # fmt: skip
+    if precision is None:
+        precision = program_precision()
+    return of_transposed(
+        input, weight, bias, stride, padding, output_padding, groups, dilation, activation, residual,
+        precision, output_size,
+    )  # fmt: skip
+
+
+def _input_gradient_spec(
+    grad_output: Any, weight: Any, bias: None, input_size: Any, stride: Any, padding: Any, dilation: Any,
+    groups: Any,
+) -> ConvSpec:  # fmt: skip
+    return of_input_gradient(
+        input_size, weight, grad_output, stride, padding, dilation, groups, program_precision()
     )
 
 
@@ -78,4 +99,16 @@ AVG_POOL2D = Operator(
     "avg_pool2d", "pool", ("input", "out"),
     ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"), _mean_spec,
 )  # fmt: skip
-OPERATORS = {operator.name: operator for operator in (CONV2D, MAX_POOL2D, AVG_POOL2D)}
+CONV_TRANSPOSE2D = Operator(
+    "conv_transpose2d", "conv_grad", ("input", "weight", "bias", "out"),
+    ("stride", "padding", "output_padding", "groups", "dilation", "activation", "residual", "precision",
+     "output_size"),
+    _transposed_spec,
+)  # fmt: skip
+CONV2D_INPUT = Operator(
+    "conv2d_input", "conv_grad", ("grad_output", "weight", "bias", "out"),
+    ("input_size", "stride", "padding", "dilation", "groups"), _input_gradient_spec,
+)  # fmt: skip
+OPERATORS = {
+    operator.name: operator for operator in (CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, CONV2D_INPUT)
+}

@@ -12,7 +12,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.spec import ConvSpec, PoolSpec, of_transposed
 from gpuconv.spec.dtypes import FLOATS
 from gpuconv.spec.pool import POOLED
 from tests import reference
@@ -119,6 +119,56 @@ def dynamic_range(shape, dtype, seed=0) -> np.ndarray:
     values = np.random.default_rng(seed).standard_normal((2, *shape))
     return (np.sign(values[0]) * np.exp(3 * values[1]).clip(None, 2**13)).astype(dtype)
 
+
+@dataclass(frozen=True)
+class TransposedCase(ConvCase):
+    """One call of conv_transpose2d: `x` is (N, C, H, W), `w` is (C, K / groups, R, S)."""
+
+    output_padding: Any = 0
+    output_size: Any = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {**super().parameters, "output_padding": self.output_padding, "output_size": self.output_size}
+
+    def spec(self, dtype: str = "float32") -> ConvSpec:
+        return of_transposed(*self.arrays(dtype, zeros), **self.parameters)
+
+    def arrays(self, dtype: str, make) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        bias = make((self.w[1] * self.groups,), dtype, 3) if self.bias else None
+        return make(self.x, dtype, 1), make(self.w, dtype, 2), bias
+
+    def expected(self, x, w, bias) -> np.ndarray:
+        return reference.conv_transpose2d(x, w, bias, **self.parameters)
+
+
+TRANSPOSED_CASES = (
+    TransposedCase("stride 1", (2, 3, 6, 7), (3, 5, 3, 3), padding=1, bias=True),
+    TransposedCase("U-Net's 2x2 at stride 2", (2, 6, 5, 4), (6, 3, 2, 2), stride=2, bias=True),
+    TransposedCase("DCGAN's 4x4 at stride 2", (1, 4, 5, 6), (4, 3, 4, 4), stride=2, padding=1),
+    TransposedCase("stride beyond the kernel", (1, 2, 3, 4), (2, 3, 2, 1), stride=(3, 4), bias=True),
+    TransposedCase("output padding", (1, 2, 4, 3), (2, 2, 3, 3), 2, 1, output_padding=(1, 0), bias=True),
+    TransposedCase("output padding beyond the stride", (1, 2, 4, 3), (2, 2, 3, 2), 1, 0, 3, output_padding=2),
+    TransposedCase("output size", (1, 2, 4, 3), (2, 2, 3, 3), 3, 1, output_size=(12, 7)),
+    TransposedCase("dilation", (2, 3, 5, 4), (3, 2, 3, 2), padding=2, dilation=(2, 3)),
+    TransposedCase("stride and dilation alike", (1, 2, 5, 4), (2, 3, 3, 2), 2, dilation=2, bias=True),
+    TransposedCase("stride 6 and dilation 4", (1, 2, 4, 3), (2, 2, 4, 3), (6, 4), (3, 2), (4, 6), bias=True),
+    TransposedCase("groups", (2, 6, 4, 5), (6, 2, 3, 3), 2, 1, groups=3, bias=True),
+    TransposedCase("groups of one output channel", (1, 6, 4, 5), (6, 1, 3, 2), (1, 2), groups=2, bias=True),
+    TransposedCase("depthwise", (2, 4, 6, 5), (4, 1, 3, 3), 2, 1, groups=4, bias=True),
+    TransposedCase("depthwise, multiplier 3", (1, 2, 5, 4), (2, 3, 3, 3), groups=2),
+    TransposedCase("four sides", (1, 2, 6, 5), (2, 3, 4, 3), 2, ((0, 3), (2, 1)), bias=True),
+    TransposedCase("more padding than the kernel reaches", (1, 2, 9, 8), (2, 2, 2, 1), 1, (3, 2), bias=True),
+    TransposedCase("same", (1, 3, 4, 5), (3, 2, 3, 2), (2, 3), "same", bias=True),
+    TransposedCase("same, stride beyond the kernel", (1, 3, 4, 5), (3, 2, 1, 2), (2, 3), "same", bias=True),
+    TransposedCase("full", (1, 2, 6, 7), (2, 3, 3, 2), padding="full"),
+    TransposedCase("many channels", (1, 40, 10, 9), (40, 36, 3, 3), padding=1, bias=True),
+    TransposedCase("1x1", (1, 5, 3, 4), (5, 6, 1, 1), bias=True),
+    TransposedCase("one pixel", (1, 3, 1, 1), (3, 4, 3, 5), bias=True),
+    TransposedCase("no images", (0, 3, 4, 4), (3, 2, 3, 3), stride=2, bias=True),
+    TransposedCase("no input channels", (1, 0, 3, 4), (0, 2, 3, 3), bias=True),
+    TransposedCase("no output channels", (1, 2, 3, 4), (2, 0, 3, 3)),
+)
 
 CONV_CASES = (
     ConvCase("odd", (2, 3, 7, 9), (5, 3, 3, 3), padding=1, bias=True),

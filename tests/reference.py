@@ -86,6 +86,55 @@ def conv2d(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return y
 
 
+def conv_transpose2d(
+    x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, output_size=None
+):
+    """Each input of x (N, C, H, W) adds a kernel of w (C, K / groups, R, S), `stride` from the next."""
+    (N, C, H, W), (_, K_group, R, S) = x.shape, w.shape
+    stride, dilation, more = as_pair(stride), as_pair(dilation), as_pair(output_padding)
+    whole = H * stride[0], W * stride[1]
+    sides = padding_sides(padding, whole, (R, S), stride, dilation)
+    spread = [
+        (extent - 1) * step + (taps - 1) * apart + 1
+        for extent, step, taps, apart in zip((H, W), stride, (R, S), dilation, strict=True)
+    ]
+    size = [extent - sum(side) + added for extent, side, added in zip(spread, sides, more, strict=True)]
+    if output_size is not None or padding == "same":
+        size = as_pair(whole if output_size is None else output_size)
+    room = [max(extent, sum(side) + out) for extent, side, out in zip(spread, sides, size, strict=True)]
+    y = np.zeros((N, K_group * groups, *room))
+    w = w.astype(np.float64)
+    for group in range(groups):
+        inputs = slice(group * (C // groups), (group + 1) * (C // groups))
+        outputs = slice(group * K_group, (group + 1) * K_group)
+        for r in range(R):
+            rows = slice(r * dilation[0], r * dilation[0] + (H - 1) * stride[0] + 1, stride[0])
+            for s in range(S):
+                columns = slice(s * dilation[1], s * dilation[1] + (W - 1) * stride[1] + 1, stride[1])
+                y[:, outputs, rows, columns] += np.einsum("nchw,ck->nkhw", x[:, inputs], w[inputs, :, r, s])
+    (top, _), (left, _) = sides
+    y = y[:, :, top : top + size[0], left : left + size[1]]
+    return y if bias is None else y + bias.astype(np.float64).reshape(1, -1, 1, 1)
+
+
+def conv2d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1):
+    """The gradient by the input: each result gives its gradient back to the inputs that it was made of."""
+    (N, C, H, W), (K, C_group, R, S) = input_size, w.shape
+    stride, dilation = as_pair(stride), as_pair(dilation)
+    (top, bottom), (left, right) = padding_sides(padding, (H, W), (R, S), stride, dilation)
+    P, Q = dy.shape[2:]
+    dx = np.zeros((N, C, top + H + bottom, left + W + right))
+    for k in range(K):
+        group = k // (K // groups)
+        channels = slice(group * C_group, (group + 1) * C_group)
+        for p in range(P):
+            for q in range(Q):
+                rows = slice(p * stride[0], p * stride[0] + (R - 1) * dilation[0] + 1, dilation[0])
+                columns = slice(q * stride[1], q * stride[1] + (S - 1) * dilation[1] + 1, dilation[1])
+                dx[:, channels, rows, columns] += np.multiply.outer(dy[:, k, p, q], w[k].astype(np.float64))
+    return dx[:, :, top : top + H, left : left + W]
+
+
 def error_bound(x, w, bias=None, dtype="float32", **parameters):
     """How far arithmetic in `dtype` may be from `conv2d`: the magnitudes of its terms times a few eps."""
     magnitudes = conv2d(np.abs(x), np.abs(w), None if bias is None else np.abs(bias), **parameters)

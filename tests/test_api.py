@@ -20,6 +20,10 @@ POSITIONAL = {
         "input": REQUIRED, "weight": REQUIRED, "bias": None, "stride": 1, "padding": 0, "dilation": 1,
         "groups": 1,
     },
+    "conv_transpose2d": {
+        "input": REQUIRED, "weight": REQUIRED, "bias": None, "stride": 1, "padding": 0, "output_padding": 0,
+        "groups": 1, "dilation": 1,
+    },
     "max_pool2d": {
         "input": REQUIRED, "kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1,
         "ceil_mode": False, "return_indices": False,
@@ -34,10 +38,14 @@ KEYWORDS = {
         "padding_mode": "zeros", "activation": None, "residual": None, "precision": None, "algorithm": None,
         "out": None,
     },
+    "conv_transpose2d": {
+        "output_size": None, "activation": None, "residual": None, "precision": None, "algorithm": None,
+        "out": None,
+    },
     "max_pool2d": {"algorithm": None, "out": None},
     "avg_pool2d": {"algorithm": None, "out": None},
 }  # fmt: skip
-CALLS = {"conv2d": (X, W), "max_pool2d": (X, 2), "avg_pool2d": (X, 2)}
+CALLS = {"conv2d": (X, W), "conv_transpose2d": (X, W[:2]), "max_pool2d": (X, 2), "avg_pool2d": (X, 2)}
 
 over_operators = pytest.mark.parametrize("name", POSITIONAL)
 
@@ -47,9 +55,13 @@ def parameters(name, kind):
     return {p.name: p.default for p in signature.parameters.values() if p.kind == kind}
 
 
-@pytest.mark.parametrize("name", gpuconv.__all__)
+PUBLIC = {name: getattr(gpuconv, name) for name in gpuconv.__all__ if name != "grad"}
+PUBLIC |= {f"grad.{name}": getattr(gpuconv.grad, name) for name in gpuconv.grad.__all__}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
 def test_the_examples_of_a_docstring_import_what_they_use(name):
-    (examples,) = doctest.DocTestFinder(recurse=False).find(getattr(gpuconv, name), name, globs={})
+    (examples,) = doctest.DocTestFinder(recurse=False).find(PUBLIC[name], name, globs={})
     results = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(examples)
     assert results.failed == 0 and (results.attempted or name == "get_num_threads")
 
@@ -233,7 +245,7 @@ def test_explain_looks_at_algorithm_and_out(name, wrong):
 def test_explain_computes_nothing(name):
     verdicts = gpuconv.explain(getattr(gpuconv, name), *CALLS[name])
     assert all(isinstance(text, str) for pair in verdicts for text in pair)
-    out = np.full((1, 3, 4, 4) if name == "conv2d" else (1, 2, 3, 3), 7, np.float32)
+    out = np.full_like(getattr(gpuconv, name)(*CALLS[name]), 7)
     assert gpuconv.explain(getattr(gpuconv, name), *CALLS[name], out=out) == verdicts
     assert (out == 7).all()
 

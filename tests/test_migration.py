@@ -100,6 +100,9 @@ def test_torch_takes_the_same_arguments():
     arguments = bias, 2, 1, 1, 2  # bias, stride, padding, dilation, groups
     expected = torch.nn.functional.conv2d(*map(torch.from_numpy, (x, w, bias)), *arguments[1:])
     np.testing.assert_array_equal(gpuconv.conv2d(x, w, *arguments), expected.numpy())
+    arguments = None, 2, 1, 0, 2  # bias, stride, padding, output_padding, groups
+    back = torch.nn.functional.conv_transpose2d(expected, torch.from_numpy(w), *arguments)
+    np.testing.assert_array_equal(gpuconv.conv_transpose2d(expected.numpy(), w, *arguments), back.numpy())
     pooled = torch.nn.functional.max_pool2d(torch.from_numpy(x), 3, 2, 1)
     np.testing.assert_array_equal(gpuconv.max_pool2d(x, 3, 2, 1), pooled.numpy())
 

@@ -13,13 +13,13 @@ from gpuconv import call as calls
 from gpuconv.cli import main
 from gpuconv.commands import environment, reference, verify
 from gpuconv.commands.covering import Covered
-from gpuconv.commands.problems import CONVOLUTIONS, POOLS, arrays
+from gpuconv.commands.problems import CONVOLUTIONS, POOLS, TRANSPOSED, arrays
 from gpuconv.cpu.conv import direct as conv_direct
 from gpuconv.cpu.pool import direct as pool_direct
 from gpuconv.spec.dtypes import FLOAT64
 from tests import reference as other
 
-PROBLEMS = (*CONVOLUTIONS, *POOLS)
+PROBLEMS = (*CONVOLUTIONS, *TRANSPOSED, *POOLS)
 
 
 def test_cpu_passes(capsys):
@@ -28,7 +28,12 @@ def test_cpu_passes(capsys):
     found = {tuple(line.split()[2:4]): line.split()[4] for line in lines[:-1]}
     floats, halves = ("float32", "float64"), ("float16", "bfloat16")
     assert found == {
-        **{(algorithm.name, dtype): "ok" for algorithm in gpuconv.cpu.ALGORITHMS["conv"] for dtype in floats},
+        **{
+            (algorithm.name, dtype): "ok"
+            for room in ("conv", "conv_grad")
+            for algorithm in gpuconv.cpu.ALGORITHMS[room]
+            for dtype in floats
+        },
         **{
             (algorithm.name, dtype): "ok" if (algorithm.name == "pool_widened") == (dtype in halves) else "-"
             for algorithm in gpuconv.cpu.ALGORITHMS["pool"]
@@ -192,7 +197,8 @@ def test_declined_problems_are_counted(monkeypatch, capsys):
 def test_the_problems_cover_every_parameter():
     parameters = {(p.function, name) for p in PROBLEMS for name in p.parameters}
     for name in ("stride", "padding", "dilation", "groups"):
-        assert ("conv2d", name) in parameters
+        assert ("conv2d", name) in parameters and ("conv_transpose2d", name) in parameters
+    assert ("conv_transpose2d", "output_padding") in parameters
     for name in ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"):
         assert ("max_pool2d", name) in parameters
     for name in ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"):
@@ -207,6 +213,9 @@ def test_the_two_references_agree(problem):
     if problem.function == "conv2d":
         results = reference.convolve(batch, *rest, **parameters)
         expected = [other.conv2d(batch, *rest, **parameters)]
+    elif problem.function == "conv_transpose2d":
+        results = reference.transpose(batch, *rest, **parameters)
+        expected = [other.conv_transpose2d(batch, *rest, **parameters)]
     elif problem.function == "max_pool2d":
         results = reference.max_pool(batch, **{**parameters, "return_indices": True})
         parameters.pop("return_indices", None)

@@ -14,13 +14,13 @@ import numpy as np
 import gpuconv
 from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.call import Call, understand
-from gpuconv.commands.problems import CONVOLUTIONS, COVERING, POOLS, Problem
+from gpuconv.commands.problems import CONVOLUTIONS, COVERING, POOLS, TRANSPOSED, Problem
 from gpuconv.spec import Dtype
 from gpuconv.spec.dtypes import BFLOAT16, FLOATS
 from gpuconv.spec.pool import POOLED
 
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
-    "conv": (FLOATS, CONVOLUTIONS), "pool": (POOLED, POOLS),
+    "conv": (FLOATS, CONVOLUTIONS), "conv_grad": (FLOATS, TRANSPOSED), "pool": (POOLED, POOLS),
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def call_of(problem: Problem, dtype: Dtype) -> Call:
         input = input[..., ::-1, ::-1]
     rest: list[np.ndarray | None] = []
     if problem.weight is not None:
-        bias = np.zeros(problem.weight[:1], dtype.numpy) if problem.bias else None
+        bias = np.zeros(problem.outputs, dtype.numpy) if problem.bias else None
         rest = [np.zeros(problem.weight, dtype.numpy), bias]
     return understand(getattr(gpuconv, problem.function), input, *rest, **problem.parameters)
 
@@ -59,6 +59,8 @@ def kernels(algorithm: Algorithm, call: Call, gpu: Any) -> set[str]:
 
 def queued(plan: Any) -> list[str]:
     """The names of a plan's kernels, in order: one, or several passes; none for an empty result."""
+    if hasattr(plan, "parts"):
+        return [name for part, _ in plan.parts for name in queued(part)]
     launches = [launch for launch, _ in plan.launches] if hasattr(plan, "launches") else [plan]
     return [launch.kernel.name for launch in launches if launch.blocks]
 

@@ -28,6 +28,14 @@ class Problem:
     reversed: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The shape of the bias: one for each output channel."""
+        weight: Any = self.weight
+        if self.function == "conv_transpose2d":
+            return (weight[1] * self.parameters.get("groups", 1),)
+        return weight[:1]
+
     def __str__(self) -> str:
         parameters = [f"{name}={value}" for name, value in self.parameters.items()]
         extras = [name for name in ("bias", "reversed") if getattr(self, name)]
@@ -38,6 +46,10 @@ class Problem:
 
 def conv(shape, weight, *, bias=False, special=(), reversed=False, **parameters) -> Problem:
     return Problem("conv2d", shape, weight, bias, special, reversed, parameters)
+
+
+def transposed(shape, weight, *, bias=False, special=(), reversed=False, **parameters) -> Problem:
+    return Problem("conv_transpose2d", shape, weight, bias, special, reversed, parameters)
 
 
 def pool(function, shape, *, special=(), reversed=False, **parameters) -> Problem:
@@ -62,6 +74,18 @@ CONVOLUTIONS = (
     conv((1, 0, 4, 4), (3, 0, 3, 3), bias=True),
     conv((2, 3, 8, 9), (4, 3, 3, 3), padding=1, reversed=True),
     conv((2, 3, 24, 24), (4, 3, 3, 3), padding=1, special=(NAN, INF, -INF)),
+)
+TRANSPOSED = (
+    transposed((2, 3, 7, 9), (3, 4, 3, 3), padding=1, bias=True),
+    transposed((2, 6, 5, 4), (6, 3, 2, 2), stride=2, bias=True),
+    transposed((1, 4, 5, 6), (4, 3, 4, 4), stride=2, padding=1),
+    transposed((1, 2, 5, 4), (2, 3, 3, 2), stride=(2, 3), padding=((0, 1), (1, 0)), output_padding=(1, 2)),
+    transposed((2, 6, 4, 5), (6, 2, 3, 3), stride=2, padding=1, groups=3, bias=True),
+    transposed((1, 4, 6, 5), (4, 1, 3, 3), stride=2, groups=4),
+    transposed((1, 2, 5, 4), (2, 3, 3, 2), stride=(4, 3), dilation=(2, 3), bias=True),
+    transposed((3, 5, 6), (3, 2, 2, 2), stride=3),
+    transposed((1, 40, 10, 9), (40, 36, 3, 3), padding=1, reversed=True),
+    transposed((0, 3, 4, 4), (3, 2, 3, 3), stride=2),
 )
 POOLS = (
     *(
@@ -143,6 +167,7 @@ COVERING: dict[str, tuple[Problem, ...]] = {
         *(conv((1, 2, 9, 21), (K, 2, 3, 3), padding=1) for K in (7, 13, 30)),  # of few input channels
         *_gemm(),
     ),
+    "conv_grad": (),  # of the kernels of "conv"
     "pool": tuple(_pools()),
 }
 
@@ -159,4 +184,4 @@ def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray 
         input.flat[7 + 13 * number :: 101] = value
     if problem.weight is None:
         return input, []
-    return input, [integers(problem.weight), integers(problem.weight[:1]) if problem.bias else None]
+    return input, [integers(problem.weight), integers(problem.outputs) if problem.bias else None]

@@ -25,6 +25,27 @@ def convolve(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1) -> list
     return [_like(x, y)]
 
 
+def transpose(
+    x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+) -> list[np.ndarray]:
+    """[y] of `gpuconv.conv_transpose2d`: each input adds its kernel where it lies."""
+    batch = x.astype(np.float64) if x.ndim == 4 else x.astype(np.float64)[None]
+    (N, C, H, W), (K_group, *kernel) = batch.shape, w.shape[1:]
+    (step_h, step_w), (apart_h, apart_w), more = map(_pair, (stride, dilation, output_padding))
+    tall, wide = ((n - 1) * s + d * (taps - 1) + 1 for n, s, d, taps in zip(
+        (H, W), (step_h, step_w), (apart_h, apart_w), kernel, strict=True))  # fmt: skip
+    y = np.zeros((N, groups, K_group, tall + more[0], wide + more[1]))
+    grouped = batch.reshape(N, groups, C // groups, H, W)
+    for r, s in np.ndindex(*kernel):
+        taps = w.astype(np.float64).reshape(groups, C // groups, K_group, *kernel)[..., r, s]
+        rows, columns = r * apart_h + step_h * np.arange(H), s * apart_w + step_w * np.arange(W)
+        y[..., rows[:, None], columns] += np.einsum("ngchw,gck->ngkhw", grouped, taps)
+    (top, bottom), (left, right) = (_pair(side) for side in _pair(padding))
+    y = y.reshape(N, groups * K_group, *y.shape[3:])
+    y = y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
+    return [_like(x, y if bias is None else y + bias.astype(np.float64)[:, None, None])]
+
+
 def max_pool(
     x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ) -> list[np.ndarray]:

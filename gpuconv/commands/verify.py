@@ -8,7 +8,7 @@ a GPU problems are added until every kernel is launched (`covering.py`).
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +19,12 @@ from gpuconv.call import understand
 from gpuconv.commands.covering import ROOMS, covering, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.problems import Problem, arrays
-from gpuconv.commands.reference import avg_pool, convolve, max_pool
+from gpuconv.commands.reference import avg_pool, convolve, max_pool, transpose
 from gpuconv.spec import Dtype
+
+REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
+    "conv2d": convolve, "conv_transpose2d": transpose, "max_pool2d": max_pool, "avg_pool2d": avg_pool,
+}  # fmt: skip
 
 
 class Check(NamedTuple):
@@ -166,8 +170,7 @@ def _difference(
         results = [device.get(array) for array in (got if isinstance(got, tuple) else (got,))]
     except Exception as error:  # whatever a kernel or a driver raises is the finding
         return f"{type(error).__name__}: {error}"
-    reference = {"conv2d": convolve, "max_pool2d": max_pool, "avg_pool2d": avg_pool}[problem.function]
-    expected = reference(input, *rest, **problem.parameters)
+    expected = REFERENCES[problem.function](input, *rest, **problem.parameters)
     return next(filter(None, map(compare, results, expected)), None)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu import conv, pool
+from gpuconv.cpu import conv, conv_grad, pool
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.native import converting, plain
 from gpuconv.cpu.engine.processor import Processor
@@ -21,8 +21,10 @@ from gpuconv.threads import get_num_threads
 if TYPE_CHECKING:
     from gpuconv.call import Call
 
-ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {"conv": conv.ALGORITHMS, "pool": pool.ALGORITHMS}
-KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *pool.KERNELS)
+ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {
+    "conv": conv.ALGORITHMS, "conv_grad": conv_grad.ALGORITHMS, "pool": pool.ALGORITHMS,
+}  # fmt: skip
+KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *conv_grad.KERNELS, *pool.KERNELS)
 
 Compute = Callable[..., None]
 
@@ -42,7 +44,7 @@ def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int,
     layouts: Any = call.layouts
     stand_ins: tuple[tuple[int, np.ndarray], ...] = ()
     if isinstance(layouts, ConvLayouts) and layouts.bias is None:
-        zeros = np.zeros(spec.K, spec.dtype.numpy)
+        zeros = np.zeros(layouts.y.shape[1], spec.dtype.numpy)
         zeros.flags.writeable = False
         stand_ins = ((layouts._fields.index("bias"), zeros),)
     as_they_are = all(plain(name, each) == each for name, each in zip(layouts._fields, layouts, strict=True))

@@ -12,11 +12,14 @@ from gpuconv.spec.dtypes import Dtype
 from gpuconv.spec.epilogue import Epilogue
 from gpuconv.spec.layouts import ConvLayouts, Layout, Layouts, PoolLayouts
 from gpuconv.spec.parameters import Pads, as_integer
+from gpuconv.spec.phases import Phase, phases_of
 from gpuconv.spec.pool import PoolSpec
+from gpuconv.spec.transposed import INPUT_GRADIENT, of_input_gradient, of_transposed
 
 Spec = ConvSpec | PoolSpec
 
 __all__ = [
-    "PRECISIONS", "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue", "Layout", "Layouts", "Pads", "Pair",
-    "PoolLayouts", "PoolSpec", "Spec", "as_integer", "check_out", "check_precision",
+    "INPUT_GRADIENT", "PRECISIONS", "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue", "Layout",
+    "Layouts", "Pads", "Pair", "Phase", "PoolLayouts", "PoolSpec", "Spec", "as_integer", "check_out",
+    "check_precision", "of_input_gradient", "of_transposed", "phases_of",
 ]  # fmt: skip

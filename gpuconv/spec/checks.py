@@ -12,18 +12,18 @@ from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.parameters import Pads
 
 
-def batched_shape(input: Any) -> tuple[int, int, int, int]:
+def batched_shape(input: Any, name: str = "input") -> tuple[int, int, int, int]:
     """(N, C, H, W) of a batch, or of one unbatched (C, H, W) image as a batch of 1."""
     shape = tuple(input.shape)
     if len(shape) == 3:
         return (1, *shape)
     if len(shape) != 4:
-        hint = ": one channel of one image is input[None]" if len(shape) == 2 else ""
-        raise ValueError(f"input must have shape (N, C, H, W) or (C, H, W), got {shape}{hint}")
+        hint = f": one channel of one image is {name}[None]" if len(shape) == 2 else ""
+        raise ValueError(f"{name} must have shape (N, C, H, W) or (C, H, W), got {shape}{hint}")
     return shape
 
 
-def checked_dtype(input: Any, taken: Collection[Dtype]) -> Dtype:
+def checked_dtype(input: Any, taken: Collection[Dtype], argument: str = "input") -> Dtype:
     """The input's dtype, if an operator takes it."""
     name = dtype_name(input.dtype)
     if name not in taken:
@@ -32,8 +32,8 @@ def checked_dtype(input: Any, taken: Collection[Dtype]) -> Dtype:
         idioms = idioms_of(input)
         hint = ""
         if other.kind in "biu" or other.itemsize == 2:
-            hint = f": pass {idioms.cast('input', idioms.float32)}"
-        raise TypeError(f"input must be {', '.join(most)} or {last}, got dtype {name}{hint}")
+            hint = f": pass {idioms.cast(argument, idioms.float32)}"
+        raise TypeError(f"{argument} must be {', '.join(most)} or {last}, got dtype {name}{hint}")
     return Dtype(name)
 
 

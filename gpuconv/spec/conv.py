@@ -97,7 +97,7 @@ class ConvSpec:
         _refuse_options(idioms_of(input), padding_mode, activation, residual)
         dtype = checked_dtype(input, FLOATS)
         N, C, H, W = batched_shape(input)
-        K, C_group, R, S = _weight_shape(weight)
+        K, C_group, R, S = weight_shape(weight)
         groups = as_integer(groups, "groups", least=1)
         _check_groups(C, K, C_group, groups, input, weight)
         same_dtype(weight, "weight", dtype)
@@ -114,8 +114,18 @@ class ConvSpec:
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
-        """(N, K, P, Q)."""
-        return self.N, self.K, self.P, self.Q
+        """(N, K, P, Q), or (N, C, H, W) of a gradient by the input."""
+        return self._shapes[1]
+
+    @property
+    def in_shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W), or (N, K, P, Q) of a gradient by the input."""
+        return self._shapes[0]
+
+    @property
+    def _shapes(self) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
+        image, result = (self.N, self.C, self.H, self.W), (self.N, self.K, self.P, self.Q)
+        return (image, result) if self.direction == "forward" else (result, image)
 
     @property
     def C_group(self) -> int:
@@ -183,8 +193,8 @@ def _refuse_options(idioms: Idioms, padding_mode: Any, activation: Any, residual
     )
 
 
-def _weight_shape(weight: Any) -> tuple[int, int, int, int]:
-    """(K, C / groups, R, S), none of the last two 0."""
+def weight_shape(weight: Any, axes: str = "(K, C / groups, R, S)") -> tuple[int, int, int, int]:
+    """The shape of a weight of four such axes, none of the last two 0."""
     shape = tuple(weight.shape)
     if len(shape) != 4:
         hints = {
@@ -192,7 +202,7 @@ def _weight_shape(weight: Any) -> tuple[int, int, int, int]:
             3: ": kernels of one channel are weight[:, None]",
         }
         hint = hints.get(len(shape), "")
-        raise ValueError(f"weight must have shape (K, C / groups, R, S), got {shape}{hint}")
+        raise ValueError(f"weight must have shape {axes}, got {shape}{hint}")
     if 0 in shape[2:]:
         raise ValueError(f"weight must have a kernel of at least 1x1, got shape {shape}")
     return shape

@@ -55,6 +55,11 @@ class PoolSpec:
         for name, outputs in zip("PQ", checked_outputs(self, self.ceil_mode), strict=True):
             object.__setattr__(self, name, outputs)
 
+    @property
+    def in_shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W)."""
+        return self.N, self.C, self.H, self.W
+
     def __hash__(self) -> int:
         """Of numbers alone, so that a set of specs has one order in every process."""
         return hash((self.N, self.C, self.H, self.W, self.R, self.S, self.pads, self.stride, self.dilation))

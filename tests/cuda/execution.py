@@ -13,11 +13,12 @@ from gpuconv import algorithm as algorithms
 from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import H200
-from gpuconv.cuda.runtime.passes import Passes
+from gpuconv.cuda.runtime.passes import Parts, Passes
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts, contiguous_strides
 from tests import ptx
+from tests.ptx.arguments import Pointer
 from tests.ptx.region import Region
 
 
@@ -94,12 +95,34 @@ def compute(algorithm, spec, inputs, outputs, arch="sm_90a", gpu=H200, **options
     """Compute from (x, w, bias) into (y,), or from (x,) into (y, indices): the executor's reports."""
     views = [*map(on_device, inputs), *[on_device(output, True) for output in outputs]]
     plan = planned(algorithm, spec, *views, gpu=gpu)
-    if isinstance(plan, Passes):
-        views.append(scratch(plan.elements))
-        launches = [(launch, [views[place] for place in places]) for launch, places in plan.launches]
-    else:
-        launches = [(plan, views)]
+    launches = _launches(plan, views)
     return [execute(launch, *taken, arch=arch, **options) for launch, taken in launches if launch.blocks]
+
+
+def _launches(plan, views):
+    """(launch, views that are its pointers) of a launch, of passes, or of parts of a problem."""
+    if isinstance(plan, Parts):
+        for part, moved in plan.parts:
+            yield from _launches(part, [_moved(view, step) for view, step in zip(views, moved, strict=False)])
+    elif isinstance(plan, Passes):
+        views = [*views, scratch(plan.elements)]
+        for launch, places in plan.launches:
+            yield launch, [views[place] for place in places]
+    else:
+        yield plan, views
+
+
+def _moved(view, step):
+    """A view that begins further on; of an output, what other parts have written stays."""
+    if view is None or view.owner.size == 0:
+        return None
+    moved = view._replace(pointer=view.pointer + step)
+    return ptx.pointer(moved.owner, _begins(moved)) if moved.writeable else moved
+
+
+def _begins(view):
+    """Bytes from the start of the memory that a view is of."""
+    return view.pointer - view.owner.__array_interface__["data"][0]
 
 
 def execute(launch, *arrays, arch="sm_90a", **options):
@@ -112,9 +135,12 @@ def execute(launch, *arrays, arch="sm_90a", **options):
 
 
 def argument(view):
+    if isinstance(view, Pointer):
+        return view
     if view is None or view.owner.size == 0:
         return 0
-    return ptx.out(view.owner) if view.writeable else ptx.pointer(view.owner)
+    pointer = ptx.pointer(view.owner, _begins(view))
+    return ptx.out(pointer) if view.writeable else pointer
 
 
 def with_far_images(monkeypatch, far, x, y):

@@ -22,7 +22,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, refusal, select
 from gpuconv.cpu.engine.workspace import reserve_each
-from gpuconv.spec import Layout, PoolSpec, Spec
+from gpuconv.spec import ConvSpec, Layout, PoolSpec, Spec
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import axes_of
 from gpuconv.spec.layouts import contiguous_strides
@@ -43,6 +43,10 @@ class Seen(NamedTuple):
     places: np.ndarray
     index: Any  # the same, as a slice if they lie equally far apart
     axis: Axis
+
+
+_ALL = slice(None)
+_ALL_SEEN = Seen(np.empty(0, np.int64), _ALL, Axis(0, 0))
 
 
 class Piece(NamedTuple):
@@ -93,7 +97,13 @@ def _packed(shape: tuple[int, ...], dtype: np.dtype) -> Layout:
 
 
 def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
-    """The problem in pieces of at most `limit` elements of `x` and `y`, of those that are copied."""
+    """The problem in pieces of at most `limit` elements of `x` and `y`, of those that are copied.
+
+    A gradient, which is not cut along its input, is one piece.
+    """
+    if isinstance(spec, ConvSpec) and spec.direction != "forward":
+        yield Piece(_ALL, _ALL, _ALL, _ALL_SEEN, _ALL_SEEN, spec)
+        return
     rows, columns = axes_of(spec)
     all_rows, across = seen(rows, 0, spec.P, x), seen(columns, 0, spec.Q, x)
     channels, units = max(spec.C, 1), 1  # that belong together, and how many such units there are
@@ -163,7 +173,7 @@ def _planner(call: "Call", algorithm: Algorithm, changed: set[str]) -> Callable[
     @functools.cache
     def plan(part: Spec) -> Compute:
         lie: dict[str, Any] = dict(whole)
-        for name, shape in (("x", (part.N, part.C, part.H, part.W)), ("y", part.out_shape)):
+        for name, shape in (("x", part.in_shape), ("y", part.out_shape)):
             packed = _packed(shape, lie[name].dtype)
             lie[name] = packed if name in changed else lie[name]._replace(shape=shape)
         if lie.get("indices"):

@@ -1,4 +1,4 @@
-"""Several kernels, one after the other on one stream, with memory of our own between them."""
+"""Several kernels, one after the other on one stream: with memory of our own between them, or of parts."""
 
 import threading
 from collections.abc import Sequence
@@ -34,3 +34,27 @@ class Passes:
         with current(ordinal), self._lock:
             for launch, places in self.launches:
                 launch.start(ordinal, stream, [pointers[place] for place in places])
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A problem in parts, one after the other on one stream: each on arrays that begin further on.
+
+    Attributes
+    ----------
+    parts : tuple
+        Plans, each with the bytes from the pointers of `queue` to its own.
+    """
+
+    parts: tuple[tuple[Launch | Passes, tuple[int, ...]], ...]
+
+    @property
+    def elements(self) -> int:
+        """Numbers of float32 in memory of our own, which each part uses in its turn."""
+        return max((plan.elements for plan, _ in self.parts), default=0)
+
+    def queue(self, ordinal: int, stream: int, pointers: Sequence[int]) -> None:
+        """Queue the parts; a pointer of 0 is none, and what follows those of the arrays is for all."""
+        for plan, moved in self.parts:
+            places = [place and place + step for place, step in zip(pointers, moved, strict=False)]
+            plan.queue(ordinal, stream, [*places, *pointers[len(moved) :]])

@@ -1,0 +1,69 @@
+"""Gradients by the input, phase by phase: each a convolution at stride 1, of which every one is chosen anew.
+
+    y[.., h::stride, w::stride]  =  convolution of x with the taps that these outputs meet, in reverse order
+
+`gpuconv.spec.phases` says which, and `weights` copies theirs into the order that convolutions take.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from gpuconv.algorithm import Algorithm, Algorithms, select
+from gpuconv.cpu.conv.taken import TAKEN
+from gpuconv.cpu.conv_grad.weights import plan_weights, shape_of
+from gpuconv.cpu.engine.launch import Run
+from gpuconv.cpu.engine.processor import Processor
+from gpuconv.spec import INPUT_GRADIENT, ConvLayouts, ConvSpec, Layout, Phase, phases_of
+from gpuconv.spec.layouts import contiguous_strides
+
+
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
+    return None
+
+
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
+    return True
+
+
+def plan(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    phases = [*phases_of(spec)]
+    parts = [(phase, _plan_phase(convolutions, phase, layouts, device)) for phase in phases]
+    weights = plan_weights(spec, phases)
+
+    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+        for (phase, convolve), arranged in zip(parts, weights(w), strict=True):
+            seen = x[:, :, *phase.inputs] if phase.spec.C else np.empty(phase.spec.in_shape, x.dtype)
+            convolve(seen, arranged, bias, y[:, :, *phase.outputs])
+
+    return run
+
+
+def _plan_phase(convolutions: Algorithms, phase: Phase, layouts: ConvLayouts, device: Processor) -> Run:
+    """How a phase is computed: by the first of `convolutions` that is fast for it."""
+    spec = phase.spec
+    x = layouts.x._replace(shape=spec.in_shape)
+    w = _packed(shape_of(spec), layouts.w)
+    n, k, p, q = layouts.y.strides
+    strides = n, k, p * phase.outputs[0].step, q * phase.outputs[1].step
+    y = layouts.y._replace(shape=spec.out_shape, strides=strides)
+    problem = spec, ConvLayouts(x, w, layouts.bias, y), device
+    return select(convolutions, *problem).plan(*problem)
+
+
+def _packed(shape: tuple[int, ...], like: Layout) -> Layout:
+    return Layout(shape, contiguous_strides(shape, like.dtype.itemsize), like.dtype)
+
+
+def _remark(spec: ConvSpec) -> str:
+    count = sum(1 for _ in phases_of(spec))
+    return f"{count} convolution{'s' * (count > 1)} at stride 1"
+
+
+def over(convolutions: Algorithms) -> Algorithm:
+    """The algorithm that computes each phase by one of `convolutions`."""
+    return Algorithm(
+        "conv_by_phases", {**TAKEN, "direction": (INPUT_GRADIENT,)}, unsupported, worth,
+        partial(plan, convolutions), fast_for="what convolutions at stride 1 are fast for",
+        remark=_remark,
+    )  # fmt: skip

@@ -1,0 +1,59 @@
+"""Gradients: what a loss's gradient by a result comes to, by the input of the operator that made it.
+
+As in PyTorch's `torch.nn.grad`. Complex numbers aside, a gradient is the adjoint of the operator: of all
+arrays, <operator(x), y> = <x, gradient(y)>.
+"""
+
+from collections.abc import Sequence
+
+from gpuconv.arrays import Array, Padding, Sides
+from gpuconv.call import make
+from gpuconv.operators import CONV2D_INPUT
+
+__all__ = ["conv2d_input"]
+
+
+def conv2d_input(
+    input_size: Sequence[int],
+    weight: Array,
+    grad_output: Array,
+    stride: Sides = 1,
+    padding: Padding = 0,
+    dilation: Sides = 1,
+    groups: int = 1,
+) -> Array:
+    """The gradient of `conv2d` by its input.
+
+    Parameters
+    ----------
+    input_size : sequence of int
+        (N, C, H, W) of the input, or (C, H, W) of an unbatched one.
+    weight : array, shape (K, C / groups, R, S)
+        That of the convolution, of the dtype of `grad_output`.
+    grad_output : array, shape (N, K, P, Q), or (K, P, Q)
+        The gradient by the result; float32 or float64.
+    stride, padding, dilation, groups
+        As in `conv2d`.
+
+    Returns
+    -------
+    array, shape `input_size`
+        dx[n, c, h, w] = sum over k, r, s of weight[k, c, r, s] * grad_output[n, k, p, q] where
+        h + top = p stride + r dilation, and likewise w. Of the library, dtype and device of `grad_output`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> w = np.array([[[[1.0, 2.0, 3.0]]]])
+    >>> dy = np.array([[[[1.0, 0.0, 10.0]]]])
+    >>> gpuconv.grad.conv2d_input((1, 1, 1, 5), w, dy)
+    array([[[[ 1.,  2., 13., 20., 30.]]]])
+    """
+    size = tuple(input_size) if isinstance(input_size, list | tuple) else input_size
+    parameters = size, stride, padding, dilation, groups
+    return make(CONV2D_INPUT, (grad_output, weight, None, None), parameters, None)
