@@ -23,6 +23,10 @@ from profiling.workloads import WORKLOADS, Layer, Workload, operands
 SUMMARY = "every algorithm on every layer, checked, then timed beside the other libraries"
 QUICK = {"layers": 5, "repeats": 10, "seconds": 0.2, "algorithm": "selected", "limit": 100.0}
 NAMED = [each for each in PRECISIONS if each]
+PRECISION_HELP = (
+    "the error that gpuconv may make; unless given, that of a call without precision=, which allows "
+    "Winograd's in layers of 32 channels and more"
+)
 DEFAULTS = {"repeats": 25, "seconds": 1.0, "algorithm": "all", "limit": None}
 IMPORTED, IMPORT_REPEATS = ("gpuconv", "numba", "numpy"), 11
 OTHERS_WARNING = (
@@ -38,12 +42,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--workload", action="append", choices=[*WORKLOADS], help="may be repeated; all unless given")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--dtype", choices=FLOATS, type=Dtype, default=FLOAT32)
-    add("--precision", choices=NAMED, help="the error that gpuconv may make; its dtype's unless given")
+    add("--precision", choices=NAMED, help=PRECISION_HELP)
     add("--threads", type=_thread_list, help="as in 1,2; one and all cores unless given; CPU only")
     add("--algorithm", help="a name, 'all' (the default), or 'selected' (that of --quick)")
     add("--repeats", type=_positive, help=f"timed calls of each contestant, {DEFAULTS['repeats']}")
     add("--seconds", type=float, help=f"at most so long for each contestant, {DEFAULTS['seconds']}")
-    add("--out", type=Path, default=results.FOLDER, help="folder for the JSON file and the plot")
+    add("--out", type=Path, default=results.FOLDER, help="folder for the JSON file and the plot, %(default)s")
     add("--quick", action="store_true", help="two minutes at most: a few layers of each workload in turn")
     add("--no-plot", action="store_true")
     add("--import-time", action="store_true", help="only what `import gpuconv` costs, beside numba and numpy")

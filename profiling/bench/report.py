@@ -104,21 +104,26 @@ def print_rows(rows: Sequence[Row]) -> None:
 
 def print_report(rows: Sequence[Row], others_pct: float | None = 0.0) -> None:
     """Tables of all rows, then the summary, without the lines that others have spoilt."""
+    show([*tables(rows)])
     summary = summarise(rows)
     spoilt = sorted({entry["threads"] for entry in summary if doubtful(entry["threads"], others_pct)})
+    kept = [entry for entry in summary if entry["threads"] not in spoilt]
+    if kept:
+        show([_summary_table(kept)])
+    if spoilt:
+        counts = f"{' and '.join(map(str, spoilt))} thread{'s' * (spoilt != [1])}"
+        print(f"The summary of {counts} is left out: others took {others_pct:.0f} % of the machine")
+
+
+def _summary_table(summary: Sequence[dict[str, Any]]) -> Table:
+    header = ["workload", "operator", "threads", "peer", "layers", "geomean", "with ieee", "total"]
     lines = [
         [entry["workload"], entry["op"], str(entry["threads"] or ""), entry["peer"], str(entry["layers"]),
          *(_number(entry[key]) for key in ("geomean", "geomean_ieee", "total"))]
         for entry in summary
-        if entry["threads"] not in spoilt
     ]  # fmt: skip
-    header = ["workload", "operator", "threads", "peer", "layers", "geomean", "with ieee", "total"]
     title = "Summary: peer's time over gpuconv's; above 1 gpuconv is faster"
-    if spoilt:
-        count = " and ".join(map(str, spoilt))
-        title += f"; that of {count} threads is left out: others took {others_pct:.0f} % of the machine"
-    ratios = ("geomean", "with ieee", "total")
-    show([*tables(rows), Table(title, header, lines, [*header[:2], "peer"], ratios)])
+    return Table(title, header, lines, [*header[:2], "peer"], ("geomean", "with ieee", "total"))
 
 
 @contextmanager

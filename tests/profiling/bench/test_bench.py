@@ -11,11 +11,12 @@ import pytest
 import gpuconv
 from gpuconv import cpu as engine
 from gpuconv.spec import ConvSpec
+from gpuconv.spec.conv import NETWORK_CHANNELS
 from gpuconv.spec.dtypes import FLOATS
 from profiling.bench import command, contest, limit, peers, report, rows
 from profiling.bench.reference import Error
 from profiling.device import Timing, cpu, timing, turns
-from profiling.results import Row, tables
+from profiling.results import FOLDER, Row, tables
 from profiling.workloads import Layer, Workload, convolution, describe, layers, operands, pool
 
 REQUIRED = {
@@ -51,7 +52,7 @@ def test_a_run_writes_what_it_promises(ready, tmp_path, capsys):
         assert row["max_error"] <= 2e-6 and row["threads"] == 1 and row["selected"]
     names = {algorithm.name for listed in engine.ALGORITHMS.values() for algorithm in listed}
     assert {row["algorithm"] for row in result["rows"]} <= names
-    assert "Summary" in capsys.readouterr().out
+    assert "summary" in capsys.readouterr().out.lower()  # which others may have spoilt
 
 
 def noted_rows(monkeypatch, *then):
@@ -347,8 +348,30 @@ def test_the_legend_names_every_dot(plots):
 def test_a_summary_leaves_out_what_others_spoilt(capsys):
     report.print_report([line(1.0, 2.0), line(1.0, 23.0) | {"threads": 2}], 4.0)
     shown = " ".join(capsys.readouterr().out.split("Summary")[1].split())
-    assert "that of 2 threads is left out: others took 4 % of the machine" in shown
+    assert shown.endswith("The summary of 2 threads is left out: others took 4 % of the machine")
     assert " 2 " in shown and "23" not in shown
+
+
+@pytest.mark.parametrize(("threads", "named"), [([1, 2], "1 and 2 threads"), ([1], "1 thread")])
+def test_a_summary_of_nothing_is_a_sentence_without_a_table(capsys, threads, named):
+    report.print_report([line(1.0, 2.0) | {"threads": count} for count in threads], 72.0)
+    printed = capsys.readouterr().out
+    assert printed.endswith(f"The summary of {named} is left out: others took 72 % of the machine\n")
+    assert "geomean" not in printed
+
+
+def test_there_is_no_summary_without_a_peer(capsys):
+    report.print_report([line(1.0, None)], 0.0)
+    assert "ummary" not in capsys.readouterr().out
+
+
+def test_the_help_says_what_holds_without_a_precision_and_where_files_go(capsys):
+    with pytest.raises(SystemExit):
+        command.parse(["--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "unless given, that of a call without precision=, which allows Winograd's in layers of" in printed
+    assert f"layers of {NETWORK_CHANNELS} channels and more" in printed
+    assert f"the plot, {FOLDER}".replace(" ", "") in printed.replace(" ", "")
 
 
 def test_the_import_is_measured_in_fresh_processes(monkeypatch, tmp_path):
