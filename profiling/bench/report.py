@@ -1,8 +1,6 @@
-"""What a run says on the terminal: the tables of its rows, their summary, and the progress meanwhile."""
+"""What a run says on the terminal: the tables of its rows, and their summary."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from statistics import geometric_mean
 from typing import Any
 
@@ -124,33 +122,3 @@ def _summary_table(summary: Sequence[dict[str, Any]]) -> Table:
     ]  # fmt: skip
     title = "Summary: peer's time over gpuconv's; above 1 gpuconv is faster"
     return Table(title, header, lines, [*header[:2], "peer"], ("geomean", "with ieee", "total"))
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Any]:
-    """A function to call with what comes next, `total` times: a bar on a terminal, lines elsewhere."""
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    except ImportError:
-        yield _Lines(total)
-        return
-    if not sys.stderr.isatty():
-        yield _Lines(total)
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
-        task = bar.add_task("", total=total, completed=-1)
-        yield lambda what: bar.update(task, advance=1, description=what)
-        bar.update(task, completed=total, description="done")
-
-
-class _Lines:
-    """The progress without a terminal or without rich: a numbered line for each step."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.begun = total, 0
-
-    def __call__(self, what: str) -> None:
-        self.begun += 1
-        print(f"[{self.begun}/{self.total}] {what}", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ from gpuconv import cpu as engine
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.conv import NETWORK_CHANNELS
 from gpuconv.spec.dtypes import FLOATS
-from profiling.bench import command, contest, limit, peers, report, rows
+from profiling.bench import command, contest, peers, report, rows
 from profiling.bench.reference import Error
 from profiling.device import Timing, cpu, timing, turns
 from profiling.results import FOLDER, Row, tables
@@ -93,8 +93,31 @@ def test_what_was_measured_is_written_and_printed_as_it_comes(ready, tmp_path, m
 def test_an_interrupt_leaves_what_was_measured(ready, tmp_path, monkeypatch, capsys):
     noted_rows(monkeypatch, lambda: None, interrupt)
     status, result = run(tmp_path, "--workload", "lenet5")
-    assert status == 0 and len(result["rows"]) == 1 and result["layers"] == [1, 3]
-    assert "interrupted: what was measured is reported" in capsys.readouterr().err
+    assert status == 130 and len(result["rows"]) == 1 and result["layers"] == [1, 3]
+    printed, said = capsys.readouterr()
+    assert "interrupted: what is complete is reported" in said and "summary" in printed.lower()
+
+
+def test_no_plot_is_drawn_after_an_interrupt(ready, tmp_path, monkeypatch):
+    """It takes seconds, in which nothing seems to happen."""
+    noted_rows(monkeypatch, lambda: None, interrupt)
+    monkeypatch.setattr(command, "plot", lambda *arguments: pytest.fail("a plot"))
+    assert command.main(["--out", str(tmp_path), "--workload", "lenet5", "--threads", "1"]) == 130
+
+
+@pytest.mark.parametrize("arguments", [["--workload", "lenet5"], ["--import-time"]])
+def test_an_interrupt_before_the_first_row_leaves_the_file_of_another_run(
+    ready, tmp_path, monkeypatch, capsys, arguments
+):
+    noted_rows(monkeypatch, lambda: None)
+    monkeypatch.setattr(command.imports, "measure", lambda *arguments: [line(1.0, 2.0)])
+    _, before = run(tmp_path, *arguments)
+    noted_rows(monkeypatch, interrupt)
+    monkeypatch.setattr(command.imports, "measure", lambda *arguments: interrupt())
+    capsys.readouterr()
+    assert run(tmp_path, *arguments) == (130, before)
+    printed, said = capsys.readouterr()
+    assert printed == "" and said.endswith("interrupted: nothing is complete, and nothing is written\n")
 
 
 def test_quick_ends_when_its_time_is_over_wherever_it_is(ready, tmp_path, monkeypatch, capsys):
@@ -121,14 +144,6 @@ def test_quick_takes_a_layer_of_each_workload_in_turn():
     assert max(map(names.count, names)) <= 5
     every = command.layers_of(command.parse(["--workload", "unet"]))
     assert len(every) == 15 and {workload.name for workload, _ in every} == {"unet"}
-
-
-def test_a_limit_is_no_longer_there_after_its_body():
-    with limit.time_limit(0.05):
-        pass
-    time.sleep(0.1)
-    with pytest.raises(limit.TimeIsUp), limit.time_limit(0.05):
-        time.sleep(5)
 
 
 def test_an_algorithm_is_measured_by_being_listed(ready, tmp_path, monkeypatch):
