@@ -80,6 +80,7 @@ def test_a_limit_is_no_longer_there_after_its_body():
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is sent to a group of processes")
 @pytest.mark.parametrize("command", [
+    ["model", "--workload", "vgg16", "--jobs", "2"], ["kernels", "--jobs", "2"],
     ["bench", "--workload", "vgg16", "--threads", "1", "--repeats", "1000", "--seconds", "100"],
 ], ids=lambda command: command[0])  # fmt: skip
 def test_ctrl_c_ends_a_command_soon_without_a_traceback(command, tmp_path):
