@@ -1,11 +1,15 @@
 """The command `python -m profiling.kernels`: what every CUDA kernel costs (`profiling.counts`)."""
 
-import sys
+from profiling import interrupts, needs
 
-from profiling import needs
 
-if __name__ == "__main__":
+def main() -> int:
+    """What is imported here takes a second, in which Ctrl-C may come too."""
     needs.counting("kernels")
     from profiling.counts.kernels import main
 
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    interrupts.leave("kernels", main)

@@ -1,8 +1,14 @@
 """The command `python -m profiling.latency`: what a call costs the host (`profiling.bench`)."""
 
-import sys
+from profiling import interrupts
 
-from profiling.bench.latency import main
+
+def main() -> int:
+    """What is imported here takes a second, in which Ctrl-C may come too."""
+    from profiling.bench.latency import main
+
+    return main()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupts.leave("latency", main)

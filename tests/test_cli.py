@@ -17,7 +17,7 @@ import pytest
 import gpuconv
 from gpuconv import engines
 from gpuconv.cli import main
-from gpuconv.commands import compile_gpu, environment, info
+from gpuconv.commands import compile_gpu, environment, info, processes
 from gpuconv.commands.environment import CommandError
 from gpuconv.cpu.engine import cache
 
@@ -338,8 +338,8 @@ def test_compile_shows_a_bar_on_a_terminal(fake_engine, capsys, monkeypatch):
     assert f"\r[{'#' * 15}{' ' * 15}] 1 of 2  conv float32 sm_80" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("cores", "processes"), [(1, []), (3, [3]), (8, [4])])
-def test_compile_uses_a_process_for_each_core(fake_engine, monkeypatch, cores, processes):
+@pytest.mark.parametrize(("cores", "expected"), [(1, []), (3, [3]), (8, [4])])
+def test_compile_uses_a_process_for_each_core(fake_engine, monkeypatch, cores, expected):
     started = []
 
     class Pool(ThreadPoolExecutor):
@@ -350,10 +350,10 @@ def test_compile_uses_a_process_for_each_core(fake_engine, monkeypatch, cores, p
             assert context.get_start_method() == "spawn"
             super().__init__(workers)
 
-    monkeypatch.setattr(compile_gpu, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(compile_gpu, "get_num_threads", lambda: cores)
     assert main(["compile"]) == 0
-    assert started == processes
+    assert started == expected
     assert len(fake_engine.compiled) == 4
 
 
@@ -374,14 +374,14 @@ def test_compile_ends_with_its_processes(fake_engine, monkeypatch, capsys, error
         raise error
 
     ended = []
-    monkeypatch.setattr(compile_gpu, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(compile_gpu, "get_num_threads", lambda: 2)
     monkeypatch.setattr(compile_gpu, "as_completed", fail)
     child = types.SimpleNamespace(terminate=lambda: ended.append(1))
-    monkeypatch.setattr(compile_gpu.multiprocessing, "active_children", lambda: [child])
+    monkeypatch.setattr(processes.multiprocessing, "active_children", lambda: [child])
     assert main(["compile"]) == code
     assert said in capsys.readouterr().err
-    assert ended == ([] if isinstance(error, BrokenProcessPool) else [1])
+    assert ended == [1]
 
 
 def test_compile_takes_architectures_once_each(fake_engine):

@@ -1,18 +1,17 @@
 """`gpuconv compile` for GPUs: every kernel that is not there yet, on all cores, a process for each."""
 
 import contextlib
-import multiprocessing
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from typing import Any
 
 from gpuconv.commands.environment import CommandError, cuda_engine, in_one_line
+from gpuconv.commands.processes import worker_processes
 from gpuconv.engines import ARCHITECTURES, COMPILER_HINT
 from gpuconv.threads import get_num_threads
 
@@ -105,25 +104,15 @@ def _compiled(jobs: list[Job]) -> Generator[tuple[Job, float, str], None, None]:
     if workers == 1:
         yield from map(compile_one, jobs)
         return
-    # A process is started afresh: one that is forked cannot use CUDA, nor the threads of its parent.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_interrupts) as pool:
-        try:
+    try:
+        with worker_processes(workers) as pool:
             for future in as_completed([pool.submit(compile_one, job) for job in jobs]):
                 yield future.result()
-        except BrokenProcessPool as error:
-            raise CommandError(
-                "a process that compiles was ended from outside, perhaps for want of memory: set "
-                "GPUCONV_NUM_THREADS to have fewer of them"
-            ) from error
-        except BaseException:  # an interruption, what cannot be kept, and nobody who reads on
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-
-
-def _leave_interrupts() -> None:
-    """Let the process that waits for this one say that it was interrupted."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except BrokenProcessPool as error:
+        raise CommandError(
+            "a process that compiles was ended from outside, perhaps for want of memory: set "
+            "GPUCONV_NUM_THREADS to have fewer of them"
+        ) from error
 
 
 def compile_one(job: Job) -> tuple[Job, float, str]:

@@ -1,10 +1,17 @@
 """`python -m profiling.bench`."""
 
-import sys
+from profiling import interrupts
 
-from profiling.bench.command import main
-from profiling.results import restart_with_fair_allocator
+
+def main() -> int:
+    """What is imported here takes a second, in which Ctrl-C may come too."""
+    from profiling.results import restart_with_fair_allocator
+
+    restart_with_fair_allocator()
+    from profiling.bench.command import main
+
+    return main()
+
 
 if __name__ == "__main__":
-    restart_with_fair_allocator()
-    sys.exit(main())
+    interrupts.leave("bench", main)

@@ -14,15 +14,19 @@ from typing import Any
 
 from gpuconv.spec import PRECISIONS, Dtype
 from gpuconv.spec.dtypes import FLOAT32, FLOATS
-from profiling import needs, results
+from profiling import interrupts, needs, results
 from profiling.bench import contest, imports, reference, report
-from profiling.bench.limit import TimeIsUp, time_limit
+from profiling.progress import progress
 from profiling.results import Row, significant
 from profiling.workloads import WORKLOADS, Layer, Workload, operands
 
 SUMMARY = "every algorithm on every layer, checked, then timed beside the other libraries"
 QUICK = {"layers": 5, "repeats": 10, "seconds": 0.2, "algorithm": "selected", "limit": 100.0}
 NAMED = [each for each in PRECISIONS if each]
+PRECISION_HELP = (
+    "the error that gpuconv may make; unless given, that of a call without precision=, which allows "
+    "Winograd's in layers of 32 channels and more"
+)
 DEFAULTS = {"repeats": 25, "seconds": 1.0, "algorithm": "all", "limit": None}
 IMPORTED, IMPORT_REPEATS = ("gpuconv", "numba", "numpy"), 11
 OTHERS_WARNING = (
@@ -38,12 +42,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--workload", action="append", choices=[*WORKLOADS], help="may be repeated; all unless given")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--dtype", choices=FLOATS, type=Dtype, default=FLOAT32)
-    add("--precision", choices=NAMED, help="the error that gpuconv may make; its dtype's unless given")
+    add("--precision", choices=NAMED, help=PRECISION_HELP)
     add("--threads", type=_thread_list, help="as in 1,2; one and all cores unless given; CPU only")
     add("--algorithm", help="a name, 'all' (the default), or 'selected' (that of --quick)")
     add("--repeats", type=_positive, help=f"timed calls of each contestant, {DEFAULTS['repeats']}")
     add("--seconds", type=float, help=f"at most so long for each contestant, {DEFAULTS['seconds']}")
-    add("--out", type=Path, default=results.FOLDER, help="folder for the JSON file and the plot")
+    add("--out", type=Path, default=results.FOLDER, help="folder for the JSON file and the plot, %(default)s")
     add("--quick", action="store_true", help="two minutes at most: a few layers of each workload in turn")
     add("--no-plot", action="store_true")
     add("--import-time", action="store_true", help="only what `import gpuconv` costs, beside numba and numpy")
@@ -57,30 +61,53 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print, write; the exit status is 1 if a result was wrong."""
+    """Run, print, write; the exit status is 1 if a result was wrong, and that of an interrupt after one."""
     options = parse(arguments)
     if options.device == "cuda":
         needs.launching("bench")
     engine = import_module(f"profiling.device.{options.device}")
+    head = describe(engine)
+    path = options.out / f"{_stem(options, head)}.json"
+    found: list[Row] = []
+    try:
+        if options.import_time:
+            found += imports.measure(IMPORTED, IMPORT_REPEATS)
+        else:
+            refuse_unknown(options)
+            run(engine, options, head, found, lambda: save(path, head, found))
+    except KeyboardInterrupt:
+        interrupts.note(found)
+        if found:
+            report_on(path, head, found)
+        return interrupts.EXIT_CODE
+    report_on(path, head, found)
+    plot(options, path.with_suffix(".png"), head, found)
+    return 1 if any(line["ms"] is None for line in found) else 0
+
+
+def describe(engine: ModuleType) -> dict[str, Any]:
+    """What the results depend on."""
     device, driver = engine.describe()
-    head = {
+    return {
         "device": device, "driver": driver, "packages": results.packages(), "date": results.today(),
         "commit": results.commit(), "settings": results.settings(),
     }  # fmt: skip
-    name = "import" if options.import_time else "cpu" if options.device == "cpu" else device
-    stem = re.sub(r"[^a-z0-9]+", "-", f"{name} {options.precision or ''} {head['date']}".lower())
-    path = options.out / f"{stem}.json"
-    if options.import_time:
-        found = imports.measure(IMPORTED, IMPORT_REPEATS)
-    else:
-        refuse_unknown(options)
-        found = []
-        head |= run(engine, options, found, lambda how: save(path, head | how, found))
-    save(path, head, found)
-    report.print_report(found, head.get("others_pct", 0.0))
+
+
+def _stem(options: argparse.Namespace, head: dict[str, Any]) -> str:
+    """The name of the files, after what is measured and the date."""
+    name = "import" if options.import_time else "cpu" if options.device == "cpu" else head["device"]
+    return re.sub(r"[^a-z0-9]+", "-", f"{name} {options.precision or ''} {head['date']}".lower())
+
+
+def report_on(path: Path, head: dict[str, Any], rows: list[Row]) -> None:
+    """Write what was measured, and print it."""
+    others_pct = head.get("others_pct", 0.0)
+    save(path, head, rows)
+    if others_pct > report.OTHERS_PCT:
+        print(OTHERS_WARNING.format(others_pct), file=sys.stderr)
+    report.print_report(rows, others_pct)
     print(f"wrote {path}")
-    plot(options, path.with_suffix(".png"), head, found)
-    return 1 if any(line["ms"] is None for line in found) else 0
 
 
 def refuse_unknown(options: argparse.Namespace) -> None:
@@ -109,32 +136,27 @@ def plot(options: argparse.Namespace, path: Path, head: dict[str, Any], rows: li
 
 
 def run(
-    engine: ModuleType, options: argparse.Namespace, found: list[Row], keep: Callable[[dict[str, Any]], None]
-) -> dict[str, Any]:
-    """Measure all layers into `found`, and return how; `keep(how)` is called after each of them.
+    engine: ModuleType, options: argparse.Namespace, head: dict[str, Any], found: list[Row],
+    keep: Callable[[], None],
+) -> None:  # fmt: skip
+    """Measure all layers into `found`, and say in `head` how; `keep()` is called after each of them.
 
     An interrupt, and the end of the time, leave the rows that are there.
     """
-    how: dict[str, Any] = {"reference": reference.method(), "others_pct": 0.0, "ceilings": []}
     layers = layers_of(options)
+    head |= {"reference": reference.method(), "others_pct": 0.0, "ceilings": []}
     try:
-        with time_limit(options.limit), report.progress(len(layers)) as begin:
-            how["ceilings"] = contest.ceilings(
-                engine, options.dtype, options.threads or engine.thread_counts()
-            )
+        with interrupts.time_limit(options.limit), interrupts.never_lost(), progress(len(layers)) as begin:
+            threads = options.threads or engine.thread_counts()
+            head["ceilings"] = contest.ceilings(engine, options.dtype, threads)
             others = Others(engine)
             for number, (workload, layer) in enumerate(layers, 1):
                 begin(f"{workload.name}: {layer.label}")
-                measure(engine, options, workload, layer, how["ceilings"], found)
-                how |= {"others_pct": others.percent(), "layers": [number, len(layers)]}
-                keep(how)
-    except KeyboardInterrupt:
-        print("interrupted: what was measured is reported", file=sys.stderr)
-    except TimeIsUp:
+                measure(engine, options, workload, layer, head["ceilings"], found)
+                head |= {"others_pct": others.percent(), "layers": [number, len(layers)]}
+                keep()
+    except interrupts.TimeIsUp:
         print(f"{options.limit:.0f} s are over: what was measured is reported", file=sys.stderr)
-    if how["others_pct"] > report.OTHERS_PCT:
-        print(OTHERS_WARNING.format(how["others_pct"]), file=sys.stderr)
-    return how
 
 
 def measure(

@@ -1,8 +1,6 @@
-"""What a run says on the terminal: the tables of its rows, their summary, and the progress meanwhile."""
+"""What a run says on the terminal: the tables of its rows, and their summary."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from statistics import geometric_mean
 from typing import Any
 
@@ -104,48 +102,23 @@ def print_rows(rows: Sequence[Row]) -> None:
 
 def print_report(rows: Sequence[Row], others_pct: float | None = 0.0) -> None:
     """Tables of all rows, then the summary, without the lines that others have spoilt."""
+    show([*tables(rows)])
     summary = summarise(rows)
     spoilt = sorted({entry["threads"] for entry in summary if doubtful(entry["threads"], others_pct)})
+    kept = [entry for entry in summary if entry["threads"] not in spoilt]
+    if kept:
+        show([_summary_table(kept)])
+    if spoilt:
+        counts = f"{' and '.join(map(str, spoilt))} thread{'s' * (spoilt != [1])}"
+        print(f"The summary of {counts} is left out: others took {others_pct:.0f} % of the machine")
+
+
+def _summary_table(summary: Sequence[dict[str, Any]]) -> Table:
+    header = ["workload", "operator", "threads", "peer", "layers", "geomean", "with ieee", "total"]
     lines = [
         [entry["workload"], entry["op"], str(entry["threads"] or ""), entry["peer"], str(entry["layers"]),
          *(_number(entry[key]) for key in ("geomean", "geomean_ieee", "total"))]
         for entry in summary
-        if entry["threads"] not in spoilt
     ]  # fmt: skip
-    header = ["workload", "operator", "threads", "peer", "layers", "geomean", "with ieee", "total"]
     title = "Summary: peer's time over gpuconv's; above 1 gpuconv is faster"
-    if spoilt:
-        count = " and ".join(map(str, spoilt))
-        title += f"; that of {count} threads is left out: others took {others_pct:.0f} % of the machine"
-    ratios = ("geomean", "with ieee", "total")
-    show([*tables(rows), Table(title, header, lines, [*header[:2], "peer"], ratios)])
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Any]:
-    """A function to call with what comes next, `total` times: a bar on a terminal, lines elsewhere."""
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    except ImportError:
-        yield _Lines(total)
-        return
-    if not sys.stderr.isatty():
-        yield _Lines(total)
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
-        task = bar.add_task("", total=total, completed=-1)
-        yield lambda what: bar.update(task, advance=1, description=what)
-        bar.update(task, completed=total, description="done")
-
-
-class _Lines:
-    """The progress without a terminal or without rich: a numbered line for each step."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.begun = total, 0
-
-    def __call__(self, what: str) -> None:
-        self.begun += 1
-        print(f"[{self.begun}/{self.total}] {what}", file=sys.stderr, flush=True)
+    return Table(title, header, lines, [*header[:2], "peer"], ("geomean", "with ieee", "total"))

@@ -83,7 +83,7 @@ def _ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
 
 def measure(arch: str, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Measured]:
     """Each kernel whose name is `wanted`, on each problem of each dtype that an algorithm takes it for."""
-    for spec, captured in _planned():
+    for spec, captured in _planned(PROBLEMS):
         if any(wanted(each.launch.kernel.name) for each in captured):
             first: dict[str, Measured] = {}
             for each, report in zip(captured, execute(spec, captured, arch), strict=True):
@@ -92,12 +92,21 @@ def measure(arch: str, wanted: Callable[[str], bool] = lambda name: True) -> Ite
             yield from (found for name, found in first.items() if wanted(name))
 
 
-def _planned() -> Iterator[tuple[Spec, list[Captured]]]:
+@functools.cache
+def _planned(problems: Sequence[Spec]) -> list[tuple[Spec, list[Captured]]]:
     """Every problem with the launches of each algorithm that takes it."""
-    for problem, dtype in product(PROBLEMS, (*FLOATS, *SIXTEEN_BITS)):
+    return [*_chosen(problems), *_forced()]
+
+
+def _chosen(problems: Sequence[Spec]) -> Iterator[tuple[Spec, list[Captured]]]:
+    for problem, dtype in product(problems, (*FLOATS, *SIXTEEN_BITS)):
         if not isinstance(problem, ConvSpec) or dtype in FLOATS:
             for spec in variants(replace(problem, dtype=dtype)):
                 yield from ((spec, launches(spec, algorithm)) for algorithm in supported(spec))
+
+
+def _forced() -> Iterator[tuple[Spec, list[Captured]]]:
+    """Problems with a tile that their algorithm takes for larger ones."""
     for spec, choice in GEMM_CHOICES:
         yield spec, _with("implicit_gemm.plan.choose", choice, spec, implicit_gemm.ALGORITHM)
     for spec, shape in WINDOW_CHOICES:

@@ -22,24 +22,28 @@ JSON file:
                                loop_bank_conflict_degree: in the main loop; null without shared memory
     divergent_branches         how often the threads of a warp took both ways
     barriers                   warps that arrived at one
+
+`kernels` in the file says how many have rows, one for two architectures being two, and how many were to: a
+run that was stopped has fewer.
 """
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpuconv.cuda import ARCHITECTURES, KERNELS
-from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.compiler import COMPILERS
-from profiling import results
+from profiling import interrupts, results
 from profiling.counts.execution import Measured, measure
 from profiling.counts.occupancy import blocks_per_sm, of_arch
+from profiling.counts.shares import add_jobs, share_out
 from profiling.results import Row, Table, show
 from profiling.workloads import label
 from tests.ptx import machine_code
 
 DEFAULT = ("sm_80", "sm_90a")
+Task = tuple[str, str]  # the name of a kernel, and an architecture
 TOOLS = (*COMPILERS, "nvidia-cuda-nvdisasm")
 # Heading and key of each column.
 CODE = {
@@ -56,41 +60,57 @@ ACCESSES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables and, with --out, write the file; returns exit code 0."""
+    """Print the tables and, with --out, write the file; the exit code is that of an interrupt after one."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    names = [kernel.name for kernel in KERNELS if options.kernel in kernel.name]
+    if not names:
+        parser.error(f"no kernel {options.kernel!r}; there are {', '.join(each.name for each in KERNELS)}")
+    tasks = [(name, arch) for arch in options.arch for name in names]
+    try:
+        found = share_out(rows, tasks, options.jobs, " ".join)
+    except FileNotFoundError as error:  # nvdisasm
+        parser.error(str(error))
+    stopped = len(found) < len(tasks)
+    if stopped:
+        interrupts.note(found)
+    if found:
+        report([row for task in tasks for row in found.get(task, ())], [len(found), len(tasks)], options.out)
+    return interrupts.EXIT_CODE if stopped else 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m profiling.kernels", description=__doc__.splitlines()[0])
     parser.add_argument("--arch", nargs="+", choices=ARCHITECTURES, default=DEFAULT, help="%(default)s")
     parser.add_argument("--kernel", default="", metavar="NAME", help="only kernels with NAME in their name")
+    add_jobs(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON, one row a kernel, arch and problem")
-    options = parser.parse_args(arguments)
-    kernels = [kernel for kernel in KERNELS if options.kernel in kernel.name]
-    if not kernels:
-        parser.error(f"no kernel {options.kernel!r}; there are {', '.join(each.name for each in KERNELS)}")
-    try:
-        found = [row for arch in options.arch for row in rows(kernels, arch)]
-    except FileNotFoundError as error:  # nvdisasm
-        parser.error(str(error))
+    return parser
+
+
+def report(found: Sequence[Row], kernels: Sequence[int], out: Path | None) -> None:
+    """Print and write the rows, of so many of all kernels."""
     print_tables(found)
-    if options.out:
+    if out:
         head = {"date": results.today(), "commit": results.commit(), "packages": results.versions(*TOOLS)}
-        results.write(options.out, head, rows=found)
-        print(f"wrote {options.out}")
-    return 0
+        results.write(out, head | {"kernels": kernels}, rows=found)
+        print(f"wrote {out}")
 
 
-def rows(kernels: Sequence[Kernel], arch: str) -> Iterator[Row]:
-    """One row for each kernel and problem that it runs on; one without accesses if no problem reaches it."""
-    names = {kernel.name for kernel in kernels}
-    measured: dict[str, list[Measured]] = {}
-    for each in measure(arch, names.__contains__):
-        measured.setdefault(each.launch.kernel.name, []).append(each)
-    for kernel in kernels:
-        fixed = machine_code.of(kernel, arch)
-        static = fixed.pop("static_shared_bytes")
-        for each in measured.get(kernel.name, [None]):
-            shared = static + (each.launch.shared_bytes if each else 0)
-            resident = blocks_per_sm(of_arch(arch), kernel.threads, fixed["registers"], shared)
-            row = {**fixed, "shared_bytes": shared, "blocks_per_sm": resident}
-            yield row | ({"problem": label(each.spec), **each.counts} if each else {"problem": None})
+def rows(task: Task) -> list[Row]:
+    """One row for each problem that a kernel runs on; one without accesses if no problem reaches it."""
+    name, arch = task
+    (kernel,) = [each for each in KERNELS if each.name == name]
+    fixed = machine_code.of(kernel, arch)
+    static = fixed.pop("static_shared_bytes")
+    measured: list[Measured | None] = [*measure(arch, name.__eq__)]
+    found = []
+    for each in measured or [None]:
+        shared = static + (each.launch.shared_bytes if each else 0)
+        resident = blocks_per_sm(of_arch(arch), kernel.threads, fixed["registers"], shared)
+        row = {**fixed, "shared_bytes": shared, "blocks_per_sm": resident}
+        found.append(row | ({"problem": label(each.spec), **each.counts} if each else {"problem": None}))
+    return found
 
 
 def print_tables(found: Sequence[Row]) -> None:

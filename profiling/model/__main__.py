@@ -1,11 +1,15 @@
 """`python -m profiling.model`."""
 
-import sys
+from profiling import interrupts, needs
 
-from profiling import needs
 
-if __name__ == "__main__":
+def main() -> int:
+    """What is imported here takes a second, in which Ctrl-C may come too."""
     needs.counting("model")
     from profiling.model.command import main
 
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    interrupts.leave("model", main)

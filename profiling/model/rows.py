@@ -14,6 +14,9 @@ A row of the file, all of it predicted and nothing measured:
     launches                   how many kernels
     issue_us ... latency_us    each part as if nothing else took time
     known_us, known            what is known of another library on such a GPU, and where from; null elsewhere
+
+`layers` in the file says how many there are, one on two GPUs being two, and how many there were to be: a run
+that was stopped has fewer.
 """
 
 from collections.abc import Sequence
@@ -146,10 +149,10 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def write(path: Path, found: Sequence[Row]) -> None:
-    """The rows and their summary, with what they depend on."""
+def write(path: Path, found: Sequence[Row], layers: Sequence[int]) -> None:
+    """The rows and their summary, with what they depend on, and of how many of all layers they are."""
     head = {
         "date": results.today(), "commit": results.commit(), "predicted": True,
-        "packages": results.versions(*TOOLS),
+        "packages": results.versions(*TOOLS), "layers": layers,
     }  # fmt: skip
     results.write(path, head, summary=summarise(found), rows=found)

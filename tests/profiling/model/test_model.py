@@ -122,7 +122,7 @@ def test_the_command_writes_a_row_for_each_gpu_layer_and_algorithm(tmp_path, cap
     layers = (Layer("small", SMALL, 3), Layer("pool", pool("max", 1, 4, 8, 2)))
     monkeypatch.setitem(WORKLOADS, "call_cost", lambda: Workload("call_cost", layers))
     out = tmp_path / "model.json"
-    arguments = ["--gpu", "h200", "h100", "--workload", "call_cost", "--jobs", "1", "--out", str(out)]
+    arguments = ["--gpu", "h200", "h100", "--workload", "call_cost", "--jobs", "0", "--out", str(out)]
     assert command.main([*arguments, "--algorithm", "d"]) == 0  # conv_tiled, pool_direct
     written = json.loads(out.read_text())
     names = [each.name for layer in layers for each in supported(layer.spec)]
@@ -132,6 +132,7 @@ def test_the_command_writes_a_row_for_each_gpu_layer_and_algorithm(tmp_path, cap
         (gpu, name) for gpu in ("H200", "H100 SXM") for name in wanted
     ]
     assert written["predicted"] is True and {"date", "commit", "packages"} < set(written)
+    assert written["layers"] == [4, 4]  # two, on two GPUs
     for row in written["rows"]:
         assert row["us"] > row["graph_us"] > 1 and 0 < row["roofline_pct"] < 100 and row["known"] is None
     for place in {(row["gpu"], row["layer"]) for row in written["rows"]}:
@@ -142,6 +143,45 @@ def test_the_command_writes_a_row_for_each_gpu_layer_and_algorithm(tmp_path, cap
     assert tiled["us"] == significant(predict(SMALL, "conv_tiled", H200).us)
     printed = capsys.readouterr().out
     assert "predicted" in printed and "conv_tiled" in printed and "H100 SXM" in printed
+
+
+def test_an_interrupt_leaves_the_layers_whose_algorithms_are_all_counted(tmp_path, capsys, monkeypatch):
+    halved = pool("max", 1, 4, 8, 2)  # counted after convolutions, and this algorithm of it last
+    layers = Layer("whole", SMALL), Layer("half", halved)
+    monkeypatch.setitem(WORKLOADS, "call_cost", lambda: Workload("call_cost", layers))
+    monkeypatch.setattr(command, "CHUNK", 1)
+    monkeypatch.setattr(command, "count_chunk", interrupted_at(halved, "pool_separable"))
+    out = tmp_path / "model.json"
+    arguments = ["--gpu", "h200", "--workload", "call_cost", "--jobs", "0", "--out", str(out)]
+    assert command.main(arguments) == 130
+    written = json.loads(out.read_text())
+    assert {row["layer"] for row in written["rows"]} == {"whole"} and written["layers"] == [1, 2]
+    said = capsys.readouterr().err
+    assert "pool_rows sm_90a: 1 prediction\n" in said  # of the layer that is not complete
+    assert said.endswith("interrupted: what is complete is reported\n")
+
+
+def test_an_interrupt_before_a_layer_is_complete_writes_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(WORKLOADS, "call_cost", lambda: Workload("call_cost", (Layer("half", SMALL),)))
+    monkeypatch.setattr(command, "CHUNK", 1)
+    monkeypatch.setattr(command, "count_chunk", interrupted_at(SMALL, "conv_tiled"))
+    out = tmp_path / "model.json"
+    assert command.main(["--gpu", "h200", "--workload", "call_cost", "--jobs", "0", "--out", str(out)]) == 130
+    printed, said = capsys.readouterr()
+    assert printed == "" and said.endswith("interrupted: nothing is complete, and nothing is written\n")
+    assert not out.exists()
+
+
+def interrupted_at(spec, algorithm):
+    """What counts chunks of one task, until it comes to this one."""
+
+    def count_chunk(chunk):
+        ((counted_spec, name, _),) = chunk
+        if (counted_spec, name) == (spec, algorithm):
+            raise KeyboardInterrupt
+        return [(NOTHING,)]
+
+    return count_chunk
 
 
 def test_the_summary_weighs_layers_by_their_number():
