@@ -9,8 +9,10 @@ from typing import Any
 
 def say(text: str) -> None:
     """Print on stderr; where that cannot be written there is nobody to tell."""
-    with contextlib.suppress(OSError):
+    try:
         print(text, file=sys.stderr)
+    except OSError:
+        _drop_the_rest(sys.stderr)
 
 
 class OutputError(Exception):

@@ -45,13 +45,13 @@ ROWS_FAULTS = [
     ),
     (
         "pool.rows.windows", "the stride of windows",
-        "line[j * STRIDE + s]",
-        "line[j + s]",
+        "line[j * STRIDE + 1 + s]",
+        "line[j + 1 + s]",
         WRONG,
     ),
     (
         "pool.rows.windows", "the rows of a window",
-        "across[(i * STRIDE + r) * OUTPUTS + j]",
+        "across[(i * STRIDE + 1 + r) * OUTPUTS + j]",
         "across[(i * STRIDE + 1) * OUTPUTS + j]",
         WRONG,
     ),
@@ -141,20 +141,20 @@ ROWS_FAULTS = [
     ),
     (
         "pool.rows.windows", "a -0 that is not noticed",
-        "met |= is_negative_zero(row[i])",
+        "met |= is_negative_zero(row[i * COLUMNS + j])",
         "met |= is_negative_zero(row[0])",
         WRONG,
     ),
     (
         "pool.rows.windows", "the last zero of a row",
-        "value = combine(value, line[j * STRIDE + s])",
-        "value = combine(line[j * STRIDE + s], value)",
+        "value = combine(value, line[j * STRIDE + 1 + s])",
+        "value = combine(line[j * STRIDE + 1 + s], value)",
         WRONG,
     ),
     (
         "pool.rows.windows", "the last row of zeros",
-        "value = combine(value, across[(i * STRIDE + r) * OUTPUTS + j])",
-        "value = combine(across[(i * STRIDE + r) * OUTPUTS + j], value)",
+        "value = combine(value, across[(i * STRIDE + 1 + r) * OUTPUTS + j])",
+        "value = combine(across[(i * STRIDE + 1 + r) * OUTPUTS + j], value)",
         WRONG,
     ),
     (

@@ -52,7 +52,9 @@ def test_a_run_writes_what_it_promises(ready, tmp_path, capsys):
         assert row["max_error"] <= 2e-6 and row["threads"] == 1 and row["selected"]
     names = {algorithm.name for listed in engine.ALGORITHMS.values() for algorithm in listed}
     assert {row["algorithm"] for row in result["rows"]} <= names
-    assert "summary" in capsys.readouterr().out.lower()  # which others may have spoilt
+    printed = capsys.readouterr().out.lower()
+    assert "call_cost, 1 thread" in printed
+    assert ("summary" in printed) == any(row["peer"] for row in result["rows"])  # which others may spoil
 
 
 def noted_rows(monkeypatch, *then):
