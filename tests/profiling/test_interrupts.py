@@ -96,7 +96,8 @@ def test_ctrl_c_ends_a_command_soon_without_a_traceback(command, tmp_path):
     begun = time.monotonic()
     printed, said = started.communicate(timeout=120)
     assert time.monotonic() - begun < SOON
-    assert started.returncode == 130 and not out.exists() and printed == ""
-    *steps, last = said.splitlines()
-    assert last == "interrupted: nothing is complete, and nothing is written"
-    assert all(step.startswith("[") for step in steps)
+    assert started.returncode == 130 and "Traceback" not in said
+    lines = [line for line in said.splitlines() if not line.startswith("[")]  # all but the steps
+    nothing = ["interrupted: nothing is complete, and nothing is written"]
+    assert (lines == nothing) == (printed == "") == (not out.exists())  # a kernel may be complete by then
+    assert lines[0].startswith("interrupted: ")
