@@ -160,16 +160,8 @@ def conv_transpose2d(
     (1, 1, 2, 4)
     """
     parameters = (
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
-        activation,
-        residual,
-        precision,
-        output_size,
-    )
+        stride, padding, output_padding, groups, dilation, activation, residual, precision, output_size,
+    )  # fmt: skip
     return make(CONV_TRANSPOSE2D, (input, weight, bias, out), parameters, algorithm)
 
 

@@ -22,9 +22,9 @@ from gpuconv.arrays import Extent, Signature, extent, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import OPERATORS, Operator
 from gpuconv.replay import Replay, replay_of, settings, wrong_memory
-from gpuconv.spec import ConvLayouts, ConvSpec, Dtype, Layout, Layouts, PoolLayouts, Spec, check_out
+from gpuconv.spec import Dtype, Layout, Layouts, Spec, check_out
 from gpuconv.spec.dtypes import INT64
-from gpuconv.spec.layouts import contiguous_strides
+from gpuconv.spec.layouts import contiguous_strides, packed
 
 CALLS = 4096  # that are remembered
 OPTIONAL = ("bias", "out")  # arrays that may be left out
@@ -178,7 +178,7 @@ def understand_signatures(
             raise ValueError("out is read-only")
     extents = tuple(None if signature is None else _extent(signature) for signature in checked)
     engine = engine_of(input.device)
-    layouts, device = _layouts(spec, checked), engine.device(input.device)
+    layouts, device = _layouts(operator, spec, checked), engine.device(input.device)
     algorithms = engine.ALGORITHMS[operator.room]
     return Call(operator, checked, extents, spec, layouts, device, algorithms, name)
 
@@ -211,19 +211,13 @@ def _results(spec: Spec, is_batched: bool) -> list[tuple[tuple[int, ...], Dtype]
     return results
 
 
-def _layouts(spec: Spec, signatures: tuple[Any, ...]) -> Layouts:
+def _layouts(operator: Operator, spec: Spec, signatures: tuple[Any, ...]) -> Layouts:
     """How the arrays lie, as batches; fresh results without gaps, from an aligned address on."""
     laid: list[Any] = [None if each is None else _layout(each) for each in signatures]
-    x, *others, out = laid
-    shape = spec.out_shape
-    y = out or Layout(shape, contiguous_strides(shape, x.dtype.itemsize), x.dtype.newbyteorder("="))
-    if isinstance(spec, ConvSpec):
-        w, bias = others
-        return ConvLayouts(x, w, bias, y)
-    indices = None
-    if spec.return_indices:  # type: ignore[union-attr]
-        indices = Layout(shape, contiguous_strides(shape, INT64.itemsize), INT64.numpy)
-    return PoolLayouts(x, y, indices)
+    *inputs, out = laid
+    (_, dtype), *more = _results(spec, True)
+    y = out or packed(spec.out_shape, dtype.numpy)
+    return operator.layouts(*inputs, y, *(packed(shape, each.numpy) for shape, each in more))
 
 
 def _layout(array: Signature) -> Layout:

@@ -3,8 +3,17 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gpuconv.precision import program_precision
-from gpuconv.spec import ConvSpec, PoolSpec, Spec, of_input_gradient, of_transposed
+from gpuconv.precision import precision_meant
+from gpuconv.spec import (
+    ConvLayouts,
+    ConvSpec,
+    Layouts,
+    PoolLayouts,
+    PoolSpec,
+    Spec,
+    of_input_gradient,
+    of_transposed,
+)
 
 
 class Operator(NamedTuple):
@@ -20,6 +29,8 @@ class Operator(NamedTuple):
         Its arguments that are arrays: what is read first, `bias` third of a convolution, `out` last.
     parameters : tuple of str
         Its other arguments, but `algorithm`.
+    layouts : type
+        What says how the arrays and the results lie: a field for each, `out` and the results last.
     spec : callable
         `spec(*arrays but out, *parameters)`, checked; of the arrays, shape and dtype are read.
     """
@@ -28,6 +39,7 @@ class Operator(NamedTuple):
     room: str
     arrays: tuple[str, ...]
     parameters: tuple[str, ...]
+    layouts: Callable[..., Layouts]
     spec: Callable[..., Spec]
 
 
@@ -35,8 +47,7 @@ def _conv_spec(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
     padding_mode: Any, activation: Any, residual: Any, precision: Any,
 ) -> ConvSpec:  # fmt: skip
-    if precision is None:
-        precision = program_precision()
+    precision = precision_meant(precision)
     return ConvSpec.from_arrays(
         input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, residual, precision
     )
@@ -46,11 +57,9 @@ def _transposed_spec(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: Any,
     dilation: Any, activation: Any, residual: Any, precision: Any, output_size: Any,
 ) -> ConvSpec:  # fmt: skip
-    if precision is None:
-        precision = program_precision()
     return of_transposed(
         input, weight, bias, stride, padding, output_padding, groups, dilation, activation, residual,
-        precision, output_size,
+        precision_meant(precision), output_size,
     )  # fmt: skip
 
 
@@ -59,7 +68,7 @@ def _input_gradient_spec(
     groups: Any,
 ) -> ConvSpec:  # fmt: skip
     return of_input_gradient(
-        input_size, weight, grad_output, stride, padding, dilation, groups, program_precision()
+        input_size, weight, grad_output, stride, padding, dilation, groups, precision_meant(None)
     )
 
 
@@ -89,25 +98,27 @@ def _mean_spec(
 CONV2D = Operator(
     "conv2d", "conv", ("input", "weight", "bias", "out"),
     ("stride", "padding", "dilation", "groups", "padding_mode", "activation", "residual", "precision"),
-    _conv_spec,
+    ConvLayouts, _conv_spec,
 )  # fmt: skip
 MAX_POOL2D = Operator(
     "max_pool2d", "pool", ("input", "out"),
-    ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"), _max_spec,
+    ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"), PoolLayouts,
+    _max_spec,
 )  # fmt: skip
 AVG_POOL2D = Operator(
     "avg_pool2d", "pool", ("input", "out"),
-    ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"), _mean_spec,
+    ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"), PoolLayouts,
+    _mean_spec,
 )  # fmt: skip
 CONV_TRANSPOSE2D = Operator(
     "conv_transpose2d", "conv_grad", ("input", "weight", "bias", "out"),
     ("stride", "padding", "output_padding", "groups", "dilation", "activation", "residual", "precision",
      "output_size"),
-    _transposed_spec,
+    ConvLayouts, _transposed_spec,
 )  # fmt: skip
 CONV2D_INPUT = Operator(
     "conv2d_input", "conv_grad", ("grad_output", "weight", "bias", "out"),
-    ("input_size", "stride", "padding", "dilation", "groups"), _input_gradient_spec,
+    ("input_size", "stride", "padding", "dilation", "groups"), ConvLayouts, _input_gradient_spec,
 )  # fmt: skip
 OPERATORS = {
     operator.name: operator for operator in (CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, CONV2D_INPUT)

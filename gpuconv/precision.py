@@ -1,10 +1,16 @@
 """How much error a convolution may make where its call does not say: a choice for the whole program."""
 
 import os
+from typing import Any
 
 from gpuconv.spec import check_precision
 
 default: str | None = os.environ.get("GPUCONV_PRECISION") or None  # a part of what calls are remembered by
+
+
+def precision_meant(precision: Any) -> Any:
+    """What a call's `precision` says: the program's, if it is None."""
+    return program_precision() if precision is None else precision
 
 
 def program_precision() -> str | None:

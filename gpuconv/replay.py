@@ -13,7 +13,6 @@ import numpy as np
 from gpuconv import precision, threads, workspace
 from gpuconv.arrays import ALIGNED, Library, overlap
 from gpuconv.engines import engine_of
-from gpuconv.spec import PoolLayouts
 
 if TYPE_CHECKING:
     from gpuconv.call import Call
@@ -147,7 +146,7 @@ class GpuReplay(Replay):
         super().__init__(call)
         self.engine: Any = engine_of(self.device)
         self.launch = self.algorithm.plan(call.spec, call.layouts, call.device)
-        self.takes_indices = isinstance(call.layouts, PoolLayouts)
+        self.takes_indices = len(call.layouts) > len(call.signatures)
         *inputs, out = call.extents
         self.reaches = [(place, each.first, each.end) for place, each in enumerate(inputs) if each]
         self.out_reach = (0, 0) if out is None else (out.first, out.end)

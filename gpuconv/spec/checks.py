@@ -37,13 +37,14 @@ def checked_dtype(input: Any, taken: Collection[Dtype], argument: str = "input")
     return Dtype(name)
 
 
-def same_dtype(array: Any, name: str, dtype: Dtype) -> None:
-    """Refuse an array of another dtype than the input's."""
+def same_dtype(array: Any, name: str, dtype: Dtype, first: str = "input") -> None:
+    """Refuse an array of another dtype than that of the first, which is the input."""
     got = dtype_name(array.dtype)
     if got != dtype:
-        hint = "" if name == "out" else f": pass {idioms_of(array).cast(name, 'input.dtype')}"
+        of_first = "the input's" if first == "input" else f"{first}'s"
+        hint = "" if name == "out" else f": pass {idioms_of(array).cast(name, f'{first}.dtype')}"
         raise TypeError(
-            f"{name} must have the input's dtype {dtype}, got {got}; nothing is cast silently{hint}"
+            f"{name} must have {of_first} dtype {dtype}, got {got}; nothing is cast silently{hint}"
         )
 
 

@@ -100,11 +100,7 @@ class ConvSpec:
         K, C_group, R, S = weight_shape(weight)
         groups = as_integer(groups, "groups", least=1)
         _check_groups(C, K, C_group, groups, input, weight)
-        same_dtype(weight, "weight", dtype)
-        if bias is not None:
-            same_dtype(bias, "bias", dtype)
-            if tuple(bias.shape) != (K,):
-                raise ValueError(f"bias must have shape ({K},), one per output channel, got {bias.shape}")
+        check_beside(weight, bias, dtype, K)
         stride = as_pair(stride, "stride", least=1)
         dilation = as_pair(dilation, "dilation", least=1)
         pads = as_pads(padding, (H, W), (R, S), stride, dilation)
@@ -126,6 +122,11 @@ class ConvSpec:
     def _shapes(self) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
         image, result = (self.N, self.C, self.H, self.W), (self.N, self.K, self.P, self.Q)
         return (image, result) if self.direction == "forward" else (result, image)
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """(K, C / groups, R, S)."""
+        return self.K, self.C_group, self.R, self.S
 
     @property
     def C_group(self) -> int:
@@ -206,6 +207,15 @@ def weight_shape(weight: Any, axes: str = "(K, C / groups, R, S)") -> tuple[int,
     if 0 in shape[2:]:
         raise ValueError(f"weight must have a kernel of at least 1x1, got shape {shape}")
     return shape
+
+
+def check_beside(weight: Any, bias: Any, dtype: Dtype, outputs: int) -> None:
+    """Refuse a weight or a bias that does not fit the input's dtype and the output channels."""
+    same_dtype(weight, "weight", dtype)
+    if bias is not None:
+        same_dtype(bias, "bias", dtype)
+        if tuple(bias.shape) != (outputs,):
+            raise ValueError(f"bias must have shape ({outputs},), one per output channel, got {bias.shape}")
 
 
 def _sizes(spec: ConvSpec) -> tuple[int, int, int]:

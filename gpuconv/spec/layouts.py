@@ -49,6 +49,11 @@ class Layout(NamedTuple):
         return tuple(step // itemsize for step in self.strides)
 
 
+def packed(shape: tuple[int, ...], dtype: np.dtype) -> Layout:
+    """How an array without gaps lies, from an aligned address on."""
+    return Layout(shape, contiguous_strides(shape, dtype.itemsize), dtype)
+
+
 class ConvLayouts(NamedTuple):
     """x (N, C, H, W), w (K, C / groups, R, S), a bias (K,) or None, y (N, K, P, Q)."""
 

@@ -83,6 +83,12 @@ def phases_of(spec: ConvSpec) -> Iterator[Phase]:
         yield Phase((high.outputs, wide.outputs), (high.inputs, wide.inputs), (high.taps, wide.taps), forward)
 
 
+def remark_of_phases(spec: ConvSpec) -> str:
+    """How many convolutions there are, for `explain`."""
+    count = sum(1 for _ in phases_of(spec))
+    return f"{count} convolution{'s' * (count > 1)} at stride 1"
+
+
 def _of_no_taps(spec: ConvSpec, high: AxisPhase, wide: AxisPhase) -> ConvSpec:
     H, W = len(range(spec.H)[high.outputs]), len(range(spec.W)[wide.outputs])
     return replace(

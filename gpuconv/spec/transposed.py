@@ -4,7 +4,7 @@ from typing import Any
 
 from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.checks import batched_shape, checked_dtype, refuse_unbuilt, same_dtype
-from gpuconv.spec.conv import ConvSpec, check_precision, weight_shape
+from gpuconv.spec.conv import ConvSpec, check_beside, check_precision, weight_shape
 from gpuconv.spec.dtypes import FLOATS
 from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.parameters import Pads, as_integer, as_pads, as_pair
@@ -38,7 +38,7 @@ def of_transposed(
         raise ValueError(f"groups={groups} must divide the {K} channels of input")
     if channels != K:
         raise ValueError(f"weight must have {K} channels (its dimension 0), as input has, got {channels}")
-    _check_beside(weight, bias, dtype, C_group * groups)
+    check_beside(weight, bias, dtype, C_group * groups)
     stride, dilation = as_pair(stride, "stride", least=1), as_pair(dilation, "dilation", least=1)
     whole = P * stride[0], Q * stride[1]
     pads = as_pads(padding, whole, (R, S), stride, dilation)
@@ -84,7 +84,7 @@ def of_input_gradient(
             f"weight must have C / groups = {C} / {groups} channels (its dimension 1) and a number of output "
             f"channels that groups divides, got shape {tuple(weight.shape)}"
         )
-    same_dtype(weight, "weight", dtype)
+    same_dtype(weight, "weight", dtype, "grad_output")
     stride, dilation = as_pair(stride, "stride", least=1), as_pair(dilation, "dilation", least=1)
     pads = as_pads(padding, (H, W), (R, S), stride, dilation)
     check_precision(precision)
@@ -98,14 +98,6 @@ def of_input_gradient(
     rest = [(axis.padded - axis.reach) % axis.stride for axis in (Axis(*each) for each in axes)]
     behind = _less_behind(pads, (rest[0], rest[1]))
     return ConvSpec(N, C, H, W, K, R, S, behind, stride, dilation, groups, dtype, precision, INPUT_GRADIENT)
-
-
-def _check_beside(weight: Any, bias: Any, dtype: Any, outputs: int) -> None:
-    same_dtype(weight, "weight", dtype)
-    if bias is not None:
-        same_dtype(bias, "bias", dtype)
-        if tuple(bias.shape) != (outputs,):
-            raise ValueError(f"bias must have shape ({outputs},), one per output channel, got {bias.shape}")
 
 
 def _output_padding(output_padding: Any, stride: Pair, dilation: Pair) -> Pair:

@@ -11,11 +11,12 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms, select
 from gpuconv.cpu.conv.taken import TAKEN
-from gpuconv.cpu.conv_grad.weights import plan_weights, shape_of
+from gpuconv.cpu.conv_grad.weights import plan_weights
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.spec import INPUT_GRADIENT, ConvLayouts, ConvSpec, Layout, Phase, phases_of
-from gpuconv.spec.layouts import contiguous_strides
+from gpuconv.spec import INPUT_GRADIENT, ConvLayouts, ConvSpec, Phase, phases_of
+from gpuconv.spec.layouts import packed
+from gpuconv.spec.phases import remark_of_phases
 
 
 def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
@@ -43,7 +44,7 @@ def _plan_phase(convolutions: Algorithms, phase: Phase, layouts: ConvLayouts, de
     """How a phase is computed: by the first of `convolutions` that is fast for it."""
     spec = phase.spec
     x = layouts.x._replace(shape=spec.in_shape)
-    w = _packed(shape_of(spec), layouts.w)
+    w = packed(spec.weight_shape, layouts.w.dtype)
     n, k, p, q = layouts.y.strides
     strides = n, k, p * phase.outputs[0].step, q * phase.outputs[1].step
     y = layouts.y._replace(shape=spec.out_shape, strides=strides)
@@ -51,19 +52,10 @@ def _plan_phase(convolutions: Algorithms, phase: Phase, layouts: ConvLayouts, de
     return select(convolutions, *problem).plan(*problem)
 
 
-def _packed(shape: tuple[int, ...], like: Layout) -> Layout:
-    return Layout(shape, contiguous_strides(shape, like.dtype.itemsize), like.dtype)
-
-
-def _remark(spec: ConvSpec) -> str:
-    count = sum(1 for _ in phases_of(spec))
-    return f"{count} convolution{'s' * (count > 1)} at stride 1"
-
-
 def over(convolutions: Algorithms) -> Algorithm:
     """The algorithm that computes each phase by one of `convolutions`."""
     return Algorithm(
         "conv_by_phases", {**TAKEN, "direction": (INPUT_GRADIENT,)}, unsupported, worth,
         partial(plan, convolutions), fast_for="what convolutions at stride 1 are fast for",
-        remark=_remark,
+        remark=remark_of_phases,
     )  # fmt: skip

@@ -25,7 +25,7 @@ from gpuconv.cpu.engine.workspace import reserve_each
 from gpuconv.spec import ConvSpec, Layout, PoolSpec, Spec
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import axes_of
-from gpuconv.spec.layouts import contiguous_strides
+from gpuconv.spec.layouts import packed
 from gpuconv.workspace import workspace_limit
 
 if TYPE_CHECKING:
@@ -89,11 +89,7 @@ def plain(name: str, layout: Layout | None) -> Layout | None:
     """How an array lies when a kernel gets it."""
     if layout is None or (layout.dtype.isnative and (layout.is_packed or name not in ("w", "bias"))):
         return layout
-    return _packed(layout.shape, layout.dtype.newbyteorder("="))
-
-
-def _packed(shape: tuple[int, ...], dtype: np.dtype) -> Layout:
-    return Layout(shape, contiguous_strides(shape, dtype.itemsize), dtype)
+    return packed(layout.shape, layout.dtype.newbyteorder("="))
 
 
 def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
@@ -174,8 +170,8 @@ def _planner(call: "Call", algorithm: Algorithm, changed: set[str]) -> Callable[
     def plan(part: Spec) -> Compute:
         lie: dict[str, Any] = dict(whole)
         for name, shape in (("x", part.in_shape), ("y", part.out_shape)):
-            packed = _packed(shape, lie[name].dtype)
-            lie[name] = packed if name in changed else lie[name]._replace(shape=shape)
+            without_gaps = packed(shape, lie[name].dtype)
+            lie[name] = without_gaps if name in changed else lie[name]._replace(shape=shape)
         if lie.get("indices"):
             lie["indices"] = lie["indices"]._replace(shape=part.out_shape)
         problem = part, fields(**lie), call.device

@@ -17,6 +17,7 @@ from gpuconv.cuda.runtime.passes import Parts
 from gpuconv.spec import INPUT_GRADIENT, PRECISIONS, ConvLayouts, ConvSpec, Phase, phases_of
 from gpuconv.spec.dtypes import FLOATS
 from gpuconv.spec.layouts import ALIGNED, Layout
+from gpuconv.spec.phases import remark_of_phases
 
 Window = tuple[slice, slice]
 
@@ -86,7 +87,7 @@ def _part(
 ) -> Part:  # fmt: skip
     x, w, bias, y = moved
     inputs, x = _seen(layouts.x, phase.inputs, spec.in_shape, x)
-    taps, w = _seen(layouts.w, phase.taps, (spec.K, spec.C_group, spec.R, spec.S), w)
+    taps, w = _seen(layouts.w, phase.taps, spec.weight_shape, w)
     outputs, y = _seen(layouts.y, phase.outputs, spec.out_shape, y)
     weights = taps._replace(strides=(*exchanged, *taps.strides[2:]))
     added = layouts.bias and layouts.bias._replace(
@@ -104,16 +105,11 @@ def _seen(layout: Layout, window: Window, shape: tuple[int, ...], moved: int) ->
     return Layout(shape, strides, layout.dtype, (layout.offset + moved) % ALIGNED), moved
 
 
-def _remark(spec: ConvSpec) -> str:
-    count = sum(1 for _ in phases_of(spec))
-    return f"{count} convolution{'s' * (count > 1)} at stride 1"
-
-
 def over(convolutions: Algorithms) -> Algorithm:
     """The algorithm that computes each phase by one of `convolutions`."""
     return Algorithm(
         "conv_by_phases",
         {"dtype": FLOATS, "precision": PRECISIONS, "direction": (INPUT_GRADIENT,)},
         partial(unsupported, convolutions), worth, partial(plan, convolutions),
-        fast_for="what convolutions at stride 1 are fast for", remark=_remark,
+        fast_for="what convolutions at stride 1 are fast for", remark=remark_of_phases,
     )  # fmt: skip

@@ -141,7 +141,7 @@ ROWS_FAULTS = [
     ),
     (
         "pool.rows.windows", "a -0 that is not noticed",
-        "met |= is_negative_zero(row[i * COLUMNS + j])",
+        "met |= is_negative_zero(row[i])",
         "met |= is_negative_zero(row[0])",
         WRONG,
     ),

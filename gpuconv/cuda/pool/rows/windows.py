@@ -43,7 +43,7 @@ def make_windows(tile: RowsTile, scalar: Any, combine: Function) -> Function:
             fill(line, row, i, edge_left, edge_right, at_left, at_right)
             for j in range(OUTPUTS):
                 value = line[j * STRIDE]
-                for s in range(R - 1):
+                for s in range(R - 1):  # a loop that counts from 1 is not unrolled for sm_100
                     value = combine(value, line[j * STRIDE + 1 + s])
                 across[i * OUTPUTS + j] = value
         for i in range(TILE_P):
@@ -58,13 +58,13 @@ def make_windows(tile: RowsTile, scalar: Any, combine: Function) -> Function:
 
 def make_watch(tile: RowsTile, is_negative_zero: Function) -> Function:
     """meets(row, edge_left, edge_right): whether a thread has loaded a -0."""
-    ROWS, COLUMNS, LEFT, RIGHT = tile.rows, tile.columns, tile.left, tile.right
+    ROWS, OWN, LEFT, RIGHT = tile.rows, tile.rows * tile.columns, tile.left, tile.right
 
     def meets(row, edge_left, edge_right):
         met = False
+        for i in range(OWN):
+            met |= is_negative_zero(row[i])
         for i in range(ROWS):
-            for j in range(COLUMNS):  # in one loop they would be too many for sm_100 to be kept in registers
-                met |= is_negative_zero(row[i * COLUMNS + j])
             if LEFT > 0:
                 met |= is_negative_zero(edge_left[i])
             if RIGHT > 0:
