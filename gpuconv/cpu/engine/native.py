@@ -133,22 +133,24 @@ def converting(call: "Call", algorithm: Algorithm) -> Compute:
     changed = {name for name, each in zip(names, call.layouts, strict=True) if plain(name, each) != each}
     plan = _planner(call, algorithm, changed)
 
-    def weights(given: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
-        for name in ("w", "bias") if "w" in given else ():
+    beside = [name for name in names if name not in ("x", "y", "indices")]  # which are copied whole
+
+    def others(given: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
+        for name in beside:
             yield np.ascontiguousarray(given[name], spec.dtype.numpy) if name in changed else given[name]
 
-    def of_weights(*arrays: np.ndarray) -> None:
+    def of_others(*arrays: np.ndarray) -> None:
         given = dict(zip(names, arrays, strict=True))
-        plan(spec)(given["x"], *weights(given), given["y"])
+        plan(spec)(given["x"], *others(given), given["y"])
 
     if not {"x", "y"} & changed:
-        return of_weights
+        return of_others
     cut = functools.partial(pieces, spec, "x" in changed, "y" in changed, workspace_limit() // spec.itemsize)
     few = tuple(itertools.islice(cut(), FEW))
 
     def run(*arrays: np.ndarray) -> None:
         given = dict(zip(names, arrays, strict=False))
-        between = tuple(weights(given))
+        between = tuple(others(given))
         for piece in few if len(few) < FEW else cut():
             x, y, *places = _views(piece, given)
             values, result = _copies(x, y, changed, spec)
