@@ -23,6 +23,17 @@ class _Any(frozenset):
 
 ANY: Collection[Any] = _Any()
 
+
+class AllBut(frozenset):
+    """Every value of an option but those that are named."""
+
+    def __contains__(self, value: object) -> bool:
+        return not frozenset.__contains__(self, value)
+
+    def __str__(self) -> str:
+        return f"all but {' or '.join(map(repr, self))}"
+
+
 _OF_PRECISION = {"ieee": "leaves out what mixes neighbours", "tf32": "changes nothing here"}
 
 
@@ -83,7 +94,7 @@ def _not_taken(takes: Mapping[str, Collection[Any]], spec: Spec) -> str | None:
         if taken is None:
             taken = () if option.default is MISSING else (option.default,)
         if value not in taken:
-            known = " or ".join(map(repr, taken)) or "none"
+            known = str(taken) if isinstance(taken, AllBut) else " or ".join(map(repr, taken)) or "none"
             return f"of {option.name} it takes {known}, not {value!r}"
     return None
 

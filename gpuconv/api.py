@@ -48,8 +48,16 @@ def conv2d(
         as TensorFlow and JAX define it; "full" gives every overlap of kernel and image.
     groups : int
         Divides C and K; the k-th output channel sees the input channels of its own group.
-    padding_mode, activation, residual
-        Not offered by this version: anything but the default is a ValueError.
+    padding_mode : str
+        What the image continues with beyond its borders: "zeros", "reflect", "replicate" or "circular", as
+        in PyTorch; "reflect" by less than the image on each side, "circular" by at most it. The image is not
+        copied for it, but for what its borders need.
+    activation : str or (str, parameter), optional
+        What each result goes through: "relu", "relu6", "leaky_relu" (its slope is the parameter, 0.01 if it
+        is left out), "sigmoid", "tanh", "gelu" (its parameter is "none" or "tanh", as in PyTorch), "silu" or
+        "hardswish".
+    residual : array, shape of the result, optional
+        Added before the activation; dtype and device of the input.
     precision : str, optional
         What the error of an output is bounded by; see also `set_precision`. "ieee": a multiple of the
         rounding of its own products, eps * sum |w x| (where all are 0.1, 5 times for 1,000 of them, 12 for
@@ -90,8 +98,8 @@ def conv2d(
     >>> gpuconv.conv2d(x, w, stride=2, padding="same").shape
     (1, 1, 2, 2)
     """
-    parameters = stride, padding, dilation, groups, padding_mode, activation, residual, precision
-    return make(CONV2D, (input, weight, bias, out), parameters, algorithm)
+    parameters = stride, padding, dilation, groups, padding_mode, activation, precision
+    return make(CONV2D, (input, weight, bias, residual, out), parameters, algorithm)
 
 
 def conv_transpose2d(
@@ -134,7 +142,7 @@ def conv_transpose2d(
         Rows and columns of the output, in place of `output_padding`: those that the convolution makes H x W
         of.
     activation, residual
-        Not offered by this version: anything but the default is a ValueError.
+        As in `conv2d`.
     precision, algorithm, out
         As in `conv2d`.
 
@@ -160,9 +168,9 @@ def conv_transpose2d(
     (1, 1, 2, 4)
     """
     parameters = (
-        stride, padding, output_padding, groups, dilation, activation, residual, precision, output_size,
+        stride, padding, output_padding, groups, dilation, activation, precision, output_size,
     )  # fmt: skip
-    return make(CONV_TRANSPOSE2D, (input, weight, bias, out), parameters, algorithm)
+    return make(CONV_TRANSPOSE2D, (input, weight, bias, residual, out), parameters, algorithm)
 
 
 def max_pool2d(

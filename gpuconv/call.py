@@ -27,7 +27,8 @@ from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import contiguous_strides, packed
 
 CALLS = 4096  # that are remembered
-OPTIONAL = ("bias", "out")  # arrays that may be left out
+OPTIONAL = ("bias", "residual", "out")  # arrays that may be left out
+UNSEEN = ("residual",)  # of which, where they are, no algorithm sees anything
 _PLAIN = frozenset({int, str, bool, type(None)})
 _known: dict[tuple, Replay] = {}
 _learning = threading.Lock()
@@ -75,12 +76,19 @@ class Call(NamedTuple):
         return len(self.input.shape) == 4
 
     @property
+    def left_out(self) -> tuple[int, ...]:
+        """The places of arrays that are left out and that algorithms are not given a place for."""
+        arrays = zip(self.operator.arrays, self.signatures, strict=True)
+        return tuple(place for place, (name, given) in enumerate(arrays) if name in UNSEEN and given is None)
+
+    @property
     def unbatched(self) -> tuple[int, ...]:
         """The places of the arrays and results that lack the axis of images."""
         if self.is_batched:
             return ()
-        *inputs, out = range(len(self.signatures))
-        lacking = [place for place in inputs if (array := self.signatures[place]) and len(array.shape) == 3]
+        given = [each for place, each in enumerate(self.signatures) if place not in self.left_out]
+        *inputs, out = range(len(given))
+        lacking = [place for place in inputs if (array := given[place]) and len(array.shape) == 3]
         return (*lacking, *range(out, out + len(self.results))) if self.spec.gives_images else (*lacking,)
 
     @property
@@ -128,8 +136,10 @@ def recall(
 
 
 def _is_plain(parameter: Any) -> bool:
-    """A plain value, or a tuple of integers, or of tuples of integers."""
+    """A plain value, a tuple of integers, or of tuples of integers, or a name and its parameter."""
     if type(parameter) is tuple:
+        if len(parameter) == 2 and type(parameter[0]) is str:
+            return type(parameter[1]) in (str, float, int)
         return all(type(each) is int or (type(each) is tuple and _is_plain(each)) for each in parameter)
     return type(parameter) in _PLAIN
 

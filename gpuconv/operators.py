@@ -12,6 +12,7 @@ from gpuconv.spec import (
     PoolSpec,
     Spec,
     WeightGradientLayouts,
+    conv_layouts,
     of_input_gradient,
     of_transposed,
     of_weight_gradient,
@@ -31,8 +32,8 @@ class Operator(NamedTuple):
         Its arguments that are arrays: what is read first, `bias` third of a convolution, `out` last.
     parameters : tuple of str
         Its other arguments, but `algorithm`.
-    layouts : type
-        What says how the arrays and the results lie: a field for each, `out` and the results last.
+    layouts : callable
+        `layouts(*arrays, *results)` says how they lie, `out` and the results last.
     spec : callable
         `spec(*arrays but out, *parameters)`, checked; of the arrays, shape and dtype are read.
     """
@@ -46,8 +47,8 @@ class Operator(NamedTuple):
 
 
 def _conv_spec(
-    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
-    padding_mode: Any, activation: Any, residual: Any, precision: Any,
+    input: Any, weight: Any, bias: Any, residual: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    padding_mode: Any, activation: Any, precision: Any,
 ) -> ConvSpec:  # fmt: skip
     precision = precision_meant(precision)
     return ConvSpec.from_arrays(
@@ -56,8 +57,8 @@ def _conv_spec(
 
 
 def _transposed_spec(
-    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: Any,
-    dilation: Any, activation: Any, residual: Any, precision: Any, output_size: Any,
+    input: Any, weight: Any, bias: Any, residual: Any, stride: Any, padding: Any, output_padding: Any,
+    groups: Any, dilation: Any, activation: Any, precision: Any, output_size: Any,
 ) -> ConvSpec:  # fmt: skip
     return of_transposed(
         input, weight, bias, stride, padding, output_padding, groups, dilation, activation, residual,
@@ -106,9 +107,9 @@ def _mean_spec(
 
 
 CONV2D = Operator(
-    "conv2d", "conv", ("input", "weight", "bias", "out"),
-    ("stride", "padding", "dilation", "groups", "padding_mode", "activation", "residual", "precision"),
-    ConvLayouts, _conv_spec,
+    "conv2d", "conv", ("input", "weight", "bias", "residual", "out"),
+    ("stride", "padding", "dilation", "groups", "padding_mode", "activation", "precision"),
+    conv_layouts, _conv_spec,
 )  # fmt: skip
 MAX_POOL2D = Operator(
     "max_pool2d", "pool", ("input", "out"),
@@ -121,10 +122,9 @@ AVG_POOL2D = Operator(
     _mean_spec,
 )  # fmt: skip
 CONV_TRANSPOSE2D = Operator(
-    "conv_transpose2d", "conv_grad", ("input", "weight", "bias", "out"),
-    ("stride", "padding", "output_padding", "groups", "dilation", "activation", "residual", "precision",
-     "output_size"),
-    ConvLayouts, _transposed_spec,
+    "conv_transpose2d", "conv_grad", ("input", "weight", "bias", "residual", "out"),
+    ("stride", "padding", "output_padding", "groups", "dilation", "activation", "precision", "output_size"),
+    conv_layouts, _transposed_spec,
 )  # fmt: skip
 CONV2D_INPUT = Operator(
     "conv2d_input", "conv_grad", ("grad_output", "weight", "bias", "out"),

@@ -56,8 +56,8 @@ def plan_conv2d(
     >>> plan.spec.out_shape
     (1, 1, 3, 3)
     """
-    parameters = stride, padding, dilation, groups, padding_mode, activation
-    return ConvPlan((input, weight, bias, out), (*parameters, residual, precision), algorithm)
+    parameters = stride, padding, dilation, groups, padding_mode, activation, precision
+    return ConvPlan((input, weight, bias, residual, out), parameters, algorithm)
 
 
 class ConvPlan:
@@ -109,13 +109,13 @@ class ConvPlan:
         TypeError, ValueError
             Naming the argument and its value, before any memory is touched.
         """
-        places, signatures, stream, foreign = see(CONV2D.arrays, (input, weight, bias, out))
+        places, signatures, stream, foreign = see(CONV2D.arrays, (input, weight, bias, residual, out))
         known, replay = self._last
-        if signatures != known or residual is not None or replay.settings != settings():
-            replay = self._admit(signatures, residual)
+        if signatures != known or replay.settings != settings():
+            replay = self._admit(signatures)
         return replay.run(out, places, stream, foreign)
 
-    def _admit(self, signatures: tuple[Any, ...], residual: Any) -> Replay:
+    def _admit(self, signatures: tuple[Any, ...]) -> Replay:
         """A call of arrays that may lie otherwise in memory than those of the call before."""
         for name, now, then in zip(("input", "weight"), signatures, self._planned, strict=False):
             given, planned = Signature(*now), Signature(*then)
@@ -127,7 +127,6 @@ class ConvPlan:
             if (given.device is None) != (planned.device is None):
                 places = ["the CPU" if each.device is None else "a GPU" for each in (given, planned)]
                 raise ValueError(f"{name} is on {places[0]}, and the plan for {places[1]}")
-        *parameters, _, precision = self._parameters
-        replay = recall(CONV2D, signatures, (*parameters, residual, precision), self._forced)
+        replay = recall(CONV2D, signatures, self._parameters, self._forced)
         self._last = signatures, replay
         return replay

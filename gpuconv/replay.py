@@ -50,6 +50,7 @@ class Replay:
         "finish",
         "indices",
         "is_simple",
+        "left_out",
         "library",
         "result",
         "settings",
@@ -63,6 +64,7 @@ class Replay:
         (shape, dtype), *more = call.results
         self.result = shape, dtype.numpy, self.device  # the arguments of `Library.empty`
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
+        self.left_out = call.left_out
         self.finish = self.library.finish(call.input)
         self.is_simple = self.indices is None and self.finish is None  # the result is what the user gets
         self.settings = settings()  # that it was learned under
@@ -108,6 +110,8 @@ class CpuReplay(Replay):
             places[-1] = result if type(result) is np.ndarray else self.library.view(result)
         elif reason := self.wrong_out(places):
             raise ValueError(reason)
+        for place in self.left_out:
+            del places[place]
         if self.indices is not None:
             indices = self.library.empty(*self.indices)
             places.append(indices if type(indices) is np.ndarray else self.library.view(indices))
@@ -144,7 +148,7 @@ class GpuReplay(Replay):
         super().__init__(call)
         self.engine: Any = engine_of(self.device)
         self.launch = self.algorithm.plan(call.spec, call.layouts, call.device)
-        self.takes_indices = len(call.layouts) > len(call.signatures)
+        self.takes_indices = len(call.layouts) > len(call.signatures) - len(call.left_out)
         *inputs, out = call.extents
         self.reaches = [(place, each.first, each.end) for place, each in enumerate(inputs) if each]
         self.out_reach = (0, 0) if out is None else (out.first, out.end)
@@ -158,6 +162,8 @@ class GpuReplay(Replay):
             odd = places[-1] % ALIGNED
         elif reason := self.wrong_out(places):
             raise ValueError(reason)
+        for place in self.left_out:
+            del places[place]
         if self.indices is not None:
             indices = self.library.empty(*self.indices)
             places.append(self.library.address(indices))
@@ -182,7 +188,8 @@ class GpuReplay(Replay):
 
     def _launch_for(self, places: Places) -> Any:
         """A launch for fresh results that do not begin on a multiple of ALIGNED."""
-        call, inputs = self.call, len(self.call.signatures) - 1
+        call = self.call
+        inputs = len(call.signatures) - len(call.left_out) - 1
         layouts: Any = call.layouts
         for name, address in zip(("y", "indices"), places[inputs:], strict=False):
             if address:

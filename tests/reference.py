@@ -61,10 +61,17 @@ def output_shape(size, kernel, stride, padding, dilation, ceil_mode=False):
     return tuple(output_size(*axis, ceil_mode) for axis in axes)
 
 
-def conv2d(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
+PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # of NumPy
+
+
+def conv2d(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros"):
     """Cross-correlation of x (N, C, H, W) with w (K, C / groups, R, S); zero padding is multiplied too."""
     (N, C, H, W), (K, _, R, S) = x.shape, w.shape
     stride, dilation = as_pair(stride), as_pair(dilation)
+    if padding_mode != "zeros":
+        sides = padding_sides(padding, (H, W), (R, S), stride, dilation)
+        x = np.pad(x, ((0, 0), (0, 0), *sides), mode=PAD_MODES[padding_mode])
+        return conv2d(x, w, bias, stride, 0, dilation, groups)
     (top, bottom), (left, right) = padding_sides(padding, (H, W), (R, S), stride, dilation)
     P, Q = output_shape((H, W), (R, S), stride, ((top, bottom), (left, right)), dilation)
     padded = np.zeros((N, C, top + H + bottom, left + W + right))
@@ -84,6 +91,29 @@ def conv2d(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
         if bias is not None:
             y += bias.astype(np.float64).reshape(1, K, 1, 1)
     return y
+
+
+ERF = np.vectorize(math.erf, otypes=[float])
+
+
+def activate(y, activation):
+    """What a result goes through: a name, or (name, parameter)."""
+    name, parameter = activation if isinstance(activation, tuple) else (activation, None)
+    with np.errstate(all="ignore"):
+        sigmoid = 1 / (1 + np.exp(-y))
+        if name == "gelu" and parameter == "tanh":
+            return y * (1 + np.tanh(math.sqrt(2 / math.pi) * (y + 0.044715 * y**3))) / 2
+        return {
+            None: lambda: y,
+            "relu": lambda: np.maximum(y, 0),
+            "relu6": lambda: np.clip(y, 0, 6),
+            "leaky_relu": lambda: np.where(y > 0, y, (0.01 if parameter is None else parameter) * y),
+            "sigmoid": lambda: sigmoid,
+            "tanh": lambda: np.tanh(y),
+            "gelu": lambda: y * (1 + ERF(y / math.sqrt(2))) / 2,
+            "silu": lambda: y * sigmoid,
+            "hardswish": lambda: y * np.clip(y + 3, 0, 6) / 6,
+        }[name]()
 
 
 def conv_transpose2d(

@@ -1,4 +1,4 @@
-"""The public names, their signatures beside PyTorch's, their documentation, and what is not offered yet."""
+"""The public names, their signatures beside PyTorch's and their documentation."""
 
 import ast
 import doctest
@@ -134,15 +134,6 @@ def test_an_algorithm_that_is_no_name(name, algorithm):
         getattr(gpuconv, name)(*CALLS[name], algorithm=algorithm)
 
 
-UNBUILT = [
-    ("padding_mode", "reflect"),
-    ("padding_mode", None),
-    ("activation", "relu"),
-    ("activation", ("leaky_relu", 0.1)),
-    ("residual", np.float32(1)),
-]
-
-
 @pytest.mark.parametrize("precision", ["fp32", "TF32", 32, True, np.float32(1), ("tf32",)])
 def test_an_unknown_precision_is_refused(precision):
     with pytest.raises(ValueError, match="precision must be None or one of ieee, tf32; got"):
@@ -153,34 +144,6 @@ def test_a_precision_is_a_permission_that_need_not_be_used():
     expected = gpuconv.conv2d(X, W)
     np.testing.assert_allclose(gpuconv.conv2d(X, W, precision="tf32"), expected, rtol=0, atol=1e-4)
     assert gpuconv.conv2d(X.astype("f8"), W.astype("f8"), precision="tf32").dtype == np.float64
-
-
-@pytest.mark.parametrize(("option", "value"), UNBUILT)
-def test_options_that_are_not_offered_yet(option, value):
-    out = np.full((1, 3, 4, 4), 7, np.float32)
-    with pytest.raises(ValueError) as caught:
-        gpuconv.conv2d(X, W, out=out, **{option: value})
-    neutral = KEYWORDS["conv2d"][option]
-    assert str(caught.value).startswith(
-        f"{option}={value!r} is not offered by this version of gpuconv; leave it {neutral!r}, and write "
-    )
-    assert (out == 7).all()
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "instead"),
-    [
-        ("padding_mode", "reflect", "mode='reflect'"),
-        ("padding_mode", "replicate", "mode='edge'"),
-        ("padding_mode", "circular", "mode='wrap'"),
-        ("padding_mode", "symmetric", "mode=one of 'reflect', 'edge', 'wrap'"),
-        ("activation", "relu", "np.maximum(y, 0, out=y)"),
-        ("residual", X, "y += residual"),
-    ],
-)
-def test_an_option_not_offered_says_what_does_it_today(option, value, instead):
-    with pytest.raises(ValueError, match=re.escape(instead)):
-        gpuconv.conv2d(X, W, **{option: value})
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "bool"])
@@ -205,11 +168,6 @@ def test_channels_that_are_last_are_noticed(shape, axes, groups):
         gpuconv.conv2d(x, w, groups=groups)
     right = x.transpose((0, 3, 1, 2) if x.ndim == 4 else (2, 0, 1))
     assert gpuconv.conv2d(right, w, groups=groups).shape[-3] == 6
-
-
-def test_a_residual_array_is_refused_too():
-    with pytest.raises(ValueError, match="residual=<ndarray> is not offered"):
-        gpuconv.conv2d(X, W, residual=np.ones((1, 3, 4, 4), np.float32))
 
 
 def test_wrong_input_is_refused_before_out_is_touched():

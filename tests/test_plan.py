@@ -79,7 +79,7 @@ WRONG = {
     "bias of another dtype": ((X, W, BIAS.astype("float64")), TypeError, "bias must have the input's dtype"),
     "too short a bias": ((X, W, BIAS[:3]), ValueError, r"bias must have shape \(4,\)"),
     "a list": ((X, W.tolist()), TypeError, "weight must be an array"),
-    "a residual": ((X, W, None, X), ValueError, "residual=<ndarray> is not offered by this version"),
+    "a residual": ((X, W, None, X), ValueError, r"residual must have the result's shape \(2, 4, 5, 7\)"),
     "out too small": ((X, W, None, None, X), ValueError, "out must have the result's shape"),
 }
 
@@ -102,8 +102,17 @@ def test_out_that_overlaps_an_input(plan):
 def test_errors_of_the_plan_are_those_of_the_call():
     with pytest.raises(ValueError, match="groups=4 must divide"):
         gpuconv.plan_conv2d(X, W, groups=4)
-    with pytest.raises(ValueError, match="activation='relu' is not offered"):
-        gpuconv.plan_conv2d(X, W, groups=2, activation="relu")
+    with pytest.raises(ValueError, match=r"activation must be .*'ReLU'; did you mean 'relu'"):
+        gpuconv.plan_conv2d(X, W, groups=2, activation="ReLU")
+
+
+def test_a_residual_may_come_and_go():
+    residual = integers((2, 4, 5, 7), "float32", 4)
+    plan = gpuconv.plan_conv2d(X, W, **PARAMETERS, activation="relu")
+    for added in (None, residual, None):
+        np.testing.assert_array_equal(
+            plan(X, W, None, added), gpuconv.conv2d(X, W, **PARAMETERS, activation="relu", residual=added)
+        )
 
 
 def test_several_threads_may_call_one_plan(plan):

@@ -13,13 +13,13 @@ from gpuconv import call as calls
 from gpuconv.cli import main
 from gpuconv.commands import environment, reference, verify
 from gpuconv.commands.covering import Covered
-from gpuconv.commands.problems import CONVOLUTIONS, POOLS, TRANSPOSED, arrays
+from gpuconv.commands.problems import CONVOLUTIONS, OPTIONS, POOLS, TRANSPOSED, arrays
 from gpuconv.cpu.conv import direct as conv_direct
 from gpuconv.cpu.pool import direct as pool_direct
 from gpuconv.spec.dtypes import FLOAT64
 from tests import reference as other
 
-PROBLEMS = (*CONVOLUTIONS, *TRANSPOSED, *POOLS)
+PROBLEMS = (*CONVOLUTIONS, *OPTIONS, *TRANSPOSED, *POOLS)
 
 
 def test_cpu_passes(capsys):
@@ -190,12 +190,13 @@ def test_declined_problems_are_counted(monkeypatch, capsys):
     planted(pool_direct, monkeypatch, None, lambda spec, *rest: "never")
     assert main(["verify", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    assert f"ok      {len(CONVOLUTIONS) - 2} problems, 2 declined" in printed
+    assert f"ok      {len(CONVOLUTIONS) - 2} problems, {len(OPTIONS) + 2} declined" in printed
     assert "declines every problem" in printed
 
 
 def test_the_problems_cover_every_parameter():
     parameters = {(p.function, name) for p in PROBLEMS for name in p.parameters}
+    assert {("conv2d", "padding_mode"), ("conv2d", "activation")} < parameters
     for name in ("stride", "padding", "dilation", "groups"):
         assert ("conv2d", name) in parameters and ("conv_transpose2d", name) in parameters
     assert ("conv_transpose2d", "output_padding") in parameters
@@ -210,12 +211,14 @@ def test_the_two_references_agree(problem):
     input, rest = arrays(problem, FLOAT64)
     batch = input if input.ndim == 4 else input[None]
     parameters = dict(problem.parameters)
+    activation = {name: parameters.pop(name) for name in ("activation",) if name in parameters}
     if problem.function == "conv2d":
-        results = reference.convolve(batch, *rest, **parameters)
-        expected = [other.conv2d(batch, *rest, **parameters)]
+        results = reference.convolve(batch, *rest, **parameters, **activation)
+        expected = [other.activate(other.conv2d(batch, *rest, **parameters), activation.get("activation"))]
     elif problem.function == "conv_transpose2d":
-        results = reference.transpose(batch, *rest, **parameters)
-        expected = [other.conv_transpose2d(batch, *rest, **parameters)]
+        results = reference.transpose(batch, *rest, **parameters, **activation)
+        sums = other.conv_transpose2d(batch, *rest, **parameters)
+        expected = [other.activate(sums, activation.get("activation"))]
     elif problem.function == "max_pool2d":
         results = reference.max_pool(batch, **{**parameters, "return_indices": True})
         parameters.pop("return_indices", None)

@@ -14,13 +14,13 @@ import numpy as np
 import gpuconv
 from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.call import Call, understand
-from gpuconv.commands.problems import CONVOLUTIONS, COVERING, POOLS, TRANSPOSED, Problem
+from gpuconv.commands.problems import CONVOLUTIONS, COVERING, OPTIONS, POOLS, TRANSPOSED, Problem
 from gpuconv.spec import Dtype
 from gpuconv.spec.dtypes import BFLOAT16, FLOATS
 from gpuconv.spec.pool import POOLED
 
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
-    "conv": (FLOATS, CONVOLUTIONS), "conv_grad": (FLOATS, TRANSPOSED), "pool": (POOLED, POOLS),
+    "conv": (FLOATS, (*CONVOLUTIONS, *OPTIONS)), "conv_grad": (FLOATS, TRANSPOSED), "pool": (POOLED, POOLS),
 }  # fmt: skip
 
 
@@ -59,8 +59,8 @@ def kernels(algorithm: Algorithm, call: Call, gpu: Any) -> set[str]:
 
 def queued(plan: Any) -> list[str]:
     """The names of a plan's kernels, in order: one, or several passes; none for an empty result."""
-    if hasattr(plan, "parts"):
-        return [name for part, _ in plan.parts for name in queued(part)]
+    if hasattr(plan, "steps"):
+        return [name for step, _ in plan.steps for name in queued(step)]
     launches = [launch for launch, _ in plan.launches] if hasattr(plan, "launches") else [plan]
     return [launch.kernel.name for launch in launches if launch.blocks]
 

@@ -75,6 +75,12 @@ CONVOLUTIONS = (
     conv((2, 3, 8, 9), (4, 3, 3, 3), padding=1, reversed=True),
     conv((2, 3, 24, 24), (4, 3, 3, 3), padding=1, special=(NAN, INF, -INF)),
 )
+OPTIONS = (  # which no plain sum takes
+    conv((2, 3, 9, 8), (4, 3, 3, 3), padding=1, bias=True, activation="relu"),
+    conv((2, 3, 9, 8), (4, 3, 3, 3), padding=(2, 1), stride=2, padding_mode="reflect"),
+    conv((1, 2, 7, 8), (3, 2, 5, 3), padding="same", padding_mode="replicate", bias=True),
+    conv((2, 4, 6, 9), (4, 1, 3, 3), padding=2, padding_mode="circular", groups=4, activation="relu"),
+)
 TRANSPOSED = (
     transposed((2, 3, 7, 9), (3, 4, 3, 3), padding=1, bias=True),
     transposed((2, 6, 5, 4), (6, 3, 2, 2), stride=2, bias=True),
@@ -86,6 +92,7 @@ TRANSPOSED = (
     transposed((3, 5, 6), (3, 2, 2, 2), stride=3),
     transposed((1, 40, 10, 9), (40, 36, 3, 3), padding=1, reversed=True),
     transposed((0, 3, 4, 4), (3, 2, 3, 3), stride=2),
+    transposed((1, 3, 5, 4), (3, 2, 3, 3), stride=2, bias=True, activation="relu"),
 )
 POOLS = (
     *(

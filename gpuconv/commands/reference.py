@@ -13,8 +13,16 @@ Pair = tuple[int, int]
 
 
 @np.errstate(invalid="ignore")  # inf - inf is NaN, as it should be
-def convolve(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1) -> list[np.ndarray]:
+def convolve(
+    x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None
+) -> list[np.ndarray]:
     """[y] of `gpuconv.conv2d`."""
+    if padding_mode != "zeros":
+        kernel, steps, apart = w.shape[2:], _pair(stride), _pair(dilation)
+        reach = [(taps - 1) * step + 1 for taps, step in zip(kernel, apart, strict=True)]
+        sides = [_pads(padding, axis, x.shape[axis - 2], reach[axis], steps[axis]) for axis in (0, 1)]
+        mode = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[padding_mode]
+        x, padding = np.pad(x, ((0, 0),) * (x.ndim - 2) + tuple(sides), mode=mode), 0  # type: ignore[call-overload]
     K, C_group = w.shape[:2]
     grouped_w = w.astype(np.float64).reshape(groups, K // groups, C_group, *w.shape[2:])
     y: Any = 0.0 if bias is None else bias.astype(np.float64)[:, None, None]
@@ -22,11 +30,11 @@ def convolve(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1) -> list
         N, _, P, Q = values.shape
         taken = np.where(inside, values, 0).reshape(N, groups, C_group, P, Q)
         y = y + np.einsum("ngcpq,gkc->ngkpq", taken, grouped_w[..., r, s]).reshape(N, K, P, Q)
-    return [_like(x, y)]
+    return [_like(x, _activated(y, activation))]
 
 
 def transpose(
-    x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+    x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, activation=None
 ) -> list[np.ndarray]:
     """[y] of `gpuconv.conv_transpose2d`: each input adds its kernel where it lies."""
     batch = x.astype(np.float64) if x.ndim == 4 else x.astype(np.float64)[None]
@@ -43,7 +51,8 @@ def transpose(
     (top, bottom), (left, right) = (_pair(side) for side in _pair(padding))
     y = y.reshape(N, groups * K_group, *y.shape[3:])
     y = y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
-    return [_like(x, y if bias is None else y + bias.astype(np.float64)[:, None, None])]
+    y = y if bias is None else y + bias.astype(np.float64)[:, None, None]
+    return [_like(x, _activated(y, activation))]
 
 
 def max_pool(
@@ -134,6 +143,11 @@ def _pads(padding, axis: int, extent: int, reach: int, step: int) -> Pair:
 
 def _pair(value) -> Pair:
     return value if isinstance(value, tuple) else (value, value)
+
+
+def _activated(y, activation) -> np.ndarray:
+    """What `gpuconv verify` asks for: "relu" is exact."""
+    return np.maximum(y, 0) if activation == "relu" else y
 
 
 def _like(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.native import converting, plain
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import enclosed
-from gpuconv.spec import ConvLayouts
+from gpuconv.spec import ConvLayouts, ResidualLayouts
 from gpuconv.threads import get_num_threads
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int,
     spec: Any = call.spec
     layouts: Any = call.layouts
     stand_ins: tuple[tuple[int, np.ndarray], ...] = ()
-    if isinstance(layouts, ConvLayouts) and layouts.bias is None:
+    if isinstance(layouts, ConvLayouts | ResidualLayouts) and layouts.bias is None:
         zeros = np.zeros(layouts.y.shape[1], spec.dtype.numpy)
         zeros.flags.writeable = False
         stand_ins = ((layouts._fields.index("bias"), zeros),)

@@ -10,7 +10,15 @@ from gpuconv.spec.checks import check_out
 from gpuconv.spec.conv import PRECISIONS, ConvSpec, check_precision
 from gpuconv.spec.dtypes import Dtype
 from gpuconv.spec.epilogue import Epilogue
-from gpuconv.spec.layouts import ConvLayouts, Layout, Layouts, PoolLayouts, WeightGradientLayouts
+from gpuconv.spec.layouts import (
+    ConvLayouts,
+    Layout,
+    Layouts,
+    PoolLayouts,
+    ResidualLayouts,
+    WeightGradientLayouts,
+    conv_layouts,
+)
 from gpuconv.spec.parameters import Pads, as_integer
 from gpuconv.spec.phases import Phase, phases_of
 from gpuconv.spec.pool import PoolSpec
@@ -21,7 +29,7 @@ Spec = ConvSpec | PoolSpec
 
 __all__ = [
     "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue",
-    "Layout", "Layouts", "Pads", "Pair", "Phase", "PoolLayouts", "PoolSpec", "Spec", "WeightGradientLayouts",
-    "as_integer", "check_out", "check_precision", "of_input_gradient", "of_transposed", "of_weight_gradient",
-    "phases_of",
+    "Layout", "Layouts", "Pads", "Pair", "Phase", "PoolLayouts", "PoolSpec", "ResidualLayouts", "Spec",
+    "WeightGradientLayouts", "as_integer", "check_out", "check_precision", "conv_layouts",
+    "of_input_gradient", "of_transposed", "of_weight_gradient", "phases_of",
 ]  # fmt: skip

@@ -61,17 +61,6 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: Dtype) -> None:
     same_dtype(out, "out", dtype)
 
 
-def refuse_unbuilt(**options: tuple[Any, Any, str]) -> None:
-    """Refuse the options, name=(value, neutral value, what does it today), that are not offered yet."""
-    for name, (value, neutral, instead) in options.items():
-        if value is not neutral and not (isinstance(value, str) and value == neutral):
-            shown = f"<{type(value).__name__}>" if getattr(value, "ndim", 0) else repr(value)
-            raise ValueError(
-                f"{name}={shown} is not offered by this version of gpuconv; leave it {neutral!r}, and write "
-                f"{instead}"
-            )
-
-
 def axes_of(spec: Any) -> tuple[Axis, Axis]:
     """The rows and the columns of a problem with H W R S pads stride dilation."""
     size, window = (spec.H, spec.W), (spec.R, spec.S)

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from gpuconv.spec.checks import batched_shape, checked_dtype, checked_outputs, refuse_unbuilt, same_dtype
+from gpuconv.spec.checks import batched_shape, checked_dtype, checked_outputs, same_dtype
 from gpuconv.spec.dtypes import FLOAT32, FLOATS, Dtype
-from gpuconv.spec.epilogue import NO_EPILOGUE, Epilogue
-from gpuconv.spec.idioms import Idioms, idioms_of
+from gpuconv.spec.epilogue import NO_EPILOGUE, Epilogue, as_epilogue
 from gpuconv.spec.orders import hint_of_channels, noticing_channels
+from gpuconv.spec.padding_mode import check_padding_mode
 from gpuconv.spec.parameters import Pads, Pair, as_integer, as_pads, as_pair
 
 PRECISIONS = (None, "ieee", "tf32")  # what the caller may ask for, from the norm, to each output, to speed
@@ -94,7 +94,6 @@ class ConvSpec:
         precision: Any = None,
     ) -> "ConvSpec":
         """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
-        _refuse_options(idioms_of(input), padding_mode, activation, residual)
         dtype = checked_dtype(input, FLOATS)
         N, C, H, W = batched_shape(input)
         K, C_group, R, S = weight_shape(weight)
@@ -107,8 +106,15 @@ class ConvSpec:
         dilation = as_pair(dilation, "dilation", least=1)
         pads = as_pads(padding, (H, W), (R, S), stride, dilation)
         check_precision(precision)
+        mode = check_padding_mode(padding_mode, pads, (H, W))
+        epilogue = as_epilogue(activation, residual is not None)
         with noticing_channels(input, (R, S), dilation):
-            return cls(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
+            spec = cls(
+                N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision, padding_mode=mode,
+                epilogue=epilogue,
+            )  # fmt: skip
+        check_residual(residual, input, spec)
+        return spec
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
@@ -192,13 +198,14 @@ class ConvSpec:
         return max(_sizes(self)) < 2**31
 
 
-def _refuse_options(idioms: Idioms, padding_mode: Any, activation: Any, residual: Any) -> None:
-    padded = idioms.padded_as("input", padding_mode)
-    refuse_unbuilt(
-        padding_mode=(padding_mode, "zeros", f"{padded} before the call"),
-        activation=(activation, None, f"{idioms.activated('y')}, or the like, after the call"),
-        residual=(residual, None, "y += residual after the call"),
-    )
+def check_residual(residual: Any, input: Any, spec: ConvSpec) -> None:
+    """Refuse a residual that is not of the result's shape and of its dtype."""
+    if residual is None:
+        return
+    same_dtype(residual, "residual", spec.dtype)
+    shape = spec.out_shape if len(input.shape) == 4 else spec.out_shape[1:]
+    if tuple(residual.shape) != shape:
+        raise ValueError(f"residual must have the result's shape {shape}, got {tuple(residual.shape)}")
 
 
 def weight_shape(weight: Any, axes: str = "(K, C / groups, R, S)") -> tuple[int, int, int, int]:

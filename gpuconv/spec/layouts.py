@@ -63,6 +63,23 @@ class ConvLayouts(NamedTuple):
     y: Layout
 
 
+class ResidualLayouts(NamedTuple):
+    """The same with a residual (N, K, P, Q), which is added to the sums."""
+
+    x: Layout
+    w: Layout
+    bias: Layout | None
+    residual: Layout
+    y: Layout
+
+
+def conv_layouts(
+    x: Layout, w: Layout, bias: Layout | None, residual: Layout | None, y: Layout
+) -> ConvLayouts | ResidualLayouts:
+    """Those of a convolution: of a residual that is left out nobody needs to know."""
+    return ConvLayouts(x, w, bias, y) if residual is None else ResidualLayouts(x, w, bias, residual, y)
+
+
 class PoolLayouts(NamedTuple):
     """x (N, C, H, W), y (N, C, P, Q), and the places of the maxima, int64, or None."""
 
@@ -79,4 +96,4 @@ class WeightGradientLayouts(NamedTuple):
     y: Layout
 
 
-Layouts = ConvLayouts | PoolLayouts | WeightGradientLayouts
+Layouts = ConvLayouts | ResidualLayouts | PoolLayouts | WeightGradientLayouts

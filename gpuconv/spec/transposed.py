@@ -3,10 +3,10 @@
 from typing import Any
 
 from gpuconv.spec.axis import Axis, Pair
-from gpuconv.spec.checks import batched_shape, checked_dtype, refuse_unbuilt, same_dtype
-from gpuconv.spec.conv import ConvSpec, check_beside, check_precision, weight_shape
+from gpuconv.spec.checks import batched_shape, checked_dtype, same_dtype
+from gpuconv.spec.conv import ConvSpec, check_beside, check_precision, check_residual, weight_shape
 from gpuconv.spec.dtypes import FLOATS
-from gpuconv.spec.idioms import idioms_of
+from gpuconv.spec.epilogue import as_epilogue
 from gpuconv.spec.parameters import Pads, as_integer, as_pads, as_pair
 
 INPUT_GRADIENT = "input gradient"
@@ -24,10 +24,6 @@ def of_transposed(
     TypeError, ValueError
         Naming the wrong one.
     """
-    refuse_unbuilt(
-        activation=(activation, None, f"{idioms_of(input).activated('y')}, or the like, after the call"),
-        residual=(residual, None, "y += residual after the call"),
-    )
     dtype = checked_dtype(input, FLOATS)
     N, K, P, Q = batched_shape(input)
     if P < 1 or Q < 1:
@@ -57,10 +53,12 @@ def of_transposed(
             f"input is too small: an output of {H}x{W} is left of its {P}x{Q} with padding={padding!r}"
         )
     check_precision(precision)
-    return ConvSpec(
+    spec = ConvSpec(
         N, C_group * groups, H, W, K, R, S, _less_behind(pads, more), stride, dilation, groups, dtype,
-        precision, INPUT_GRADIENT,
+        precision, INPUT_GRADIENT, epilogue=as_epilogue(activation, residual is not None),
     )  # fmt: skip
+    check_residual(residual, input, spec)
+    return spec
 
 
 def of_input_gradient(

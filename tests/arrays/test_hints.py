@@ -12,8 +12,6 @@ from tests import fakes
 from tests.cases import integers
 
 X, W = integers((2, 3, 7, 8), "float32"), integers((4, 3, 2, 2), "float32", 1)
-SIDES = {"top": 1, "bottom": 2, "left": 0, "right": 3}
-PADDED = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def numpy_arrays():
@@ -81,28 +79,6 @@ def test_channels_that_come_last(library, images):
         np.testing.assert_array_equal(np.asarray(gpuconv.conv2d(make(images), w)), expected)
         x, w = proposed(names, "pass (.*) and (.*)$", gpuconv.conv2d, input=make(last), weight=make(kernels))
         np.testing.assert_array_equal(np.asarray(gpuconv.conv2d(x, w)), expected)
-
-
-@pytest.mark.parametrize("mode", PADDED)
-def test_borders(library, mode):
-    make, names = library
-    arrays = {"input": make(X), "weight": make(W)}
-    [x] = proposed(
-        {**names, **SIDES}, "and write (.*) before the call", gpuconv.conv2d, padding_mode=mode, **arrays
-    )
-    widths = [(0, 0), (0, 0), (1, 2), (0, 3)]
-    np.testing.assert_array_equal(np.asarray(x), np.pad(X, widths, mode=PADDED[mode]))
-
-
-def test_an_activation(library):
-    make, names = library
-    arrays = {"input": make(X), "weight": make(W)}
-    y = gpuconv.conv2d(**arrays)
-    expected = np.maximum(np.asarray(y), 0)
-    [activated] = proposed(
-        {**names, "y": y}, "and write (.*), or the like", gpuconv.conv2d, activation="relu", **arrays
-    )
-    np.testing.assert_array_equal(np.asarray(activated), expected)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.cuda.runtime.passes import Parts, Passes
-from gpuconv.spec import WEIGHT_GRADIENT, ConvSpec, WeightGradientLayouts
+from gpuconv.spec import WEIGHT_GRADIENT, ConvSpec, ResidualLayouts, WeightGradientLayouts
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts, contiguous_strides
 from tests import ptx
@@ -39,11 +39,13 @@ def on_device(array, output=False):
 
 
 def layouts_of(spec, *views):
-    """How views of (x, w, bias, y), (x, dy, y) or (x, y, indices) lie in memory."""
+    """How views of (x, w, bias, y), with a residual before y, (x, dy, y) or (x, y, indices) lie in memory."""
     found = [view and _layout_of(view) for view in views]
-    if isinstance(spec, ConvSpec):
-        return (WeightGradientLayouts if spec.direction == WEIGHT_GRADIENT else ConvLayouts)(*found)
-    return PoolLayouts(*found)
+    if not isinstance(spec, ConvSpec):
+        return PoolLayouts(*found)
+    if spec.direction == WEIGHT_GRADIENT:
+        return WeightGradientLayouts(*found)
+    return (ResidualLayouts if spec.epilogue.residual else ConvLayouts)(*found)
 
 
 def _layout_of(view):
@@ -104,9 +106,11 @@ def compute(algorithm, spec, inputs, outputs, arch="sm_90a", gpu=H200, **options
 def _launches(plan, views):
     """(launch, views that are its pointers) of a launch, of passes, or of parts of a problem."""
     if isinstance(plan, Parts):
-        taken = [None if place is None else views[place] for place in plan.places]
-        for part, moved in plan.parts:
-            yield from _launches(part, [_moved(view, step) for view, step in zip(taken, moved, strict=True)])
+        views = [*views, scratch(plan.between)]  # what the steps share; each has its own beside it
+        for step, begins in plan.steps:
+            yield from _launches(
+                step, [None if place is None else _moved(views[place], moved) for place, moved in begins]
+            )
     elif isinstance(plan, Passes):
         views = [*views, scratch(plan.elements)]
         for launch, places in plan.launches:
@@ -117,6 +121,8 @@ def _launches(plan, views):
 
 def _moved(view, step):
     """A view that begins further on; of an output, what other parts have written stays."""
+    if isinstance(view, Pointer):
+        return ptx.pointer(view.array, view.byte_offset + step)
     if view is None or view.owner.size == 0:
         return None
     moved = view._replace(pointer=view.pointer + step)

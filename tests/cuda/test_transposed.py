@@ -10,7 +10,7 @@ from tests.cases import TRANSPOSED_CASES, TransposedCase, integers
 from tests.cuda.execution import compute, layouts_of, on_device, poisoned
 from tests.layouts import WRITABLE
 
-(ALGORITHM,) = conv_grad.ALGORITHMS
+ALGORITHM, _ = conv_grad.ALGORITHMS
 
 
 @pytest.mark.parametrize("case", TRANSPOSED_CASES, ids=str)

@@ -4,8 +4,10 @@ from gpuconv.algorithm import Algorithms
 from gpuconv.cpu import conv
 from gpuconv.cpu.conv_grad import phases, weights
 from gpuconv.cpu.engine.compiled import Kernel
+from gpuconv.spec import INPUT_GRADIENT
 
-ALGORITHMS: Algorithms = (phases.over(conv.ALGORITHMS),)
+_PLAIN: Algorithms = (phases.over(conv.SUMS),)
+ALGORITHMS: Algorithms = (*_PLAIN, conv.epilogue.over(_PLAIN, direction=(INPUT_GRADIENT,)))
 KERNELS: tuple[Kernel, ...] = (weights.arrange,)
 
 __all__ = ["ALGORITHMS", "KERNELS"]

@@ -1,10 +1,21 @@
 """The convolutions of the CUDA engine, in order of preference: this list is the architecture on a page."""
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cuda.conv import depthwise, depthwise_window, implicit_gemm, split, stem, tiled, winograd
+from gpuconv.cuda.conv import (
+    depthwise,
+    depthwise_window,
+    epilogue,
+    implicit_gemm,
+    mirrored,
+    split,
+    stem,
+    tiled,
+    winograd,
+)
 from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.spec.padding_mode import PADDING_MODES
 
-ALGORITHMS: tuple[Algorithm, ...] = (
+SUMS: tuple[Algorithm, ...] = (
     depthwise.ALGORITHM,
     depthwise_window.ALGORITHM,
     stem.ALGORITHM,
@@ -12,6 +23,10 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     implicit_gemm.ALGORITHM,
     tiled.ALGORITHM,
 )
+_MIRRORED = mirrored.over(SUMS)
+ALGORITHMS: tuple[Algorithm, ...] = (
+    *SUMS, _MIRRORED, epilogue.over((_MIRRORED, *SUMS), padding_mode=PADDING_MODES),
+)  # fmt: skip
 KERNELS: tuple[Kernel, ...] = (
     *depthwise.KERNELS,
     *depthwise_window.KERNELS,
@@ -20,4 +35,6 @@ KERNELS: tuple[Kernel, ...] = (
     *implicit_gemm.KERNELS,
     split.KERNEL,
     *winograd.KERNELS,
+    *mirrored.KERNELS,
+    *epilogue.KERNELS,
 )

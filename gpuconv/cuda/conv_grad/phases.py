@@ -12,7 +12,7 @@ from functools import partial
 
 from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
 from gpuconv.cuda.runtime.gpu import Gpu
-from gpuconv.cuda.runtime.passes import Part, Parts
+from gpuconv.cuda.runtime.passes import Part, Parts, convolution
 from gpuconv.spec import INPUT_GRADIENT, PRECISIONS, ConvLayouts, ConvSpec, Phase, phases_of
 from gpuconv.spec.dtypes import FLOATS
 from gpuconv.spec.layouts import ALIGNED, Layout
@@ -34,11 +34,11 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> bool:
 
 
 def plan(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Parts:
-    parts = []
+    steps = []
     for part in parts_of(spec, layouts):
         problem = part.spec, part.layouts, gpu
-        parts.append((select(convolutions, *problem).plan(*problem), part.moved))
-    return Parts(tuple(parts))
+        steps.append(convolution(select(convolutions, *problem).plan(*problem), part.moved))
+    return Parts(tuple(steps), len(layouts))
 
 
 def parts_of(spec: ConvSpec, layouts: ConvLayouts) -> Iterator[Part]:

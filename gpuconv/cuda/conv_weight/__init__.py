@@ -4,6 +4,6 @@ from gpuconv.algorithm import Algorithms
 from gpuconv.cuda import conv
 from gpuconv.cuda.conv_weight import exchanged
 
-ALGORITHMS: Algorithms = (exchanged.over(conv.ALGORITHMS),)
+ALGORITHMS: Algorithms = (exchanged.over(conv.SUMS),)
 
 __all__ = ["ALGORITHMS"]

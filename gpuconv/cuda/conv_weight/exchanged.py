@@ -12,7 +12,7 @@ from functools import partial
 
 from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
 from gpuconv.cuda.runtime.gpu import Gpu
-from gpuconv.cuda.runtime.passes import Part, Parts
+from gpuconv.cuda.runtime.passes import Part, Parts, Step
 from gpuconv.spec import PRECISIONS, WEIGHT_GRADIENT, ConvLayouts, ConvSpec, Pair, WeightGradientLayouts
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import axes_of
@@ -37,11 +37,12 @@ def worth(spec: ConvSpec, layouts: WeightGradientLayouts, gpu: Gpu) -> bool:
 
 
 def plan(convolutions: Algorithms, spec: ConvSpec, layouts: WeightGradientLayouts, gpu: Gpu) -> Parts:
-    parts = []
+    steps = []
     for part in parts_of(spec, layouts):
         problem = part.spec, part.layouts, gpu
-        parts.append((select(convolutions, *problem).plan(*problem), part.moved))
-    return Parts(tuple(parts), PLACES)
+        begins = tuple(zip(PLACES, part.moved, strict=True))
+        steps.append(Step(select(convolutions, *problem).plan(*problem), begins))
+    return Parts(tuple(steps), len(layouts))
 
 
 def parts_of(spec: ConvSpec, layouts: WeightGradientLayouts) -> Iterator[Part]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gpuconv.cuda.runtime.driver import current, refuse_forked_child
 from gpuconv.cuda.runtime.launch import Launch
+from gpuconv.cuda.runtime.scratch import ELEMENT_BYTES
 from gpuconv.spec import ConvLayouts, ConvSpec
 
 X, W, BIAS, Y, SCRATCH = range(5)  # the places of a convolution's pointers, and of that to memory of our own
@@ -45,30 +46,50 @@ class Part(NamedTuple):
     moved: tuple[int, int, int, int]
 
 
+class Step(NamedTuple):
+    """A plan, and where each of its pointers begins: a place among those of `queue`, and bytes from there on.
+
+    A place that is None is an array that is left out.
+    """
+
+    plan: "Launch | Passes | Parts"
+    begins: tuple[tuple[int | None, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A problem in parts, one after the other on one stream: each on arrays that begin further on.
+    """A problem in parts, one after the other on one stream: each on arrays, or memory between them.
 
     Attributes
     ----------
-    parts : tuple
-        Plans, each with the bytes from the pointers of `queue` to its own.
-    places : tuple
-        Where each pointer of a part is among those of `queue`; None is one that is left out.
+    steps : tuple of Step
+    arrays : int
+        Pointers of `queue` to arrays; the place behind them is that of the memory of our own.
+    between : int
+        Numbers of float32 in it that the steps share; behind them is what each uses in its turn.
     """
 
-    parts: tuple[tuple[Launch | Passes, tuple[int, ...]], ...]
-    places: tuple[int | None, ...] = (X, W, BIAS, Y)
+    steps: tuple[Step, ...]
+    arrays: int
+    between: int = 0
 
     @property
     def elements(self) -> int:
-        """Numbers of float32 in memory of our own, which each part uses in its turn."""
-        return max((plan.elements for plan, _ in self.parts), default=0)
+        """Numbers of float32 in memory of our own."""
+        return self.between + max((step.plan.elements for step in self.steps), default=0)
 
     def queue(self, ordinal: int, stream: int, pointers: Sequence[int]) -> None:
-        """Queue the parts; a pointer of 0 is none, and what follows those of the arrays is for all."""
-        arrays = len(self.places) - self.places.count(None)
-        taken = [0 if place is None else pointers[place] for place in self.places]
-        for plan, moved in self.parts:
-            begins = [pointer and pointer + step for pointer, step in zip(taken, moved, strict=True)]
-            plan.queue(ordinal, stream, [*begins, *pointers[arrays:]])
+        """Queue the steps; a pointer of 0 is none."""
+        for plan, begins in self.steps:
+            taken = [
+                0 if place is None or not pointers[place] else pointers[place] + moved
+                for place, moved in begins
+            ]
+            if plan.elements:
+                taken.append(pointers[self.arrays] + ELEMENT_BYTES * self.between)
+            plan.queue(ordinal, stream, taken)
+
+
+def convolution(plan: "Launch | Passes | Parts", moved: Sequence[int]) -> Step:
+    """The step of a convolution whose arrays are those of `queue`, so many bytes on."""
+    return Step(plan, tuple(enumerate(moved)))
