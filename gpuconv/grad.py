@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from gpuconv.arrays import Array, Padding, Sides
 from gpuconv.call import make
-from gpuconv.operators import CONV2D_INPUT, CONV2D_WEIGHT
+from gpuconv.operators import CONV2D_BIAS, CONV2D_INPUT, CONV2D_WEIGHT
 
-__all__ = ["conv2d_input", "conv2d_weight"]
+__all__ = ["conv2d_bias", "conv2d_input", "conv2d_weight"]
 
 
 def conv2d_input(
@@ -57,6 +57,34 @@ def conv2d_input(
     size = tuple(input_size) if isinstance(input_size, list | tuple) else input_size
     parameters = size, stride, padding, dilation, groups
     return make(CONV2D_INPUT, (grad_output, weight, None, None), parameters, None)
+
+
+def conv2d_bias(grad_output: Array) -> Array:
+    """The gradient of `conv2d`, or of `conv_transpose2d`, by its bias.
+
+    Parameters
+    ----------
+    grad_output : array, shape (N, K, P, Q), or (K, P, Q)
+        The gradient by the result; float32, float64, float16 or bfloat16.
+
+    Returns
+    -------
+    array, shape (K,)
+        Its sum over images, rows and columns. Numbers of 16 bits are added up in float32, and the sum is
+        rounded once. Of the library, dtype and device of `grad_output`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> gpuconv.grad.conv2d_bias(np.arange(8.0).reshape(2, 2, 1, 2))
+    array([10., 18.])
+    """
+    return make(CONV2D_BIAS, (grad_output, None), (), None)
 
 
 def conv2d_weight(

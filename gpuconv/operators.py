@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from gpuconv.precision import precision_meant
 from gpuconv.spec import (
+    BiasGradientLayouts,
     ConvLayouts,
     ConvSpec,
     Layouts,
@@ -13,6 +14,7 @@ from gpuconv.spec import (
     Spec,
     WeightGradientLayouts,
     conv_layouts,
+    of_bias_gradient,
     of_input_gradient,
     of_transposed,
     of_weight_gradient,
@@ -134,7 +136,12 @@ CONV2D_WEIGHT = Operator(
     "conv2d_weight", "conv_weight", ("input", "grad_output", "out"),
     ("weight_size", "stride", "padding", "dilation", "groups"), WeightGradientLayouts, _weight_gradient_spec,
 )  # fmt: skip
+CONV2D_BIAS = Operator(
+    "conv2d_bias", "conv_bias", ("grad_output", "out"), (), BiasGradientLayouts, of_bias_gradient,
+)  # fmt: skip
 OPERATORS = {
     operator.name: operator
-    for operator in (CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, CONV2D_INPUT, CONV2D_WEIGHT)
-}
+    for operator in (
+        CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, CONV2D_INPUT, CONV2D_WEIGHT, CONV2D_BIAS,
+    )
+}  # fmt: skip

@@ -6,11 +6,13 @@ touches memory: only shapes, dtypes and parameters are read. Nothing below here 
 """
 
 from gpuconv.spec.axis import Axis, Pair
+from gpuconv.spec.bias_gradient import BIAS_GRADIENT, of_bias_gradient
 from gpuconv.spec.checks import check_out
 from gpuconv.spec.conv import PRECISIONS, ConvSpec, check_precision
 from gpuconv.spec.dtypes import Dtype
 from gpuconv.spec.epilogue import Epilogue
 from gpuconv.spec.layouts import (
+    BiasGradientLayouts,
     ConvLayouts,
     Layout,
     Layouts,
@@ -28,8 +30,9 @@ from gpuconv.spec.weight_gradient import WEIGHT_GRADIENT, of_weight_gradient
 Spec = ConvSpec | PoolSpec
 
 __all__ = [
-    "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue",
-    "Layout", "Layouts", "Pads", "Pair", "Phase", "PoolLayouts", "PoolSpec", "ResidualLayouts", "Spec",
-    "WeightGradientLayouts", "as_integer", "check_out", "check_precision", "conv_layouts",
-    "of_input_gradient", "of_transposed", "of_weight_gradient", "phases_of",
+    "BIAS_GRADIENT", "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "BiasGradientLayouts",
+    "ConvLayouts", "ConvSpec", "Dtype", "Epilogue", "Layout", "Layouts", "Pads", "Pair", "Phase",
+    "PoolLayouts", "PoolSpec", "ResidualLayouts", "Spec", "WeightGradientLayouts", "as_integer", "check_out",
+    "check_precision", "conv_layouts", "of_bias_gradient", "of_input_gradient", "of_transposed",
+    "of_weight_gradient", "phases_of",
 ]  # fmt: skip

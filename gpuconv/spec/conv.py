@@ -117,8 +117,10 @@ class ConvSpec:
         return spec
 
     @property
-    def out_shape(self) -> tuple[int, int, int, int]:
-        """(N, K, P, Q), or (N, C, H, W) of a gradient by the input, or that of the weight of one by it."""
+    def out_shape(self) -> tuple[int, ...]:
+        """(N, K, P, Q), or (N, C, H, W) of a gradient by the input; the shape of what others are by."""
+        if self.direction == "bias gradient":
+            return (self.K,)
         return self.weight_shape if self.direction == "weight gradient" else self._shapes[1]
 
     @property
@@ -129,12 +131,12 @@ class ConvSpec:
     @property
     def _shapes(self) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
         image, result = (self.N, self.C, self.H, self.W), (self.N, self.K, self.P, self.Q)
-        return (result, image) if self.direction == "input gradient" else (image, result)
+        return (image, result) if self.direction in ("forward", "weight gradient") else (result, image)
 
     @property
     def gives_images(self) -> bool:
         """The result is a batch of images, as the input is."""
-        return self.direction != "weight gradient"
+        return self.direction in ("forward", "input gradient")
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:

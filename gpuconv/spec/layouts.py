@@ -96,4 +96,11 @@ class WeightGradientLayouts(NamedTuple):
     y: Layout
 
 
-Layouts = ConvLayouts | ResidualLayouts | PoolLayouts | WeightGradientLayouts
+class BiasGradientLayouts(NamedTuple):
+    """x (N, K, P, Q), the gradient by the result, and y (K,), the one by the bias."""
+
+    x: Layout
+    y: Layout
+
+
+Layouts = ConvLayouts | ResidualLayouts | PoolLayouts | WeightGradientLayouts | BiasGradientLayouts

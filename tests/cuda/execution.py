@@ -14,7 +14,14 @@ from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.cuda.runtime.passes import Parts, Passes
-from gpuconv.spec import WEIGHT_GRADIENT, ConvSpec, ResidualLayouts, WeightGradientLayouts
+from gpuconv.spec import (
+    BIAS_GRADIENT,
+    WEIGHT_GRADIENT,
+    BiasGradientLayouts,
+    ConvSpec,
+    ResidualLayouts,
+    WeightGradientLayouts,
+)
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts, contiguous_strides
 from tests import ptx
@@ -43,8 +50,8 @@ def layouts_of(spec, *views):
     found = [view and _layout_of(view) for view in views]
     if not isinstance(spec, ConvSpec):
         return PoolLayouts(*found)
-    if spec.direction == WEIGHT_GRADIENT:
-        return WeightGradientLayouts(*found)
+    if spec.direction in (WEIGHT_GRADIENT, BIAS_GRADIENT):
+        return (WeightGradientLayouts if spec.direction == WEIGHT_GRADIENT else BiasGradientLayouts)(*found)
     return (ResidualLayouts if spec.epilogue.residual else ConvLayouts)(*found)
 
 

@@ -185,6 +185,8 @@ def _planner(call: "Call", algorithm: Algorithm, changed: set[str]) -> Callable[
 
 def _views(piece: Piece, given: dict[str, np.ndarray]) -> list[np.ndarray]:
     """What the piece sees of x, and its part of y and of the indices, if there are any."""
+    if piece.rows is _ALL_SEEN:
+        return [given[name] for name in ("x", "y", "indices") if name in given]
     x, rows, columns = given["x"][piece.images, piece.channels], piece.rows.index, piece.columns.index
     if not isinstance(rows, slice) and not isinstance(columns, slice):
         x = x[:, :, rows[:, None], columns]

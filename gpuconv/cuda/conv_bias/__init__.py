@@ -1,0 +1,9 @@
+"""The gradients of a convolution by its bias, in order of preference."""
+
+from gpuconv.algorithm import Algorithms
+from gpuconv.cuda import pool
+from gpuconv.cuda.conv_bias import sums
+
+ALGORITHMS: Algorithms = (sums.at_once(pool.ALGORITHMS), sums.in_passes(pool.ALGORITHMS))
+
+__all__ = ["ALGORITHMS"]
