@@ -26,6 +26,6 @@ def of_bias_gradient(grad_output: Any) -> ConvSpec:
 
 
 def sum_of(N: int, C: int, H: int, W: int, dtype: Any) -> PoolSpec:
-    """The pool that adds up the planes of images; where there are no rows, windows of padding, which are 0."""
+    """The pool that adds up the planes of images; where there are no rows, of padding alone, which is 0."""
     R, pads = max(H, 1), ((0 if H else 1, 0), (0, 0))
     return PoolSpec("mean", N, C, H, W, R, W, pads, (R, W), divisor_override=1, dtype=dtype)
