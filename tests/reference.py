@@ -141,6 +141,13 @@ def error_bound(x, w, bias=None, dtype="float32", **parameters):
     return BOUND * np.finfo(dtype).eps * magnitudes
 
 
+def rounded_bound(expected, magnitudes, dtype):
+    """How far a sum in float32 that is rounded once to 16 bits may be from the expected one."""
+    info = ml_dtypes.finfo(dtype)
+    last_place = np.abs(expected) * float(info.eps) + float(info.smallest_subnormal)
+    return BOUND * np.finfo("float32").eps * magnitudes + 0.51 * last_place
+
+
 def tile_error_bound(x, w, bias=None, dtype="float32", padding=0, groups=1, tile=2):
     """`error_bound` for outputs that see the greatest input of their tile instead of those of their windows.
 

@@ -12,6 +12,11 @@ FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
 BY_NAME = {each.name: each for algorithms in cpu.ALGORITHMS.values() for each in algorithms}
 
 
+def taking(room, dtype):
+    """The names of the CPU's algorithms of a room that take a dtype."""
+    return [each.name for each in cpu.ALGORITHMS[room] if dtype in each.takes["dtype"]]
+
+
 def function_of(case):
     return gpuconv.conv2d if isinstance(case, ConvCase) else FUNCTIONS[case.op]
 

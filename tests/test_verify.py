@@ -12,7 +12,7 @@ import gpuconv.cpu
 from gpuconv import call as calls
 from gpuconv.cli import main
 from gpuconv.commands import environment, reference, verify
-from gpuconv.commands.covering import Covered
+from gpuconv.commands.covering import ROOMS, Covered
 from gpuconv.commands.problems import CONVOLUTIONS, POOLS, TRANSPOSED, arrays
 from gpuconv.cpu.conv import direct as conv_direct
 from gpuconv.cpu.pool import direct as pool_direct
@@ -26,19 +26,11 @@ def test_cpu_passes(capsys):
     assert main(["verify", "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
     found = {tuple(line.split()[2:4]): line.split()[4] for line in lines[:-1]}
-    floats, halves = ("float32", "float64"), ("float16", "bfloat16")
     assert found == {
-        **{
-            (algorithm.name, dtype): "ok"
-            for room in ("conv", "conv_grad")
-            for algorithm in gpuconv.cpu.ALGORITHMS[room]
-            for dtype in floats
-        },
-        **{
-            (algorithm.name, dtype): "ok" if (algorithm.name == "pool_widened") == (dtype in halves) else "-"
-            for algorithm in gpuconv.cpu.ALGORITHMS["pool"]
-            for dtype in floats + halves
-        },
+        (algorithm.name, dtype): "ok" if dtype in algorithm.takes["dtype"] else "-"
+        for room, (dtypes, _) in ROOMS.items()
+        for algorithm in gpuconv.cpu.ALGORITHMS[room]
+        for dtype in dtypes
     }
     assert re.fullmatch(r"all checks passed in \d+ s", lines[-1])
     assert [line.split()[0] for line in lines[:-1]] == [

@@ -16,11 +16,11 @@ from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.call import Call, understand
 from gpuconv.commands.problems import CONVOLUTIONS, COVERING, POOLS, TRANSPOSED, Problem
 from gpuconv.spec import Dtype
-from gpuconv.spec.dtypes import BFLOAT16, FLOATS
+from gpuconv.spec.dtypes import BFLOAT16, CONVOLVED
 from gpuconv.spec.pool import POOLED
 
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
-    "conv": (FLOATS, CONVOLUTIONS), "conv_grad": (FLOATS, TRANSPOSED), "pool": (POOLED, POOLS),
+    "conv": (CONVOLVED, CONVOLUTIONS), "conv_grad": (CONVOLVED, TRANSPOSED), "pool": (POOLED, POOLS),
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from gpuconv.spec.checks import batched_shape, checked_dtype, checked_outputs, refuse_unbuilt, same_dtype
-from gpuconv.spec.dtypes import FLOAT32, FLOATS, Dtype
+from gpuconv.spec.dtypes import CONVOLVED, FLOAT32, Dtype
 from gpuconv.spec.epilogue import NO_EPILOGUE, Epilogue
 from gpuconv.spec.idioms import Idioms, idioms_of
 from gpuconv.spec.orders import hint_of_channels, noticing_channels
@@ -95,7 +95,7 @@ class ConvSpec:
     ) -> "ConvSpec":
         """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
         _refuse_options(idioms_of(input), padding_mode, activation, residual)
-        dtype = checked_dtype(input, FLOATS)
+        dtype = checked_dtype(input, CONVOLVED)
         N, C, H, W = batched_shape(input)
         K, C_group, R, S = weight_shape(weight)
         groups = as_integer(groups, "groups", least=1)

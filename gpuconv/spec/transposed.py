@@ -5,7 +5,7 @@ from typing import Any
 from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.checks import batched_shape, checked_dtype, refuse_unbuilt, same_dtype
 from gpuconv.spec.conv import ConvSpec, check_beside, check_precision, weight_shape
-from gpuconv.spec.dtypes import FLOATS
+from gpuconv.spec.dtypes import CONVOLVED
 from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.parameters import Pads, as_integer, as_pads, as_pair
 
@@ -28,7 +28,7 @@ def of_transposed(
         activation=(activation, None, f"{idioms_of(input).activated('y')}, or the like, after the call"),
         residual=(residual, None, "y += residual after the call"),
     )
-    dtype = checked_dtype(input, FLOATS)
+    dtype = checked_dtype(input, CONVOLVED)
     N, K, P, Q = batched_shape(input)
     if P < 1 or Q < 1:
         raise ValueError(f"input must have at least one row and one column, got shape {tuple(input.shape)}")
@@ -74,7 +74,7 @@ def of_input_gradient(
     TypeError, ValueError
         Naming the wrong one.
     """
-    dtype = checked_dtype(grad_output, FLOATS, "grad_output")
+    dtype = checked_dtype(grad_output, CONVOLVED, "grad_output")
     batch = batched_shape(grad_output, "grad_output")
     N, C, H, W = _size_of(input_size, len(grad_output.shape))
     K, C_group, R, S = weight_shape(weight)

@@ -5,14 +5,25 @@ output.
 """
 
 from gpuconv.algorithm import Algorithms
-from gpuconv.cpu.conv import batch, depthwise, depthwise_channels, direct, implicit_gemm, small, winograd
+from gpuconv.cpu.conv import (
+    batch,
+    depthwise,
+    depthwise_channels,
+    direct,
+    implicit_gemm,
+    small,
+    widened,
+    winograd,
+)
+from gpuconv.cpu.engine import planes
 from gpuconv.cpu.engine.compiled import Kernel
 
 _PLAIN = implicit_gemm.ALGORITHM, direct.ALGORITHM
 _FEW_CHANNELS = (
     depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM,
 )  # fmt: skip
-ALGORITHMS: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
+FLOATS: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
+ALGORITHMS: Algorithms = (*FLOATS, widened.over(FLOATS))
 KERNELS: tuple[Kernel, ...] = (
     depthwise.slide_over_images,
     depthwise.slide_over_bands,
@@ -22,6 +33,7 @@ KERNELS: tuple[Kernel, ...] = (
     *winograd.KERNELS,
     implicit_gemm.multiply_panels,
     direct.convolve_rows,
+    *planes.KERNELS,
 )
 
-__all__ = ["ALGORITHMS", "KERNELS"]
+__all__ = ["ALGORITHMS", "FLOATS", "KERNELS"]

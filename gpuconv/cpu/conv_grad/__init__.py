@@ -2,10 +2,13 @@
 
 from gpuconv.algorithm import Algorithms
 from gpuconv.cpu import conv
+from gpuconv.cpu.conv import widened
 from gpuconv.cpu.conv_grad import phases, weights
 from gpuconv.cpu.engine.compiled import Kernel
+from gpuconv.spec import INPUT_GRADIENT
 
-ALGORITHMS: Algorithms = (phases.over(conv.ALGORITHMS),)
+_FLOATS: Algorithms = (phases.over(conv.FLOATS),)
+ALGORITHMS: Algorithms = (*_FLOATS, widened.over(_FLOATS, INPUT_GRADIENT))
 KERNELS: tuple[Kernel, ...] = (weights.arrange,)
 
 __all__ = ["ALGORITHMS", "KERNELS"]

@@ -93,12 +93,9 @@ def plain(name: str, layout: Layout | None) -> Layout | None:
 
 
 def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
-    """The problem in pieces of at most `limit` elements of `x` and `y`, of those that are copied.
-
-    A gradient, which is not cut along its input, is one piece.
-    """
+    """The problem in pieces of at most `limit` elements of `x` and `y`, of those that are copied."""
     if isinstance(spec, ConvSpec) and spec.direction != "forward":
-        yield Piece(_ALL, _ALL, _ALL, _ALL_SEEN, _ALL_SEEN, spec)
+        yield from _pieces_of_gradient(spec, x, y, limit)
         return
     rows, columns = axes_of(spec)
     all_rows, across = seen(rows, 0, spec.P, x), seen(columns, 0, spec.Q, x)
@@ -118,6 +115,34 @@ def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
         some = all_rows if step == spec.P else seen(rows, p, min(step, spec.P - p), x)
         part = _part(spec, min(batch, spec.N - n), min(group, spec.C - c), some, across)
         yield Piece(slice(n, n + batch), slice(c, c + group), slice(p, p + step), some, across, part)
+
+
+def _pieces_of_gradient(spec: ConvSpec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
+    """The same of a gradient by the input: some images, or some rows of one."""
+    rows = axes_of(spec)[0]
+    seen, made = spec.K * spec.Q * x, spec.C * spec.W * y  # elements of a row of x, and of one of y
+    whole = max(1, seen * spec.P + made * spec.H)
+    batch, step = max(limit // whole, 1), spec.H
+    if whole > limit:
+        left = limit - seen * (rows.reach // rows.stride + 1)
+        step = min(max(left // max(1, made + -(-seen // rows.stride)), 1), spec.H)
+    for n, h in itertools.product(range(0, spec.N, batch), range(0, spec.H, step)):
+        met, part = _rows_of_gradient(replace(spec, N=min(batch, spec.N - n)), h, min(step, spec.H - h))
+        yield Piece(slice(n, n + batch), _ALL, slice(h, h + step), met, _ALL_SEEN, part)
+
+
+def _rows_of_gradient(spec: ConvSpec, first: int, count: int) -> tuple[Seen, ConvSpec]:
+    """What `count` rows of a gradient from number `first` on see, and the problem that they are."""
+    if count == spec.H:
+        return _ALL_SEEN, spec
+    rows = axes_of(spec)[0]
+    place = first + rows.pads[0]
+    begin = min(max(place - rows.reach + 1, 0) // rows.stride, spec.P - 1)
+    end = min(max((place + count - 1) // rows.stride, begin), spec.P - 1) + 1
+    top = place - begin * rows.stride
+    bottom = (end - begin - 1) * rows.stride + rows.reach - count - top
+    part = replace(spec, H=count, pads=((top, bottom), spec.pads[1]))
+    return Seen(np.arange(begin, end), slice(begin, end), rows), part
 
 
 def _part(spec: Spec, N: int, C: int, rows: Seen, columns: Seen) -> Spec:
@@ -150,7 +175,7 @@ def converting(call: "Call", algorithm: Algorithm) -> Compute:
         given = dict(zip(names, arrays, strict=False))
         between = tuple(weights(given))
         for piece in few if len(few) < FEW else cut():
-            x, y, *places = _views(piece, given)
+            x, y, *places = views(piece, given)
             values, result = _copies(x, y, changed, spec)
             plan(piece.spec)(values, *between, result, *places)
             if "y" in changed:
@@ -181,7 +206,7 @@ def _planner(call: "Call", algorithm: Algorithm, changed: set[str]) -> Callable[
     return plan
 
 
-def _views(piece: Piece, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+def views(piece: Piece, given: dict[str, np.ndarray]) -> list[np.ndarray]:
     """What the piece sees of x, and its part of y and of the indices, if there are any."""
     x, rows, columns = given["x"][piece.images, piece.channels], piece.rows.index, piece.columns.index
     if not isinstance(rows, slice) and not isinstance(columns, slice):
