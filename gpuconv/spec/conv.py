@@ -4,8 +4,16 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from gpuconv.spec.checks import batched_shape, checked_dtype, checked_outputs, refuse_unbuilt, same_dtype
-from gpuconv.spec.dtypes import CONVOLVED, FLOAT32, Dtype
+from gpuconv.spec.checks import (
+    batched_shape,
+    checked_dtype,
+    checked_outputs,
+    dtype_name,
+    of_sums,
+    refuse_unbuilt,
+    same_dtype,
+)
+from gpuconv.spec.dtypes import BYTES, CONVOLVED, FLOAT32, INT32, Dtype
 from gpuconv.spec.epilogue import NO_EPILOGUE, Epilogue
 from gpuconv.spec.idioms import Idioms, idioms_of
 from gpuconv.spec.orders import hint_of_channels, noticing_channels
@@ -17,8 +25,10 @@ NETWORK_CHANNELS = 32  # input channels of a group, from which a layer is one of
 
 @dataclass(frozen=True, slots=True)
 class ConvSpec:
-    """One 2-D convolution problem: the shapes, the parameters and the dtype, and nothing else.
+    """One 2-D convolution problem: the shapes, the parameters and the dtypes, and nothing else.
 
+    `dtype` is the input's, and the weights' unless `weight_dtype` says another. With `conjugate` it is their
+    conjugates that are multiplied.
     Its direction is "forward"; the gradient by the input, which a transposed convolution is, and the one by
     the weight are problems of the same shapes in other directions.
 
@@ -49,6 +59,8 @@ class ConvSpec:
     direction: str = "forward"
     padding_mode: str = "zeros"
     epilogue: Epilogue = NO_EPILOGUE
+    weight_dtype: Dtype | None = None
+    conjugate: bool = False
 
     # what every algorithm looks at by itself; all else must be in what it takes (`Algorithm.takes`)
     GEOMETRY: ClassVar[Collection[str]] = (
@@ -57,6 +69,8 @@ class ConvSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", Dtype(self.dtype))
+        if self.weight_dtype == self.dtype:
+            object.__setattr__(self, "weight_dtype", None)
         for name, outputs in zip("PQ", checked_outputs(self), strict=True):
             object.__setattr__(self, name, outputs)
 
@@ -100,13 +114,16 @@ class ConvSpec:
         K, C_group, R, S = weight_shape(weight)
         groups = as_integer(groups, "groups", least=1)
         _check_groups(C, K, C_group, groups, input, weight)
-        check_beside(weight, bias, dtype, K)
+        weight_dtype = check_beside(weight, bias, dtype, K)
         stride = as_pair(stride, "stride", least=1)
         dilation = as_pair(dilation, "dilation", least=1)
         pads = as_pads(padding, (H, W), (R, S), stride, dilation)
         check_precision(precision)
         with noticing_channels(input, (R, S), dilation):
-            return cls(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
+            return cls(
+                N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision,
+                weight_dtype=weight_dtype,
+            )  # fmt: skip
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
@@ -140,8 +157,18 @@ class ConvSpec:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one element."""
+        """Bytes of one element of the input."""
         return self.dtype.itemsize
+
+    @property
+    def dtype_of_weights(self) -> Dtype:
+        """The input's, but of integers, which are of 8 bits each and may differ."""
+        return self.weight_dtype or self.dtype
+
+    @property
+    def result(self) -> Dtype:
+        """The dtype of the bias and the output: the input's, but int32 of integers."""
+        return INT32 if self.dtype in BYTES else self.dtype
 
     @property
     def flops(self) -> int:
@@ -151,7 +178,8 @@ class ConvSpec:
     @property
     def min_bytes(self) -> int:
         """Bytes that must move at least: input, weight and output once each."""
-        return self.itemsize * sum(_sizes(self))
+        dtypes = self.dtype, self.dtype_of_weights, self.result
+        return sum(dtype.itemsize * size for dtype, size in zip(dtypes, _sizes(self), strict=True))
 
     @property
     def is_depthwise(self) -> bool:
@@ -209,13 +237,31 @@ def weight_shape(weight: Any, axes: str = "(K, C / groups, R, S)") -> tuple[int,
     return shape
 
 
-def check_beside(weight: Any, bias: Any, dtype: Dtype, outputs: int) -> None:
-    """Refuse a weight or a bias that does not fit the input's dtype and the output channels."""
-    same_dtype(weight, "weight", dtype)
+def check_beside(weight: Any, bias: Any, dtype: Dtype, outputs: int, first: str = "input") -> Dtype:
+    """The weight's dtype; refuse a weight or a bias that does not fit the input's and the output channels."""
+    weight_dtype = check_weight(weight, dtype, first)
     if bias is not None:
-        same_dtype(bias, "bias", dtype)
+        if dtype in BYTES:
+            of_sums(bias, "bias")
+        else:
+            same_dtype(bias, "bias", dtype)
         if tuple(bias.shape) != (outputs,):
             raise ValueError(f"bias must have shape ({outputs},), one per output channel, got {bias.shape}")
+    return weight_dtype
+
+
+def check_weight(weight: Any, dtype: Dtype, first: str = "input") -> Dtype:
+    """The weight's dtype: the input's, or of integers of 8 bits any such."""
+    name = dtype_name(weight.dtype)
+    if dtype not in BYTES:
+        same_dtype(weight, "weight", dtype, first)
+    elif name not in BYTES:
+        hint = idioms_of(weight).cast(first, "weight.dtype")
+        raise TypeError(
+            f"weight must be {' or '.join(BYTES)} beside {first} of {dtype}, got {name}; nothing is cast "
+            f"silently: pass {hint}"
+        )
+    return Dtype(name)
 
 
 def _sizes(spec: ConvSpec) -> tuple[int, int, int]:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from gpuconv.spec.axis import Axis, Pair
-from gpuconv.spec.checks import batched_shape, checked_dtype, refuse_unbuilt, same_dtype
-from gpuconv.spec.conv import ConvSpec, check_beside, check_precision, weight_shape
-from gpuconv.spec.dtypes import CONVOLVED
+from gpuconv.spec.checks import batched_shape, checked_dtype, refuse_unbuilt
+from gpuconv.spec.conv import ConvSpec, check_beside, check_precision, check_weight, weight_shape
+from gpuconv.spec.dtypes import COMPLEX, CONVOLVED
 from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.parameters import Pads, as_integer, as_pads, as_pair
 
@@ -38,7 +38,7 @@ def of_transposed(
         raise ValueError(f"groups={groups} must divide the {K} channels of input")
     if channels != K:
         raise ValueError(f"weight must have {K} channels (its dimension 0), as input has, got {channels}")
-    check_beside(weight, bias, dtype, C_group * groups)
+    weight_dtype = check_beside(weight, bias, dtype, C_group * groups)
     stride, dilation = as_pair(stride, "stride", least=1), as_pair(dilation, "dilation", least=1)
     whole = P * stride[0], Q * stride[1]
     pads = as_pads(padding, whole, (R, S), stride, dilation)
@@ -59,7 +59,7 @@ def of_transposed(
     check_precision(precision)
     return ConvSpec(
         N, C_group * groups, H, W, K, R, S, _less_behind(pads, more), stride, dilation, groups, dtype,
-        precision, INPUT_GRADIENT,
+        precision, INPUT_GRADIENT, weight_dtype=weight_dtype,
     )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def of_input_gradient(
             f"weight must have C / groups = {C} / {groups} channels (its dimension 1) and a number of output "
             f"channels that groups divides, got shape {tuple(weight.shape)}"
         )
-    same_dtype(weight, "weight", dtype, "grad_output")
+    weight_dtype = check_weight(weight, dtype, "grad_output")
     stride, dilation = as_pair(stride, "stride", least=1), as_pair(dilation, "dilation", least=1)
     pads = as_pads(padding, (H, W), (R, S), stride, dilation)
     check_precision(precision)
@@ -97,7 +97,10 @@ def of_input_gradient(
     axes = zip((H, W), (R, S), pads, stride, dilation, strict=True)
     rest = [(axis.padded - axis.reach) % axis.stride for axis in (Axis(*each) for each in axes)]
     behind = _less_behind(pads, (rest[0], rest[1]))
-    return ConvSpec(N, C, H, W, K, R, S, behind, stride, dilation, groups, dtype, precision, INPUT_GRADIENT)
+    return ConvSpec(
+        N, C, H, W, K, R, S, behind, stride, dilation, groups, dtype, precision, INPUT_GRADIENT,
+        weight_dtype=weight_dtype, conjugate=dtype in COMPLEX,
+    )  # fmt: skip
 
 
 def _output_padding(output_padding: Any, stride: Pair, dilation: Pair) -> Pair:

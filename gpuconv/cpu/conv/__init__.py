@@ -11,6 +11,8 @@ from gpuconv.cpu.conv import (
     depthwise_channels,
     direct,
     implicit_gemm,
+    integers,
+    parted,
     small,
     widened,
     winograd,
@@ -23,7 +25,7 @@ _FEW_CHANNELS = (
     depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM,
 )  # fmt: skip
 FLOATS: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
-ALGORITHMS: Algorithms = (*FLOATS, widened.over(FLOATS))
+ALGORITHMS: Algorithms = (*FLOATS, widened.over(FLOATS), parted.over(FLOATS), integers.over(FLOATS))
 KERNELS: tuple[Kernel, ...] = (
     depthwise.slide_over_images,
     depthwise.slide_over_bands,
@@ -34,6 +36,8 @@ KERNELS: tuple[Kernel, ...] = (
     implicit_gemm.multiply_panels,
     direct.convolve_rows,
     *planes.KERNELS,
+    *parted.KERNELS,
+    *integers.KERNELS,
 )
 
 __all__ = ["ALGORITHMS", "FLOATS", "KERNELS"]

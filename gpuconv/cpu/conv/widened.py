@@ -28,18 +28,18 @@ def lower(spec: ConvSpec) -> ConvSpec:
     return replace(spec, dtype=FLOAT32, precision=precision)
 
 
-def widen_weights(spec: ConvSpec, w: np.ndarray, bias: np.ndarray) -> Weights:
+def widen_weights(spec: ConvSpec, w: np.ndarray, bias: np.ndarray) -> list[Weights]:
     weights, offsets = reserve("conv_widened, weights", FLOAT32, w.size, bias.size)
     widen_planes(spec.dtype, w, weights)
     widen_planes(spec.dtype, bias.reshape(1, 1, 1, -1), offsets)
-    return weights.reshape(w.shape), offsets
+    return [(weights.reshape(w.shape), offsets)]
 
 
 def read(spec: ConvSpec, x: np.ndarray, values: np.ndarray) -> None:
     widen_planes(spec.dtype, x, values)
 
 
-def write(spec: ConvSpec, sums: np.ndarray, y: np.ndarray) -> None:
+def write(spec: ConvSpec, sums: np.ndarray, bias: np.ndarray, y: np.ndarray, first: bool) -> None:
     narrow_planes(spec.dtype, sums, y)
 
 

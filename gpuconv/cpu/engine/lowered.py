@@ -10,13 +10,14 @@ converted stays near the processor so, and the workspace small. The weights are 
 import functools
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuconv.algorithm import Algorithms, select
 from gpuconv.cpu.engine.launch import Run
-from gpuconv.cpu.engine.native import FEW, Piece, pieces, views
+from gpuconv.cpu.engine.native import FEW, pieces, views
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.spec import ConvLayouts, ConvSpec
@@ -26,29 +27,34 @@ from gpuconv.workspace import workspace_limit
 BLOCK = 16 << 20  # bytes of what is converted at a time
 
 Weights = tuple[np.ndarray, np.ndarray]
+WHOLE = (slice(None),)
 
 
 class Lowering(NamedTuple):
-    """How a convolution becomes one of another dtype.
+    """How a convolution becomes one of another dtype, or several whose results are added up.
 
     Attributes
     ----------
     name : str
         Of the algorithm, and of its workspaces.
     lower : callable
-        `lower(spec)` is the problem in the other dtype.
+        `lower(spec)` is a problem in the other dtype.
     weights : callable
-        `weights(spec, w, bias)`, those of the lowered problem.
-    read, write : callable
-        `read(spec, x, values)` fills a row with the lowered x; `write(spec, sums, y)` makes y of what came
-        of it.
+        `weights(spec, w, bias)`, those of each lowered problem.
+    read : callable
+        `read(spec, x, values)` fills a row with the lowered x.
+    write : callable
+        `write(spec, sums, bias, y, first)` makes y of what came of it: of the first or only one, or added.
+    terms : callable
+        `terms(spec)` are the channels of a group that are summed in each of the lowered problems.
     """
 
     name: str
     lower: Callable[[ConvSpec], ConvSpec]
-    weights: Callable[[ConvSpec, np.ndarray, np.ndarray], Weights]
+    weights: Callable[[ConvSpec, np.ndarray, np.ndarray], list[Weights]]
     read: Callable[[ConvSpec, np.ndarray, np.ndarray], None]
-    write: Callable[[ConvSpec, np.ndarray, np.ndarray], None]
+    write: Callable[[ConvSpec, np.ndarray, np.ndarray, np.ndarray, bool], None]
+    terms: Callable[[ConvSpec], tuple[slice, ...]] = lambda spec: WHOLE
 
 
 def plan(
@@ -57,27 +63,41 @@ def plan(
     cut = functools.partial(pieces, spec, True, True, elements_of_block(lowering, spec))
     few = tuple(itertools.islice(cut(), FEW))
     planned = functools.cache(functools.partial(plan_part, lowering, algorithms, device))
-    for each in few:
-        planned(each.spec)
+    for each, channels in itertools.product(few, lowering.terms(spec)):
+        planned(of_channels(each.spec, channels))  # type: ignore[arg-type]
 
     def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
         weights = lowering.weights(spec, w, bias)
         for piece in few if len(few) < FEW else cut():
-            compute_piece(lowering, planned(piece.spec), piece, weights, *views(piece, {"x": x, "y": y}))
+            seen, made = views(piece, {"x": x, "y": y})
+            for number, channels in enumerate(lowering.terms(spec)):
+                part = of_channels(piece.spec, channels)  # type: ignore[arg-type]
+                lowered = lowering.lower(part)
+                sizes = int(np.prod(lowered.in_shape)), int(np.prod(lowered.out_shape))
+                values, sums = reserve(lowering.name, lowered.dtype, *sizes)
+                lowering.read(part, take_channels(seen, channels, spec.groups), values)
+                arrays = values.reshape(lowered.in_shape), *weights[number], sums.reshape(lowered.out_shape)
+                planned(part)(*arrays)
+                lowering.write(part, sums, bias, made, number == 0)
 
     return run
 
 
-def compute_piece(
-    lowering: Lowering, convolve: Run, piece: Piece, weights: Weights, x: np.ndarray, y: np.ndarray
-) -> None:
-    part: ConvSpec = piece.spec  # type: ignore[assignment]
-    lowered = lowering.lower(part)
-    sizes = int(np.prod(lowered.in_shape)), int(np.prod(lowered.out_shape))
-    values, sums = reserve(lowering.name, lowered.dtype, *sizes)
-    lowering.read(part, x, values)
-    convolve(values.reshape(lowered.in_shape), *weights, sums.reshape(lowered.out_shape))
-    lowering.write(part, sums, y)
+def of_channels(spec: ConvSpec, channels: slice) -> ConvSpec:
+    """The part of a problem that sums some channels of each group."""
+    if channels == slice(None):
+        return spec
+    is_forward = spec.direction == "forward"
+    count = len(range(spec.C_group if is_forward else spec.K_group)[channels]) * spec.groups
+    return replace(spec, C=count) if is_forward else replace(spec, K=count)
+
+
+def take_channels(x: np.ndarray, channels: slice, groups: int) -> np.ndarray:
+    """Some channels of each group of x (N, C, H, W)."""
+    if groups == 1 or channels == slice(None):
+        return x[:, channels]
+    N, C, *plane = x.shape
+    return x.reshape(N, groups, C // groups, *plane)[:, :, channels].reshape(N, -1, *plane)
 
 
 def elements_of_block(lowering: Lowering, spec: ConvSpec) -> int:
@@ -105,5 +125,6 @@ def problem_of(lowered: ConvSpec, device: Processor) -> tuple[ConvSpec, ConvLayo
 def by_which(lowering: Lowering, algorithms: Algorithms, spec: ConvSpec, device: Processor) -> str:
     """The name of the algorithm that computes the first block, for `explain`."""
     cut = pieces(spec, True, True, elements_of_block(lowering, spec))
-    part = next((piece.spec for piece in cut), spec)
-    return select(algorithms, *problem_of(lowering.lower(part), device)).name  # type: ignore[arg-type]
+    part: Any = next((piece.spec for piece in cut), spec)
+    part = of_channels(part, lowering.terms(spec)[0])
+    return select(algorithms, *problem_of(lowering.lower(part), device)).name

@@ -160,7 +160,8 @@ def converting(call: "Call", algorithm: Algorithm) -> Compute:
 
     def weights(given: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
         for name in ("w", "bias") if "w" in given else ():
-            yield np.ascontiguousarray(given[name], spec.dtype.numpy) if name in changed else given[name]
+            here = given[name].dtype.newbyteorder("=")
+            yield np.ascontiguousarray(given[name], here) if name in changed else given[name]
 
     def of_weights(*arrays: np.ndarray) -> None:
         given = dict(zip(names, arrays, strict=True))
@@ -168,7 +169,8 @@ def converting(call: "Call", algorithm: Algorithm) -> Compute:
 
     if not {"x", "y"} & changed:
         return of_weights
-    cut = functools.partial(pieces, spec, "x" in changed, "y" in changed, workspace_limit() // spec.itemsize)
+    limit = workspace_limit() // max(spec.itemsize, spec.result.itemsize)
+    cut = functools.partial(pieces, spec, "x" in changed, "y" in changed, limit)
     few = tuple(itertools.islice(cut(), FEW))
 
     def run(*arrays: np.ndarray) -> None:
@@ -220,8 +222,8 @@ def views(piece: Piece, given: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 def _copies(x: np.ndarray, y: np.ndarray, changed: set[str], spec: Spec) -> Arrays:
     """The piece of x, and room for that of y; as they are, if they lie as they must."""
-    dtype: Any = spec.dtype.numpy
-    wanted = tuple((dtype, each.size if name in changed else 0) for name, each in (("x", x), ("y", y)))
+    sizes = [each.size if name in changed else 0 for name, each in (("x", x), ("y", y))]
+    wanted: Any = ((spec.dtype.numpy, sizes[0]), (spec.result.numpy, sizes[1]))
     values, result = reserve_each("native", wanted)
     if "x" in changed:
         values = values.reshape(x.shape)
