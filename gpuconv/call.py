@@ -75,6 +75,15 @@ class Call(NamedTuple):
         return len(self.input.shape) == 4
 
     @property
+    def unbatched(self) -> tuple[int, ...]:
+        """The places of the arrays and results that lack the axis of images."""
+        if self.is_batched:
+            return ()
+        *inputs, out = range(len(self.signatures))
+        lacking = [place for place in inputs if (array := self.signatures[place]) and len(array.shape) == 3]
+        return (*lacking, *range(out, out + len(self.results))) if self.spec.gives_images else (*lacking,)
+
+    @property
     def results(self) -> list[tuple[tuple[int, ...], Dtype]]:
         """Shape, as the user gets it, and dtype of each result."""
         return _results(self.spec, self.is_batched)
@@ -204,7 +213,7 @@ def _extent(array: Signature) -> Extent:
 
 
 def _results(spec: Spec, is_batched: bool) -> list[tuple[tuple[int, ...], Dtype]]:
-    shape: tuple[int, ...] = spec.out_shape if is_batched else spec.out_shape[1:]
+    shape: tuple[int, ...] = spec.out_shape if is_batched or not spec.gives_images else spec.out_shape[1:]
     results = [(shape, spec.result)]
     if getattr(spec, "return_indices", False):
         results.append((shape, INT64))

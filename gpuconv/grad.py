@@ -1,4 +1,4 @@
-"""Gradients: what a loss's gradient by a result comes to, by the input of the operator that made it.
+"""Gradients: what a loss's gradient by a result comes to, by what the operator that made it was given.
 
 As in PyTorch's `torch.nn.grad`. Complex numbers aside, a gradient is the adjoint of the operator: of all
 arrays, <operator(x), y> = <x, gradient(y)>.
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from gpuconv.arrays import Array, Padding, Sides
 from gpuconv.call import make
-from gpuconv.operators import CONV2D_INPUT
+from gpuconv.operators import CONV2D_INPUT, CONV2D_WEIGHT
 
-__all__ = ["conv2d_input"]
+__all__ = ["conv2d_input", "conv2d_weight"]
 
 
 def conv2d_input(
@@ -57,3 +57,52 @@ def conv2d_input(
     size = tuple(input_size) if isinstance(input_size, list | tuple) else input_size
     parameters = size, stride, padding, dilation, groups
     return make(CONV2D_INPUT, (grad_output, weight, None, None), parameters, None)
+
+
+def conv2d_weight(
+    input: Array,
+    weight_size: Sequence[int],
+    grad_output: Array,
+    stride: Sides = 1,
+    padding: Padding = 0,
+    dilation: Sides = 1,
+    groups: int = 1,
+) -> Array:
+    """The gradient of `conv2d` by its weight.
+
+    That of `conv_transpose2d` by its weight is the same with `input` and `grad_output` exchanged.
+
+    Parameters
+    ----------
+    input : array, shape (N, C, H, W), or (C, H, W)
+        That of the convolution; float32 or float64.
+    weight_size : sequence of int
+        (K, C / groups, R, S) of the weight.
+    grad_output : array, shape (N, K, P, Q), or (K, P, Q)
+        The gradient by the result; dtype and device of `input`.
+    stride, padding, dilation, groups
+        As in `conv2d`.
+
+    Returns
+    -------
+    array, shape `weight_size`
+        dw[k, c, r, s] = sum over n, p, q of grad_output[n, k, p, q] * input[n, g C / groups + c, h, w] where
+        h + top = p stride + r dilation, likewise w, and g is the group of k: added up in an order that
+        depends on the problem alone. Of the library, dtype and device of `input`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> x = np.array([[[[1.0, 2.0, 3.0, 4.0]]]])
+    >>> dy = np.array([[[[1.0, 0.0, 10.0]]]])
+    >>> gpuconv.grad.conv2d_weight(x, (1, 1, 1, 2), dy)
+    array([[[[31., 42.]]]])
+    """
+    size = tuple(weight_size) if isinstance(weight_size, list | tuple) else weight_size
+    parameters = size, stride, padding, dilation, groups
+    return make(CONV2D_WEIGHT, (input, grad_output, None), parameters, None)

@@ -11,8 +11,10 @@ from gpuconv.spec import (
     PoolLayouts,
     PoolSpec,
     Spec,
+    WeightGradientLayouts,
     of_input_gradient,
     of_transposed,
+    of_weight_gradient,
 )
 
 
@@ -72,6 +74,14 @@ def _input_gradient_spec(
     )
 
 
+def _weight_gradient_spec(
+    input: Any, grad_output: Any, weight_size: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> ConvSpec:
+    return of_weight_gradient(
+        input, weight_size, grad_output, stride, padding, dilation, groups, precision_meant(None)
+    )
+
+
 def _max_spec(
     input: Any,
     kernel_size: Any,
@@ -120,6 +130,11 @@ CONV2D_INPUT = Operator(
     "conv2d_input", "conv_grad", ("grad_output", "weight", "bias", "out"),
     ("input_size", "stride", "padding", "dilation", "groups"), ConvLayouts, _input_gradient_spec,
 )  # fmt: skip
+CONV2D_WEIGHT = Operator(
+    "conv2d_weight", "conv_weight", ("input", "grad_output", "out"),
+    ("weight_size", "stride", "padding", "dilation", "groups"), WeightGradientLayouts, _weight_gradient_spec,
+)  # fmt: skip
 OPERATORS = {
-    operator.name: operator for operator in (CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, CONV2D_INPUT)
+    operator.name: operator
+    for operator in (CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, CONV2D_INPUT, CONV2D_WEIGHT)
 }

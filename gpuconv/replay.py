@@ -99,9 +99,7 @@ class CpuReplay(Replay):
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
         self.compute, self.stand_ins = engine_of(None).ready(call, self.algorithm)
-        last = len(call.signatures) - 1
-        lacking = (0, last) if self.indices is None else (0, last, last + 1)
-        self.unbatched = () if call.is_batched else lacking
+        self.unbatched = call.unbatched
 
     def run(self, out: Any, places: Places, stream: int, foreign: Any) -> Any:
         result, indices = out, None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu import conv, conv_grad, pool
+from gpuconv.cpu import conv, conv_grad, conv_weight, pool
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.native import converting, plain
 from gpuconv.cpu.engine.processor import Processor
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from gpuconv.call import Call
 
 ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {
-    "conv": conv.ALGORITHMS, "conv_grad": conv_grad.ALGORITHMS, "pool": pool.ALGORITHMS,
+    "conv": conv.ALGORITHMS, "conv_grad": conv_grad.ALGORITHMS, "conv_weight": conv_weight.ALGORITHMS,
+    "pool": pool.ALGORITHMS,
 }  # fmt: skip
-KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *conv_grad.KERNELS, *pool.KERNELS)
+KERNELS: tuple[Kernel, ...] = (
+    *conv.KERNELS, *conv_grad.KERNELS, *conv_weight.KERNELS, *pool.KERNELS,
+)  # fmt: skip
 
 Compute = Callable[..., None]
 

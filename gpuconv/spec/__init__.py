@@ -10,16 +10,18 @@ from gpuconv.spec.checks import check_out
 from gpuconv.spec.conv import PRECISIONS, ConvSpec, check_precision
 from gpuconv.spec.dtypes import Dtype
 from gpuconv.spec.epilogue import Epilogue
-from gpuconv.spec.layouts import ConvLayouts, Layout, Layouts, PoolLayouts
+from gpuconv.spec.layouts import ConvLayouts, Layout, Layouts, PoolLayouts, WeightGradientLayouts
 from gpuconv.spec.parameters import Pads, as_integer
 from gpuconv.spec.phases import Phase, phases_of
 from gpuconv.spec.pool import PoolSpec
 from gpuconv.spec.transposed import INPUT_GRADIENT, of_input_gradient, of_transposed
+from gpuconv.spec.weight_gradient import WEIGHT_GRADIENT, of_weight_gradient
 
 Spec = ConvSpec | PoolSpec
 
 __all__ = [
-    "INPUT_GRADIENT", "PRECISIONS", "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue", "Layout",
-    "Layouts", "Pads", "Pair", "Phase", "PoolLayouts", "PoolSpec", "Spec", "as_integer", "check_out",
-    "check_precision", "of_input_gradient", "of_transposed", "phases_of",
+    "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue",
+    "Layout", "Layouts", "Pads", "Pair", "Phase", "PoolLayouts", "PoolSpec", "Spec", "WeightGradientLayouts",
+    "as_integer", "check_out", "check_precision", "of_input_gradient", "of_transposed", "of_weight_gradient",
+    "phases_of",
 ]  # fmt: skip

@@ -113,7 +113,9 @@ class ConvSpec:
         N, C, H, W = batched_shape(input)
         K, C_group, R, S = weight_shape(weight)
         groups = as_integer(groups, "groups", least=1)
-        _check_groups(C, K, C_group, groups, input, weight)
+        check_groups(
+            C, K, C_group, groups, "weight", "its dimension 1", hint_of_channels(input, weight, groups)
+        )
         weight_dtype = check_beside(weight, bias, dtype, K)
         stride = as_pair(stride, "stride", least=1)
         dilation = as_pair(dilation, "dilation", least=1)
@@ -127,8 +129,8 @@ class ConvSpec:
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
-        """(N, K, P, Q), or (N, C, H, W) of a gradient by the input."""
-        return self._shapes[1]
+        """(N, K, P, Q), or (N, C, H, W) of a gradient by the input, or that of the weight of one by it."""
+        return self.weight_shape if self.direction == "weight gradient" else self._shapes[1]
 
     @property
     def in_shape(self) -> tuple[int, int, int, int]:
@@ -138,7 +140,12 @@ class ConvSpec:
     @property
     def _shapes(self) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
         image, result = (self.N, self.C, self.H, self.W), (self.N, self.K, self.P, self.Q)
-        return (image, result) if self.direction == "forward" else (result, image)
+        return (result, image) if self.direction == "input gradient" else (image, result)
+
+    @property
+    def gives_images(self) -> bool:
+        """The result is a batch of images, as the input is."""
+        return self.direction != "weight gradient"
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
@@ -282,14 +289,15 @@ def check_precision(precision: Any, name: str = "precision") -> None:
         raise ValueError(f"{name} must be None or one of {known}; got {shown}")
 
 
-def _check_groups(C: int, K: int, C_group: int, groups: int, input: Any, weight: Any) -> None:
+def check_groups(C: int, K: int, C_group: int, groups: int, weight: str, place: str, hint: str = "") -> None:
+    """Refuse groups that do not fit the channels of the input and of what is called `weight`."""
     if C % groups or K % groups:
         raise ValueError(
             f"groups={groups} must divide the {C} channels of input and the {K} output channels of "
-            f"weight{hint_of_channels(input, weight, groups)}"
+            f"{weight}{hint}"
         )
     if C_group != C // groups:
         raise ValueError(
-            f"weight must have C / groups = {C} / {groups} = {C // groups} channels (its dimension 1), "
-            f"got {C_group}{hint_of_channels(input, weight, groups)}"
+            f"{weight} must have C / groups = {C} / {groups} = {C // groups} channels ({place}), "
+            f"got {C_group}{hint}"
         )

@@ -71,4 +71,12 @@ class PoolLayouts(NamedTuple):
     indices: Layout | None = None
 
 
-Layouts = ConvLayouts | PoolLayouts
+class WeightGradientLayouts(NamedTuple):
+    """x (N, C, H, W), dy (N, K, P, Q), and y (K, C / groups, R, S), the gradient by the weight."""
+
+    x: Layout
+    dy: Layout
+    y: Layout
+
+
+Layouts = ConvLayouts | PoolLayouts | WeightGradientLayouts

@@ -106,6 +106,11 @@ class PoolSpec:
         return self.N, self.C, self.P, self.Q
 
     @property
+    def gives_images(self) -> bool:
+        """The result is a batch of images, as the input is."""
+        return True
+
+    @property
     def itemsize(self) -> int:
         """Bytes of one element."""
         return self.dtype.itemsize

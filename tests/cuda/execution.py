@@ -14,7 +14,7 @@ from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.cuda.runtime.passes import Parts, Passes
-from gpuconv.spec import ConvSpec
+from gpuconv.spec import WEIGHT_GRADIENT, ConvSpec, WeightGradientLayouts
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts, contiguous_strides
 from tests import ptx
@@ -39,9 +39,11 @@ def on_device(array, output=False):
 
 
 def layouts_of(spec, *views):
-    """How views of (x, w, bias, y) or (x, y, indices) lie in memory."""
+    """How views of (x, w, bias, y), (x, dy, y) or (x, y, indices) lie in memory."""
     found = [view and _layout_of(view) for view in views]
-    return (ConvLayouts if isinstance(spec, ConvSpec) else PoolLayouts)(*found)
+    if isinstance(spec, ConvSpec):
+        return (WeightGradientLayouts if spec.direction == WEIGHT_GRADIENT else ConvLayouts)(*found)
+    return PoolLayouts(*found)
 
 
 def _layout_of(view):
@@ -102,8 +104,9 @@ def compute(algorithm, spec, inputs, outputs, arch="sm_90a", gpu=H200, **options
 def _launches(plan, views):
     """(launch, views that are its pointers) of a launch, of passes, or of parts of a problem."""
     if isinstance(plan, Parts):
+        taken = [None if place is None else views[place] for place in plan.places]
         for part, moved in plan.parts:
-            yield from _launches(part, [_moved(view, step) for view, step in zip(views, moved, strict=False)])
+            yield from _launches(part, [_moved(view, step) for view, step in zip(taken, moved, strict=True)])
     elif isinstance(plan, Passes):
         views = [*views, scratch(plan.elements)]
         for launch, places in plan.launches:

@@ -22,7 +22,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, refusal, select
 from gpuconv.cpu.engine.workspace import reserve_each
-from gpuconv.spec import ConvSpec, Layout, PoolSpec, Spec
+from gpuconv.spec import INPUT_GRADIENT, ConvSpec, Layout, PoolSpec, Spec
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import axes_of
 from gpuconv.spec.layouts import packed
@@ -93,9 +93,15 @@ def plain(name: str, layout: Layout | None) -> Layout | None:
 
 
 def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
-    """The problem in pieces of at most `limit` elements of `x` and `y`, of those that are copied."""
-    if isinstance(spec, ConvSpec) and spec.direction != "forward":
+    """The problem in pieces of at most `limit` elements of `x` and `y`, of those that are copied.
+
+    A gradient by the weight, which sums over all of its input, is one piece.
+    """
+    if isinstance(spec, ConvSpec) and spec.direction == INPUT_GRADIENT:
         yield from _pieces_of_gradient(spec, x, y, limit)
+        return
+    if not spec.gives_images:
+        yield Piece(_ALL, _ALL, _ALL, _ALL_SEEN, _ALL_SEEN, spec)
         return
     rows, columns = axes_of(spec)
     all_rows, across = seen(rows, 0, spec.P, x), seen(columns, 0, spec.Q, x)
@@ -158,24 +164,26 @@ def converting(call: "Call", algorithm: Algorithm) -> Compute:
     changed = {name for name, each in zip(names, call.layouts, strict=True) if plain(name, each) != each}
     plan = _planner(call, algorithm, changed)
 
-    def weights(given: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
-        for name in ("w", "bias") if "w" in given else ():
+    beside = [name for name in names if name not in ("x", "y", "indices")]  # which are copied whole
+
+    def others(given: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
+        for name in beside:
             here = given[name].dtype.newbyteorder("=")
             yield np.ascontiguousarray(given[name], here) if name in changed else given[name]
 
-    def of_weights(*arrays: np.ndarray) -> None:
+    def of_others(*arrays: np.ndarray) -> None:
         given = dict(zip(names, arrays, strict=True))
-        plan(spec)(given["x"], *weights(given), given["y"])
+        plan(spec)(given["x"], *others(given), given["y"])
 
     if not {"x", "y"} & changed:
-        return of_weights
+        return of_others
     limit = workspace_limit() // max(spec.itemsize, spec.result.itemsize)
     cut = functools.partial(pieces, spec, "x" in changed, "y" in changed, limit)
     few = tuple(itertools.islice(cut(), FEW))
 
     def run(*arrays: np.ndarray) -> None:
         given = dict(zip(names, arrays, strict=False))
-        between = tuple(weights(given))
+        between = tuple(others(given))
         for piece in few if len(few) < FEW else cut():
             x, y, *places = views(piece, given)
             values, result = _copies(x, y, changed, spec)

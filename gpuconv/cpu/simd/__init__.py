@@ -26,6 +26,7 @@ Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing 
 
     product.py    tile_product      a tile of a matrix product
     gather.py     gathered_product  the same where a table says where each row of the right factor begins
+    pixels.py     pixel_product     a tile summed over the pixels of a rectangle; pixel_dots: pixels in lanes
     window.py     window_product    rows of outputs of a sliding window, over a copy with zeros around
     stream.py     stream_windows    the same straight from an image, row after row
     channels.py   channel_product   the same where the lanes are channels, each with weights of its own

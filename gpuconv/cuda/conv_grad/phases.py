@@ -9,25 +9,16 @@ no fixed distance, for there are groups of several channels on both sides, each 
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
 
 from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
 from gpuconv.cuda.runtime.gpu import Gpu
-from gpuconv.cuda.runtime.passes import Parts
+from gpuconv.cuda.runtime.passes import Part, Parts
 from gpuconv.spec import INPUT_GRADIENT, PRECISIONS, ConvLayouts, ConvSpec, Phase, phases_of
 from gpuconv.spec.dtypes import BYTES, CONVOLVED
 from gpuconv.spec.layouts import ALIGNED, Layout
 from gpuconv.spec.phases import remark_of_phases
 
 Window = tuple[slice, slice]
-
-
-class Part(NamedTuple):
-    """A convolution, how its arrays lie, and how many bytes from the start of each of x, w, bias and y."""
-
-    spec: ConvSpec
-    layouts: ConvLayouts
-    moved: tuple[int, int, int, int]
 
 
 def unsupported(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> str | None:

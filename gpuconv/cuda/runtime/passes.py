@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpuconv.cuda.runtime.driver import current, refuse_forked_child
 from gpuconv.cuda.runtime.launch import Launch
+from gpuconv.spec import ConvLayouts, ConvSpec
 
 X, W, BIAS, Y, SCRATCH = range(5)  # the places of a convolution's pointers, and of that to memory of our own
 
@@ -36,6 +37,14 @@ class Passes:
                 launch.start(ordinal, stream, [pointers[place] for place in places])
 
 
+class Part(NamedTuple):
+    """A convolution, how its arrays lie, and how many bytes from the start of each of x, w, bias and y."""
+
+    spec: ConvSpec
+    layouts: ConvLayouts
+    moved: tuple[int, int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """A problem in parts, one after the other on one stream: each on arrays that begin further on.
@@ -44,9 +53,12 @@ class Parts:
     ----------
     parts : tuple
         Plans, each with the bytes from the pointers of `queue` to its own.
+    places : tuple
+        Where each pointer of a part is among those of `queue`; None is one that is left out.
     """
 
     parts: tuple[tuple[Launch | Passes, tuple[int, ...]], ...]
+    places: tuple[int | None, ...] = (X, W, BIAS, Y)
 
     @property
     def elements(self) -> int:
@@ -55,6 +67,8 @@ class Parts:
 
     def queue(self, ordinal: int, stream: int, pointers: Sequence[int]) -> None:
         """Queue the parts; a pointer of 0 is none, and what follows those of the arrays is for all."""
+        arrays = len(self.places) - self.places.count(None)
+        taken = [0 if place is None else pointers[place] for place in self.places]
         for plan, moved in self.parts:
-            places = [place and place + step for place, step in zip(pointers, moved, strict=False)]
-            plan.queue(ordinal, stream, [*places, *pointers[len(moved) :]])
+            begins = [pointer and pointer + step for pointer, step in zip(taken, moved, strict=True)]
+            plan.queue(ordinal, stream, [*begins, *pointers[arrays:]])

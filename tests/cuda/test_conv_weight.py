@@ -1,0 +1,48 @@
+"""Gradients by the weight on the executor: every case, and arrays of any strides."""
+
+import numpy as np
+import pytest
+
+from gpuconv.cuda import conv_weight
+from gpuconv.cuda.conv_weight.exchanged import seen
+from gpuconv.spec import Axis, of_weight_gradient
+from tests import reference
+from tests.cases import CONV_CASES, integers
+from tests.cuda.execution import compute, poisoned
+from tests.layouts import WRITABLE
+from tests.sampling import few
+
+(ALGORITHM,) = conv_weight.ALGORITHMS
+CASES = sorted((case for case in CONV_CASES if not case.large), key=lambda case: "group" not in case.name)
+
+
+def of_case(case, dtype):
+    """(spec, x, dy) of a case."""
+    x, dy = integers(case.x, dtype, 1), integers(case.spec().out_shape, dtype, 2)
+    return of_weight_gradient(x, case.w, dy, **case.parameters), x, dy
+
+
+@pytest.mark.parametrize("case", few(CASES, 5), ids=str)
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.wide)])
+def test_integers_are_exact(case, dtype):
+    spec, x, dy = of_case(case, dtype)
+    dw = poisoned(spec.out_shape, dtype)
+    compute(ALGORITHM, spec, (x, dy), (dw,))
+    np.testing.assert_array_equal(dw, reference.conv2d_weight(x, case.w, dy, **case.parameters).astype(dtype))
+
+
+@pytest.mark.parametrize("layout", ["reversed", "channels last", "strided"])
+def test_arrays_of_any_strides(layout):
+    (case,) = (each for each in CASES if each.name == "groups")
+    spec, x, dy = of_case(case, "float32")
+    dw = WRITABLE[layout](poisoned(spec.out_shape, "float32"))
+    compute(ALGORITHM, spec, (WRITABLE[layout](x), WRITABLE[layout](dy)), (dw,))
+    np.testing.assert_array_equal(
+        dw, reference.conv2d_weight(x, case.w, dy, **case.parameters).astype("float32")
+    )
+
+
+def test_only_what_windows_see_is_read():
+    assert seen(Axis(8, 3, (1, 1), 2, 1), 4) == (8, (1, 0))
+    assert seen(Axis(9, 2, (0, 0), 4, 1), 2) == (6, (0, 0))
+    assert seen(Axis(2, 1, (5, 0), 3, 1), 2) == (0, (4, 0))
