@@ -146,5 +146,5 @@ OPERANDS_TAKEN: tuple[Operands, ...] = (
 KERNELS_BY_TILE: dict[tuple[Operands, TiledBlock], Kernel] = {
     (operands, tile): make_kernel(operands, tile)
     for operands in OPERANDS_TAKEN
-    for tile in BLOCKS[operands.y.arithmetic]
+    for tile in BLOCKS[operands.y]
 }

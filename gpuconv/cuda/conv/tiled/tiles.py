@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gpuconv.cuda.device.axis import StagedAxis
 from gpuconv.cuda.device.limits import BANKS_BYTES, LANES, SHARED_BYTES
 from gpuconv.spec import ConvSpec
-from gpuconv.spec.dtypes import COMPLEX64, COMPLEX128, FLOAT32, FLOAT64, INT32
+from gpuconv.spec.dtypes import BFLOAT16, COMPLEX64, COMPLEX128, FLOAT16, FLOAT32, FLOAT64, INT32
 
 THREADS = 256
 WARPS = THREADS // LANES
@@ -42,13 +42,16 @@ class TiledBlock:
 
 
 # The first that covers the channels of a group is taken, else the last. Twice THREAD_K * THREAD_PIXELS sums
-# must fit the 128 registers that two blocks per multiprocessor leave a thread. By what is summed in.
+# must fit the 128 registers that two blocks per multiprocessor leave a thread; with 32 sums to round to
+# bfloat16, loops over them are not unrolled before sm_80. By the dtype of the result.
 BLOCKS: dict[str, tuple[TiledBlock, ...]] = {
     FLOAT32: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(8, 4)),
     FLOAT64: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(4, 4)),
     COMPLEX64: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(4, 4)),
     COMPLEX128: (TiledBlock(1, 1), TiledBlock(2, 2), TiledBlock(2, 8)),
     INT32: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(8, 4)),
+    FLOAT16: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(8, 4)),
+    BFLOAT16: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(4, 4)),
 }
 
 
@@ -67,7 +70,7 @@ class TiledGrid:
 
 def grid_of(spec: ConvSpec) -> TiledGrid:
     """The tile for the channels of a group, as wide as wastes the fewest pixels."""
-    tiles = BLOCKS[spec.result.arithmetic]
+    tiles = BLOCKS[spec.result]
     tile = next((tile for tile in tiles if tile.k >= spec.K_group), tiles[-1])
     k = -(-spec.K_group // tile.k)
 
