@@ -224,7 +224,7 @@ def _extent(array: Signature) -> Extent:
 
 def _results(spec: Spec, is_batched: bool) -> list[tuple[tuple[int, ...], Dtype]]:
     shape: tuple[int, ...] = spec.out_shape if is_batched or not spec.gives_images else spec.out_shape[1:]
-    results = [(shape, spec.dtype)]
+    results = [(shape, spec.result)]
     if getattr(spec, "return_indices", False):
         results.append((shape, INT64))
     return results

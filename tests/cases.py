@@ -13,12 +13,13 @@ import ml_dtypes
 import numpy as np
 
 from gpuconv.spec import ConvSpec, PoolSpec, of_transposed
-from gpuconv.spec.dtypes import FLOATS
+from gpuconv.spec.dtypes import BYTES, CONVOLVED, FLOATS
 from gpuconv.spec.pool import POOLED
 from tests import reference
 
 DTYPES = tuple(map(str, FLOATS))
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)  # NumPy knows it by its name from here on
+CONV_DTYPES = tuple(map(str, CONVOLVED))
 POOL_DTYPES = tuple(map(str, POOLED))
 REDUCTIONS = {"max": "max", "avg": "mean"}  # of max_pool2d and avg_pool2d
 
@@ -49,7 +50,7 @@ class ConvCase:
 
     def arrays(self, dtype: str, make) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """(x, w, bias) from one of the makers below."""
-        bias = make(self.w[:1], dtype, 3) if self.bias else None
+        bias = make(self.w[:1], result_of(dtype), 3) if self.bias else None
         return make(self.x, dtype, 1), make(self.w, dtype, 2), bias
 
     def expected(self, x, w, bias) -> np.ndarray:
@@ -106,12 +107,30 @@ def zeros(shape, dtype, seed=0) -> np.ndarray:
 
 
 def integers(shape, dtype, seed=0) -> np.ndarray:
-    """Whole numbers from -4 to 4: a sum of fewer than 2^20 products of two of them is exact in float32."""
-    return np.random.default_rng(seed).integers(-4, 5, shape).astype(dtype)
+    """Whole numbers from -4 to 4: a sum of fewer than 2^20 products of two of them is exact in float32.
+
+    So are both parts of complex numbers; of 8 bits they are any.
+    """
+    random = np.random.default_rng(seed)
+    if dtype in BYTES:
+        return random.integers(np.iinfo(dtype).min, np.iinfo(dtype).max + 1, shape).astype(dtype)
+    values = random.integers(-4, 5, shape)
+    return (values + 1j * random.integers(-4, 5, shape) if _is_complex(dtype) else values).astype(dtype)
 
 
 def normal(shape, dtype, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    random = np.random.default_rng(seed)
+    values = random.standard_normal(shape)
+    return (values + 1j * random.standard_normal(shape) if _is_complex(dtype) else values).astype(dtype)
+
+
+def _is_complex(dtype) -> bool:
+    return np.dtype(dtype).kind == "c"
+
+
+def result_of(dtype) -> Any:
+    """The dtype of the bias and the result of a convolution."""
+    return "int32" if dtype in BYTES else dtype
 
 
 def dynamic_range(shape, dtype, seed=0) -> np.ndarray:
@@ -135,7 +154,7 @@ class TransposedCase(ConvCase):
         return of_transposed(*self.arrays(dtype, zeros), **self.parameters)
 
     def arrays(self, dtype: str, make) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        bias = make((self.w[1] * self.groups,), dtype, 3) if self.bias else None
+        bias = make((self.w[1] * self.groups,), result_of(dtype), 3) if self.bias else None
         return make(self.x, dtype, 1), make(self.w, dtype, 2), bias
 
     def expected(self, x, w, bias) -> np.ndarray:

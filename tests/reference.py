@@ -15,6 +15,11 @@ import numpy as np
 BOUND = 16
 
 
+def wide(x):
+    """What is computed in: float64, or complex numbers of two, with four products each."""
+    return np.complex128 if x.dtype.kind == "c" else np.float64
+
+
 def as_pair(value):
     """(vertical, horizontal) from one number or two."""
     return (value, value) if np.ndim(value) == 0 else tuple(value)
@@ -74,10 +79,10 @@ def conv2d(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, padding_m
         return conv2d(x, w, bias, stride, 0, dilation, groups)
     (top, bottom), (left, right) = padding_sides(padding, (H, W), (R, S), stride, dilation)
     P, Q = output_shape((H, W), (R, S), stride, ((top, bottom), (left, right)), dilation)
-    padded = np.zeros((N, C, top + H + bottom, left + W + right))
+    padded = np.zeros((N, C, top + H + bottom, left + W + right), wide(x))
     padded[:, :, top : top + H, left : left + W] = x
-    w = w.astype(np.float64)
-    y = np.zeros((N, K, P, Q))
+    w = w.astype(wide(x))
+    y = np.zeros((N, K, P, Q), wide(x))
     with np.errstate(all="ignore"):
         for group in range(groups):
             inputs = slice(group * (C // groups), (group + 1) * (C // groups))
@@ -89,7 +94,7 @@ def conv2d(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, padding_m
                     seen = padded[:, inputs, rows, columns]
                     y[:, outputs] += np.einsum("ncpq,kc->nkpq", seen, w[outputs, :, r, s])
         if bias is not None:
-            y += bias.astype(np.float64).reshape(1, K, 1, 1)
+            y += bias.astype(wide(x)).reshape(1, K, 1, 1)
     return y
 
 
@@ -132,8 +137,8 @@ def conv_transpose2d(
     if output_size is not None or padding == "same":
         size = as_pair(whole if output_size is None else output_size)
     room = [max(extent, sum(side) + out) for extent, side, out in zip(spread, sides, size, strict=True)]
-    y = np.zeros((N, K_group * groups, *room))
-    w = w.astype(np.float64)
+    y = np.zeros((N, K_group * groups, *room), wide(x))
+    w = w.astype(wide(x))
     for group in range(groups):
         inputs = slice(group * (C // groups), (group + 1) * (C // groups))
         outputs = slice(group * K_group, (group + 1) * K_group)
@@ -144,16 +149,20 @@ def conv_transpose2d(
                 y[:, outputs, rows, columns] += np.einsum("nchw,ck->nkhw", x[:, inputs], w[inputs, :, r, s])
     (top, _), (left, _) = sides
     y = y[:, :, top : top + size[0], left : left + size[1]]
-    return y if bias is None else y + bias.astype(np.float64).reshape(1, -1, 1, 1)
+    return y if bias is None else y + bias.astype(wide(x)).reshape(1, -1, 1, 1)
 
 
 def conv2d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1):
-    """The gradient by the input: each result gives its gradient back to the inputs that it was made of."""
+    """The gradient by the input: each result gives its gradient back to the inputs that it was made of.
+
+    Of complex numbers it is the adjoint, by the conjugates of the weights.
+    """
     (N, C, H, W), (K, C_group, R, S) = input_size, w.shape
     stride, dilation = as_pair(stride), as_pair(dilation)
     (top, bottom), (left, right) = padding_sides(padding, (H, W), (R, S), stride, dilation)
     P, Q = dy.shape[2:]
-    dx = np.zeros((N, C, top + H + bottom, left + W + right))
+    dx = np.zeros((N, C, top + H + bottom, left + W + right), wide(dy))
+    w = w.astype(wide(dy)).conj()
     for k in range(K):
         group = k // (K // groups)
         channels = slice(group * C_group, (group + 1) * C_group)
@@ -161,7 +170,7 @@ def conv2d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1):
             for q in range(Q):
                 rows = slice(p * stride[0], p * stride[0] + (R - 1) * dilation[0] + 1, dilation[0])
                 columns = slice(q * stride[1], q * stride[1] + (S - 1) * dilation[1] + 1, dilation[1])
-                dx[:, channels, rows, columns] += np.multiply.outer(dy[:, k, p, q], w[k].astype(np.float64))
+                dx[:, channels, rows, columns] += np.multiply.outer(dy[:, k, p, q].astype(wide(dy)), w[k])
     return dx[:, :, top : top + H, left : left + W]
 
 
@@ -187,6 +196,13 @@ def error_bound(x, w, bias=None, dtype="float32", **parameters):
     """How far arithmetic in `dtype` may be from `conv2d`: the magnitudes of its terms times a few eps."""
     magnitudes = conv2d(np.abs(x), np.abs(w), None if bias is None else np.abs(bias), **parameters)
     return BOUND * np.finfo(dtype).eps * magnitudes
+
+
+def rounded_bound(expected, magnitudes, dtype):
+    """How far a sum in float32 that is rounded once to 16 bits may be from the expected one."""
+    info = ml_dtypes.finfo(dtype)
+    last_place = np.abs(expected) * float(info.eps) + float(info.smallest_subnormal)
+    return BOUND * np.finfo("float32").eps * magnitudes + 0.51 * last_place
 
 
 def tile_error_bound(x, w, bias=None, dtype="float32", padding=0, groups=1, tile=2):

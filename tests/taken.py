@@ -4,12 +4,18 @@ import pytest
 
 import gpuconv
 from gpuconv import cpu
-from gpuconv.algorithm import refusal
+from gpuconv.algorithm import AllBut, refusal
 from gpuconv.call import understand
 from tests.cases import ConvCase, zeros
 
 FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
-BY_NAME = {each.name: each for algorithms in cpu.ALGORITHMS.values() for each in algorithms}
+BY_NAME = {(room, each.name): each for room, algorithms in cpu.ALGORITHMS.items() for each in algorithms}
+
+
+def taking(room, dtype):
+    """The names of the CPU's algorithms of a room that take a dtype, and need no epilogue."""
+    listed = [each for each in cpu.ALGORITHMS[room] if dtype in each.takes["dtype"]]
+    return [each.name for each in listed if not isinstance(each.takes.get("epilogue"), AllBut)]
 
 
 def function_of(case):
@@ -19,7 +25,7 @@ def function_of(case):
 def reason(function, algorithm, arrays, **parameters):
     """Why the algorithm of that name refuses a call on the CPU, or None."""
     call = understand(function, *arrays, **parameters)
-    return refusal(BY_NAME[algorithm], call.spec, call.layouts, call.device)
+    return refusal(BY_NAME[call.operator.room, algorithm], call.spec, call.layouts, call.device)
 
 
 def refusals(cases, dtypes, **keywords):

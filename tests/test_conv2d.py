@@ -13,9 +13,9 @@ from gpuconv import threads as sharing
 from tests import reference
 from tests.cases import CONV_CASES, DTYPES, ConvCase, dynamic_range, integers, normal
 from tests.layouts import READABLE, WRITABLE
-from tests.taken import check_refusals, over_taken, reason
+from tests.taken import check_refusals, over_taken, reason, taking
 
-ALGORITHMS = [algorithm.name for algorithm in cpu.ALGORITHMS["conv"]]
+ALGORITHMS = taking("conv", "float32")
 NAMED = {case.name: case for case in CONV_CASES}
 
 over_algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -228,7 +228,7 @@ def test_the_same_bits_from_any_number_of_threads_and_every_run(name, algorithm,
 def test_the_choice_is_explained_and_taken(case):
     x, w, bias = case.arrays("float32", integers)
     verdicts = gpuconv.explain(gpuconv.conv2d, x, w, bias, **case.parameters)
-    assert sorted(name for name, _ in verdicts) == sorted(ALGORITHMS)
+    assert sorted(name for name, _ in verdicts) == sorted(each.name for each in cpu.ALGORITHMS["conv"])
     assert [verdict.startswith("selected") for _, verdict in verdicts] == [True] + [False] * (
         len(verdicts) - 1
     )

@@ -14,6 +14,7 @@ from gpuconv.spec.conv import NETWORK_CHANNELS
 from tests import reference
 from tests.cases import CONV_CASES
 from tests.cpu.problems import layouts, problem, refused
+from tests.taken import taking
 
 CHANNELS = 4, 31, 32, 256  # on both sides of where Winograd may be chosen
 over_channels = pytest.mark.parametrize("C", CHANNELS)
@@ -69,7 +70,7 @@ def test_ieee_a_small_value_beside_large_ones_is_kept(C, dtype):
     np.testing.assert_array_equal(gpuconv.conv2d(x, w, padding=1, precision="ieee"), x)
 
 
-@pytest.mark.parametrize("algorithm", [each.name for each in cpu.ALGORITHMS["conv"]])
+@pytest.mark.parametrize("algorithm", taking("conv", "float32"))
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
 def test_ieee_each_output_is_bounded_by_its_own_products(case, algorithm):
     """Of every algorithm that takes it, for values of all magnitudes beside each other."""

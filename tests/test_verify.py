@@ -12,40 +12,33 @@ import gpuconv.cpu
 from gpuconv import call as calls
 from gpuconv.cli import main
 from gpuconv.commands import environment, reference, verify
-from gpuconv.commands.covering import Covered
-from gpuconv.commands.problems import CONVOLUTIONS, OPTIONS, POOLS, TRANSPOSED, arrays
+from gpuconv.commands.covering import ROOMS, Covered
+from gpuconv.commands.problems import CONVOLUTIONS, GRADIENTS, OPTIONS, POOLS, TRANSPOSED, arrays, of_dtype
 from gpuconv.cpu.conv import direct as conv_direct
 from gpuconv.cpu.pool import direct as pool_direct
 from gpuconv.spec.dtypes import FLOAT64
 from tests import reference as other
 
-PROBLEMS = (*CONVOLUTIONS, *OPTIONS, *TRANSPOSED, *POOLS)
+PROBLEMS = of_dtype((*CONVOLUTIONS, *OPTIONS, *TRANSPOSED, *GRADIENTS, *POOLS), FLOAT64)
+OF_FLOATS = of_dtype(CONVOLUTIONS, FLOAT64)
 
 
 def test_cpu_passes(capsys):
     assert main(["verify", "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
     found = {tuple(line.split()[2:4]): line.split()[4] for line in lines[:-1]}
-    floats, halves = ("float32", "float64"), ("float16", "bfloat16")
     assert found == {
-        **{
-            (algorithm.name, dtype): "ok"
-            for room in ("conv", "conv_grad")
-            for algorithm in gpuconv.cpu.ALGORITHMS[room]
-            for dtype in floats
-        },
-        **{
-            (algorithm.name, dtype): "ok" if (algorithm.name == "pool_widened") == (dtype in halves) else "-"
-            for algorithm in gpuconv.cpu.ALGORITHMS["pool"]
-            for dtype in floats + halves
-        },
+        (algorithm.name, dtype): "ok"
+        for room, (dtypes, _) in ROOMS.items()
+        for algorithm in gpuconv.cpu.ALGORITHMS[room]
+        for dtype in dtypes
+        if dtype in algorithm.takes["dtype"]
     }
     assert re.fullmatch(r"all checks passed in \d+ s", lines[-1])
     assert [line.split()[0] for line in lines[:-1]] == [
         f"{number}/{len(lines) - 1}" for number in range(1, len(lines))
     ]
-    for word in ("ok ", "- "):  # in columns
-        assert len({line.index(f"  {word}") for line in lines[:-1] if f"  {word}" in line}) == 1
+    assert len({line.index("  ok ") for line in lines[:-1]}) == 1  # in columns
     times = [line for line in lines if " ok " in line]
     assert all(re.search(r"\d\.\d s$", line) for line in times) and len({*map(len, times)}) == 1
 
@@ -111,8 +104,8 @@ def test_on_a_gpu_problems_are_added_for_its_kernels(monkeypatch, capsys):
     monkeypatch.setitem(verify.DEVICES, "cpu", OneGpu)
     assert main(["verify", "--device", "cpu", "--algorithm", "conv_direct"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert f"ok      {len(CONVOLUTIONS)} problems" in lines[0]
-    assert f"ok      {len(CONVOLUTIONS) + 1} problems" in lines[1]
+    assert f"ok      {len(OF_FLOATS)} problems" in lines[0]
+    assert f"ok      {len(OF_FLOATS) + 1} problems" in lines[1]
 
 
 def test_all_says_which_device_is_skipped_and_why(monkeypatch, capsys):
@@ -153,7 +146,7 @@ def test_a_wrong_border_is_found(monkeypatch, capsys):
     assert main(["verify", "--device", "cpu"]) == 1
     printed = capsys.readouterr().out
     failed = [line for line in printed.splitlines() if " FAILED " in line]
-    padded = [p for p in CONVOLUTIONS if p.parameters.get("padding") and 0 not in p.shape]
+    padded = [p for p in OF_FLOATS if p.parameters.get("padding") and 0 not in p.shape]
     assert len(failed) == 2 * len(padded)  # float32 and float64
     assert any("padding=((0, 2), (3, 1))" in line and "1 of " in line for line in failed)
     assert printed.splitlines()[-1].startswith("FAILED in ")
@@ -182,7 +175,7 @@ def test_an_exception_is_a_failure_and_the_rest_still_runs(monkeypatch, capsys):
     assert main(["verify", "--device", "cpu"]) == 1
     printed = capsys.readouterr().out
     assert "groups=5 padding=1 stride=2: MemoryError: no room" in printed
-    assert f"ok      {len(CONVOLUTIONS) - 2} problems" in printed
+    assert f"ok      {len(OF_FLOATS) - 2} problems" in printed
 
 
 def test_declined_problems_are_counted(monkeypatch, capsys):
@@ -190,7 +183,7 @@ def test_declined_problems_are_counted(monkeypatch, capsys):
     planted(pool_direct, monkeypatch, None, lambda spec, *rest: "never")
     assert main(["verify", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    assert f"ok      {len(CONVOLUTIONS) - 2} problems, {len(OPTIONS) + 2} declined" in printed
+    assert f"ok      {len(OF_FLOATS) - 2} problems, {len(OPTIONS) + 2} declined" in printed
     assert "declines every problem" in printed
 
 
@@ -214,11 +207,15 @@ def test_the_two_references_agree(problem):
     activation = {name: parameters.pop(name) for name in ("activation",) if name in parameters}
     if problem.function == "conv2d":
         results = reference.convolve(batch, *rest, **parameters, **activation)
-        expected = [other.activate(other.conv2d(batch, *rest, **parameters), activation.get("activation"))]
+        sums = other.conv2d(batch, *rest[:2], **parameters) + sum(rest[2:])
+        expected = [other.activate(sums, activation.get("activation"))]
     elif problem.function == "conv_transpose2d":
         results = reference.transpose(batch, *rest, **parameters, **activation)
-        sums = other.conv_transpose2d(batch, *rest, **parameters)
+        sums = other.conv_transpose2d(batch, *rest[:2], **parameters) + sum(rest[2:])
         expected = [other.activate(sums, activation.get("activation"))]
+    elif problem.function == "conv2d_input":
+        results = reference.input_gradient(batch, *rest, **parameters)
+        expected = [other.conv2d_input(w=rest[0], dy=batch, **parameters)]
     elif problem.function == "max_pool2d":
         results = reference.max_pool(batch, **{**parameters, "return_indices": True})
         parameters.pop("return_indices", None)

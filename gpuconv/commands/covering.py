@@ -6,21 +6,31 @@ tiles go by the GPU, so a problem covers a kernel on one card and not on another
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from itertools import chain, product
+from itertools import chain
 from typing import Any, NamedTuple
 
-import numpy as np
-
-import gpuconv
 from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.call import Call, understand
-from gpuconv.commands.problems import CONVOLUTIONS, COVERING, OPTIONS, POOLS, TRANSPOSED, Problem
+from gpuconv.commands.problems import (
+    CONVOLUTIONS,
+    COVERING,
+    GRADIENTS,
+    OPTIONS,
+    POOLS,
+    TRANSPOSED,
+    Problem,
+    arrays,
+    function_of,
+    named,
+    of_dtype,
+)
 from gpuconv.spec import Dtype
-from gpuconv.spec.dtypes import BFLOAT16, FLOATS
+from gpuconv.spec.dtypes import BFLOAT16, CONVOLVED
 from gpuconv.spec.pool import POOLED
 
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
-    "conv": (FLOATS, (*CONVOLUTIONS, *OPTIONS)), "conv_grad": (FLOATS, TRANSPOSED), "pool": (POOLED, POOLS),
+    "conv": (CONVOLVED, (*CONVOLUTIONS, *OPTIONS)), "conv_grad": (CONVOLVED, (*TRANSPOSED, *GRADIENTS)),
+    "pool": (POOLED, POOLS),
 }  # fmt: skip
 
 
@@ -39,15 +49,11 @@ def is_known(dtype: Dtype) -> bool:
 
 
 def call_of(problem: Problem, dtype: Dtype) -> Call:
-    """What the call means, on arrays of zeros."""
-    input = np.zeros(problem.shape, dtype.numpy)
+    """What the call means."""
+    input, rest = arrays(problem, dtype)
     if problem.reversed:
         input = input[..., ::-1, ::-1]
-    rest: list[np.ndarray | None] = []
-    if problem.weight is not None:
-        bias = np.zeros(problem.outputs, dtype.numpy) if problem.bias else None
-        rest = [np.zeros(problem.weight, dtype.numpy), bias]
-    return understand(getattr(gpuconv, problem.function), input, *rest, **problem.parameters)
+    return understand(function_of(problem), **named(problem, (input, *rest)))
 
 
 def kernels(algorithm: Algorithm, call: Call, gpu: Any) -> set[str]:
@@ -73,11 +79,12 @@ def covering(algorithms: Mapping[str, Sequence[Algorithm]], gpu: Any) -> list[Co
     found: set[str] = set()
     chosen: list[Covered] = []
     for room, (dtypes, problems) in ROOMS.items():
-        for dtype, problem in product(filter(is_known, dtypes), chain(problems, COVERING[room])):
-            call = call_of(problem, dtype)
-            for algorithm in algorithms[room]:
-                added = kernels(algorithm, call, gpu) - found
-                if added:
-                    found |= added
-                    chosen.append(Covered(algorithm.name, dtype, problem, frozenset(added)))
+        for dtype in filter(is_known, dtypes):
+            for problem in of_dtype(chain(problems, COVERING[room]), dtype):
+                call = call_of(problem, dtype)
+                for algorithm in algorithms[room]:
+                    added = kernels(algorithm, call, gpu) - found
+                    if added:
+                        found |= added
+                        chosen.append(Covered(algorithm.name, dtype, problem, frozenset(added)))
     return chosen

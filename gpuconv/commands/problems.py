@@ -4,21 +4,28 @@ The lists are for every algorithm of both engines. Those of `COVERING` are for k
 the lists need not reach (`covering.py`): of each, the first that the device at hand launches a kernel for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+import gpuconv
+from gpuconv.operators import OPERATORS
 from gpuconv.spec import Dtype
+from gpuconv.spec.dtypes import BYTES, COMPLEX, INT32
 
 NAN, INF = float("nan"), float("inf")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One call. `special` values are strewn over the input; `reversed` gives it negative strides."""
+    """One call. `special` values are strewn over the input; `reversed` gives it negative strides.
+
+    A `mixed` one is of integers of 8 bits alone: the input has a sign and the weights have none, or the other
+    way round.
+    """
 
     function: str
     shape: tuple[int, ...]
@@ -27,6 +34,8 @@ class Problem:
     special: tuple[float, ...] = ()
     reversed: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
+    mixed: bool = False
+    residual: tuple[int, ...] = ()
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -38,18 +47,28 @@ class Problem:
 
     def __str__(self) -> str:
         parameters = [f"{name}={value}" for name, value in self.parameters.items()]
-        extras = [name for name in ("bias", "reversed") if getattr(self, name)]
+        extras = [name for name in ("bias", "reversed", "mixed") if getattr(self, name)]
         special = [f"with {value}" for value in self.special]
         weight = [f"weight {self.weight}"] if self.weight else []
+        if self.residual:
+            extras.append("residual")
         return " ".join([self.function, f"input {self.shape}", *weight, *extras, *special, *parameters])
 
 
-def conv(shape, weight, *, bias=False, special=(), reversed=False, **parameters) -> Problem:
-    return Problem("conv2d", shape, weight, bias, special, reversed, parameters)
+def conv(
+    shape, weight, *, bias=False, special=(), reversed=False, mixed=False, residual=(), **parameters
+) -> Problem:
+    return Problem("conv2d", shape, weight, bias, special, reversed, parameters, mixed, residual)
 
 
-def transposed(shape, weight, *, bias=False, special=(), reversed=False, **parameters) -> Problem:
-    return Problem("conv_transpose2d", shape, weight, bias, special, reversed, parameters)
+def transposed(
+    shape, weight, *, bias=False, special=(), reversed=False, residual=(), **parameters
+) -> Problem:
+    return Problem("conv_transpose2d", shape, weight, bias, special, reversed, parameters, residual=residual)
+
+
+def gradient(input_size, weight, shape, **parameters) -> Problem:
+    return Problem("conv2d_input", shape, weight, parameters={"input_size": input_size, **parameters})
 
 
 def pool(function, shape, *, special=(), reversed=False, **parameters) -> Problem:
@@ -74,9 +93,13 @@ CONVOLUTIONS = (
     conv((1, 0, 4, 4), (3, 0, 3, 3), bias=True),
     conv((2, 3, 8, 9), (4, 3, 3, 3), padding=1, reversed=True),
     conv((2, 3, 24, 24), (4, 3, 3, 3), padding=1, special=(NAN, INF, -INF)),
+    conv((2, 3, 7, 9), (1, 3, 3, 3), padding=1, bias=True, mixed=True),
+    conv((1, 8, 8, 7), (4, 4, 3, 2), stride=2, groups=2, mixed=True),
+    conv((1, 70, 6, 5), (9, 70, 3, 3), padding=1, bias=True, mixed=True),
 )
 OPTIONS = (  # which no plain sum takes
     conv((2, 3, 9, 8), (4, 3, 3, 3), padding=1, bias=True, activation="relu"),
+    conv((2, 3, 9, 8), (4, 3, 3, 3), padding=1, residual=(2, 4, 9, 8)),
     conv((2, 3, 9, 8), (4, 3, 3, 3), padding=(2, 1), stride=2, padding_mode="reflect"),
     conv((1, 2, 7, 8), (3, 2, 5, 3), padding="same", padding_mode="replicate", bias=True),
     conv((2, 4, 6, 9), (4, 1, 3, 3), padding=2, padding_mode="circular", groups=4, activation="relu"),
@@ -93,6 +116,12 @@ TRANSPOSED = (
     transposed((1, 40, 10, 9), (40, 36, 3, 3), padding=1, reversed=True),
     transposed((0, 3, 4, 4), (3, 2, 3, 3), stride=2),
     transposed((1, 3, 5, 4), (3, 2, 3, 3), stride=2, bias=True, activation="relu"),
+    transposed((1, 3, 5, 4), (3, 2, 3, 3), stride=2, bias=True, residual=(1, 2, 11, 9)),
+)
+GRADIENTS = (
+    gradient((2, 1, 7, 9), (4, 1, 3, 3), (2, 4, 7, 9), padding=1),
+    gradient((1, 6, 9, 8), (4, 3, 3, 2), (1, 4, 4, 4), stride=2, groups=2),
+    gradient((2, 9, 8, 10), (3, 9, 3, 3), (2, 3, 4, 4), stride=(2, 3), padding=1),
 )
 POOLS = (
     *(
@@ -179,16 +208,48 @@ COVERING: dict[str, tuple[Problem, ...]] = {
 }
 
 
+def of_dtype(problems: Iterable[Problem], dtype: Dtype) -> tuple[Problem, ...]:
+    """The problems that there are of a dtype."""
+    without = ("activation",) if dtype in (*COMPLEX, *BYTES) else ()
+    listed = (each for each in problems if not each.mixed or dtype in BYTES)
+    return tuple(each for each in listed if not each.parameters.keys() & set(without))
+
+
 def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray | None]]:
-    """The input, and the weight and bias of a convolution: integers from -4 to 4, the same in each run."""
+    """The input, and the weight and bias of a convolution, the same in each run.
+
+    They are integers from -4 to 4, and so is each part of complex ones; what has no sign is below 256.
+    """
     random = np.random.default_rng(20)
 
-    def integers(shape: tuple[int, ...]) -> np.ndarray:
-        return random.integers(-4, 5, shape).astype(dtype.numpy)
+    def integers(shape: tuple[int, ...], dtype: Dtype) -> np.ndarray:
+        values = random.integers(-4, 5, shape)
+        parts = values + 1j * random.integers(-4, 5, shape) if dtype in COMPLEX else values
+        return parts.astype(dtype.numpy)
 
-    input = integers(problem.shape)
-    for number, value in enumerate(problem.special):
+    input = integers(problem.shape, dtype)
+    for number, value in enumerate(problem.special if dtype not in BYTES else ()):
         input.flat[7 + 13 * number :: 101] = value
     if problem.weight is None:
         return input, []
-    return input, [integers(problem.weight), integers(problem.outputs) if problem.bias else None]
+    weight, sums = dtype, INT32 if dtype in BYTES else dtype
+    if problem.mixed:
+        (weight,) = (each for each in BYTES if each != dtype)
+    others = [integers(problem.outputs, sums) if problem.bias else None] if _has_bias(problem) else []
+    if problem.residual:
+        others.append(integers(problem.residual, sums))
+    return input, [integers(problem.weight, weight), *others]
+
+
+def _has_bias(problem: Problem) -> bool:
+    return problem.function != "conv2d_input"
+
+
+def function_of(problem: Problem) -> Callable[..., Any]:
+    """What is called, with the arrays by name: those of `OPERATORS`."""
+    return getattr(gpuconv, problem.function, None) or getattr(gpuconv.grad, problem.function)
+
+
+def named(problem: Problem, arrays: Iterable[Any]) -> dict[str, Any]:
+    """The arguments of a call by name, its arrays in their order."""
+    return dict(zip(OPERATORS[problem.function].arrays, arrays, strict=False)) | problem.parameters

@@ -14,7 +14,16 @@ Pair = tuple[int, int]
 
 @np.errstate(invalid="ignore")  # inf - inf is NaN, as it should be
 def convolve(
-    x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None
+    x,
+    w,
+    bias=None,
+    residual=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    padding_mode="zeros",
+    activation=None,
 ) -> list[np.ndarray]:
     """[y] of `gpuconv.conv2d`."""
     if padding_mode != "zeros":
@@ -24,35 +33,56 @@ def convolve(
         mode = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[padding_mode]
         x, padding = np.pad(x, ((0, 0),) * (x.ndim - 2) + tuple(sides), mode=mode), 0  # type: ignore[call-overload]
     K, C_group = w.shape[:2]
-    grouped_w = w.astype(np.float64).reshape(groups, K // groups, C_group, *w.shape[2:])
-    y: Any = 0.0 if bias is None else bias.astype(np.float64)[:, None, None]
+    grouped_w = w.astype(_wide(x)).reshape(groups, K // groups, C_group, *w.shape[2:])
+    y: Any = 0.0 if bias is None else bias.astype(_wide(x))[:, None, None]
     for r, s, values, inside, _ in _taps(x, w.shape[2:], stride, padding, dilation):
         N, _, P, Q = values.shape
         taken = np.where(inside, values, 0).reshape(N, groups, C_group, P, Q)
         y = y + np.einsum("ngcpq,gkc->ngkpq", taken, grouped_w[..., r, s]).reshape(N, K, P, Q)
-    return [_like(x, _activated(y, activation))]
+    return [_like(x, _finished(y, residual, activation), summed=True)]
 
 
 def transpose(
-    x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, activation=None
+    x,
+    w,
+    bias=None,
+    residual=None,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups=1,
+    dilation=1,
+    activation=None,
 ) -> list[np.ndarray]:
     """[y] of `gpuconv.conv_transpose2d`: each input adds its kernel where it lies."""
-    batch = x.astype(np.float64) if x.ndim == 4 else x.astype(np.float64)[None]
+    batch = x.astype(_wide(x)) if x.ndim == 4 else x.astype(_wide(x))[None]
     (N, C, H, W), (K_group, *kernel) = batch.shape, w.shape[1:]
     (step_h, step_w), (apart_h, apart_w), more = map(_pair, (stride, dilation, output_padding))
     tall, wide = ((n - 1) * s + d * (taps - 1) + 1 for n, s, d, taps in zip(
         (H, W), (step_h, step_w), (apart_h, apart_w), kernel, strict=True))  # fmt: skip
-    y = np.zeros((N, groups, K_group, tall + more[0], wide + more[1]))
+    y = np.zeros((N, groups, K_group, tall + more[0], wide + more[1]), _wide(x))
     grouped = batch.reshape(N, groups, C // groups, H, W)
     for r, s in np.ndindex(*kernel):
-        taps = w.astype(np.float64).reshape(groups, C // groups, K_group, *kernel)[..., r, s]
+        taps = w.astype(_wide(x)).reshape(groups, C // groups, K_group, *kernel)[..., r, s]
         rows, columns = r * apart_h + step_h * np.arange(H), s * apart_w + step_w * np.arange(W)
         y[..., rows[:, None], columns] += np.einsum("ngchw,gck->ngkhw", grouped, taps)
     (top, bottom), (left, right) = (_pair(side) for side in _pair(padding))
     y = y.reshape(N, groups * K_group, *y.shape[3:])
     y = y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
-    y = y if bias is None else y + bias.astype(np.float64)[:, None, None]
-    return [_like(x, _activated(y, activation))]
+    y = y if bias is None else y + bias.astype(_wide(x))[:, None, None]
+    return [_like(x, _finished(y, residual, activation), summed=True)]
+
+
+def input_gradient(
+    grad_output, weight, input_size, stride=1, padding=0, dilation=1, groups=1
+) -> list[np.ndarray]:
+    """[dx] of `gpuconv.grad.conv2d_input`."""
+    each = grad_output.shape[-2:], weight.shape[2:], *map(_pair, (stride, dilation, padding))
+    least = [
+        (n - 1) * s + d * (taps - 1) + 1 - 2 * pad for n, taps, s, d, pad in zip(*each, strict=True)
+    ]  # without what no window reaches
+    more = tuple(size - less for size, less in zip(input_size[-2:], least, strict=True))
+    return transpose(grad_output, weight.conj(), None, None, stride, padding, more, groups, dilation)
 
 
 def max_pool(
@@ -100,7 +130,7 @@ def avg_pool(
 
 def _taps(x, kernel, stride, padding, dilation, ceil_mode=False) -> Iterator[tuple]:
     """(r, s, values (N, C, P, Q), inside (P, Q), flat index (P, Q)) of each tap of the kernel."""
-    x = x.astype(np.float64)
+    x = x.astype(_wide(x))
     x = x if x.ndim == 4 else x[None]
     H, W = x.shape[2:]
     (tops, _), (lefts, _) = _windows((H, W), kernel, stride, padding, dilation, ceil_mode)
@@ -145,10 +175,18 @@ def _pair(value) -> Pair:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _activated(y, activation) -> np.ndarray:
+def _finished(y, residual, activation) -> np.ndarray:
     """What `gpuconv verify` asks for: "relu" is exact."""
+    y = y if residual is None else y + residual.astype(y.dtype)
     return np.maximum(y, 0) if activation == "relu" else y
 
 
-def _like(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (y if x.ndim == 4 else y[0]).astype(x.dtype)
+def _wide(x: np.ndarray) -> Any:
+    """What is computed in: float64, or complex numbers of two."""
+    return np.complex128 if x.dtype.kind == "c" else np.float64
+
+
+def _like(x: np.ndarray, y: np.ndarray, summed: bool = False) -> np.ndarray:
+    """y of the dtype of x; of integers that are summed, of int32."""
+    dtype = np.dtype(np.int32) if summed and x.dtype.kind in "iu" else x.dtype
+    return (y if x.ndim == 4 else y[0]).astype(dtype)

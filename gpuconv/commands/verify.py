@@ -9,21 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import gpuconv
 from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.call import understand
 from gpuconv.commands.covering import ROOMS, covering, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
-from gpuconv.commands.problems import Problem, arrays
-from gpuconv.commands.reference import avg_pool, convolve, max_pool, transpose
+from gpuconv.commands.problems import Problem, arrays, function_of, named, of_dtype
+from gpuconv.commands.reference import avg_pool, convolve, input_gradient, max_pool, transpose
 from gpuconv.spec import Dtype
 
 REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
-    "conv2d": convolve, "conv_transpose2d": transpose, "max_pool2d": max_pool, "avg_pool2d": avg_pool,
+    "conv2d": convolve, "conv_transpose2d": transpose, "conv2d_input": input_gradient,
+    "max_pool2d": max_pool, "avg_pool2d": avg_pool,
 }  # fmt: skip
 
 
@@ -89,10 +90,11 @@ def _check_device(device: Cpu, wanted: Sequence[str]) -> int:
     """How many problems fail."""
     checks = [*_checks(device, wanted)]
     width = max((len(each.algorithm.name) for each in checks), default=0)
+    most = max((len(each.dtype) for each in checks), default=0)
     failures = 0
     for number, check in enumerate(checks, 1):
         count = f"{number}/{len(checks)}"
-        label = f"{count:>7}  {device.name:<4}  {check.algorithm.name:<{width}}  {check.dtype:<8}  "
+        label = f"{count:>7}  {device.name:<4}  {check.algorithm.name:<{width}}  {check.dtype:<{most}}  "
         failures += _check(label, device, check)
     return failures
 
@@ -123,11 +125,10 @@ def _checks(device: Cpu, wanted: Sequence[str]) -> Iterator[Check]:
     for room, (dtypes, problems) in ROOMS.items():
         for algorithm in device.engine.ALGORITHMS[room]:
             if algorithm.name in wanted:
-                for dtype in filter(is_known, dtypes):
+                for dtype in filter(is_known, [each for each in dtypes if each in algorithm.takes["dtype"]]):
                     more = added.get((algorithm.name, dtype), [])
-                    yield Check(
-                        algorithm, dtype, (*problems, *(each for each in more if each not in problems))
-                    )
+                    listed = of_dtype(problems, dtype)
+                    yield Check(algorithm, dtype, (*listed, *(each for each in more if each not in listed)))
 
 
 def _covering(device: Cpu) -> Mapping[tuple[str, Dtype], list[Problem]]:
@@ -144,7 +145,7 @@ def results(device: Cpu, check: Check) -> Iterator[tuple[Problem, str | None]]:
     for problem in check.problems:
         input, rest = arrays(problem, check.dtype)
         on_device = _put(device, problem, input, rest)
-        call = understand(getattr(gpuconv, problem.function), *on_device, **problem.parameters)
+        call = understand(function_of(problem), **named(problem, on_device))
         if refusal(check.algorithm, call.spec, call.layouts, call.device) is None:
             yield problem, _difference(device, check.algorithm, problem, on_device, (input, *rest))
 
@@ -161,12 +162,13 @@ def _difference(
     device: Cpu, algorithm: Algorithm, problem: Problem, on_device: Sequence[Any], hosts: Sequence[Any]
 ) -> str | None:
     """What is wrong with the algorithm's result, or None."""
-    function = getattr(gpuconv, problem.function)
+    function = function_of(problem)
     input, *rest = hosts
+    forced = {"algorithm": algorithm.name} if "algorithm" in signature(function).parameters else {}
     if problem.reversed:
         input = input[..., ::-1, ::-1]
     try:
-        got = function(*on_device, **problem.parameters, algorithm=algorithm.name)
+        got = function(**named(problem, on_device), **forced)
         results = [device.get(array) for array in (got if isinstance(got, tuple) else (got,))]
     except Exception as error:  # whatever a kernel or a driver raises is the finding
         return f"{type(error).__name__}: {error}"

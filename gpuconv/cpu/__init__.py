@@ -47,7 +47,7 @@ def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int,
     layouts: Any = call.layouts
     stand_ins: tuple[tuple[int, np.ndarray], ...] = ()
     if isinstance(layouts, ConvLayouts | ResidualLayouts) and layouts.bias is None:
-        zeros = np.zeros(layouts.y.shape[1], spec.dtype.numpy)
+        zeros = np.zeros(layouts.y.shape[1], spec.result.numpy)
         zeros.flags.writeable = False
         stand_ins = ((layouts._fields.index("bias"), zeros),)
     as_they_are = all(plain(name, each) == each for name, each in zip(layouts._fields, layouts, strict=True))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpuconv.spec.axis import Axis, Pair
-from gpuconv.spec.dtypes import Dtype
+from gpuconv.spec.dtypes import INT32, Dtype
 from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.parameters import Pads
 
@@ -48,6 +48,17 @@ def same_dtype(array: Any, name: str, dtype: Dtype, first: str = "input") -> Non
         )
 
 
+def of_sums(array: Any, name: str) -> None:
+    """Refuse an array beside integers of 8 bits that is not of what they are summed in."""
+    got = dtype_name(array.dtype)
+    if got != INT32:
+        hint = "" if name == "out" else f": pass {idioms_of(array).cast(name, idioms_of(array).int32)}"
+        raise TypeError(
+            f"{name} must be {INT32}, in which integers of 8 bits are summed, got {got}; nothing is cast "
+            f"silently{hint}"
+        )
+
+
 @functools.lru_cache(maxsize=64)
 def dtype_name(dtype: Any) -> str:
     """NumPy's name of a dtype, which Python code of NumPy's works out each time that it is asked for."""
@@ -58,7 +69,10 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: Dtype) -> None:
     """Refuse an `out` array that cannot take the result."""
     if tuple(out.shape) != shape:
         raise ValueError(f"out must have the result's shape {shape}, got {tuple(out.shape)}")
-    same_dtype(out, "out", dtype)
+    if dtype == INT32:
+        of_sums(out, "out")
+    else:
+        same_dtype(out, "out", dtype)
 
 
 def axes_of(spec: Any) -> tuple[Axis, Axis]:

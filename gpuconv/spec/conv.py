@@ -4,9 +4,17 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from gpuconv.spec.checks import batched_shape, checked_dtype, checked_outputs, same_dtype
-from gpuconv.spec.dtypes import FLOAT32, FLOATS, Dtype
+from gpuconv.spec.checks import (
+    batched_shape,
+    checked_dtype,
+    checked_outputs,
+    dtype_name,
+    of_sums,
+    same_dtype,
+)
+from gpuconv.spec.dtypes import BYTES, COMPLEX, CONVOLVED, FLOAT32, INT32, Dtype
 from gpuconv.spec.epilogue import NO_EPILOGUE, Epilogue, as_epilogue
+from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.orders import hint_of_channels, noticing_channels
 from gpuconv.spec.padding_mode import check_padding_mode
 from gpuconv.spec.parameters import Pads, Pair, as_integer, as_pads, as_pair
@@ -17,8 +25,10 @@ NETWORK_CHANNELS = 32  # input channels of a group, from which a layer is one of
 
 @dataclass(frozen=True, slots=True)
 class ConvSpec:
-    """One 2-D convolution problem: the shapes, the parameters and the dtype, and nothing else.
+    """One 2-D convolution problem: the shapes, the parameters and the dtypes, and nothing else.
 
+    `dtype` is the input's, and the weights' unless `weight_dtype` says another. With `conjugate` it is their
+    conjugates that are multiplied.
     Its direction is "forward"; the gradient by the input, which a transposed convolution is, and the one by
     the weight are problems of the same shapes in other directions.
 
@@ -49,6 +59,8 @@ class ConvSpec:
     direction: str = "forward"
     padding_mode: str = "zeros"
     epilogue: Epilogue = NO_EPILOGUE
+    weight_dtype: Dtype | None = None
+    conjugate: bool = False
 
     # what every algorithm looks at by itself; all else must be in what it takes (`Algorithm.takes`)
     GEOMETRY: ClassVar[Collection[str]] = (
@@ -57,6 +69,8 @@ class ConvSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", Dtype(self.dtype))
+        if self.weight_dtype == self.dtype:
+            object.__setattr__(self, "weight_dtype", None)
         for name, outputs in zip("PQ", checked_outputs(self), strict=True):
             object.__setattr__(self, name, outputs)
 
@@ -94,24 +108,24 @@ class ConvSpec:
         precision: Any = None,
     ) -> "ConvSpec":
         """Check the arguments of `gpuconv.conv2d`; raise ValueError or TypeError that names the wrong one."""
-        dtype = checked_dtype(input, FLOATS)
+        dtype = checked_dtype(input, CONVOLVED)
         N, C, H, W = batched_shape(input)
         K, C_group, R, S = weight_shape(weight)
         groups = as_integer(groups, "groups", least=1)
         check_groups(
             C, K, C_group, groups, "weight", "its dimension 1", hint_of_channels(input, weight, groups)
         )
-        check_beside(weight, bias, dtype, K)
+        weight_dtype = check_beside(weight, bias, dtype, K)
         stride = as_pair(stride, "stride", least=1)
         dilation = as_pair(dilation, "dilation", least=1)
         pads = as_pads(padding, (H, W), (R, S), stride, dilation)
         check_precision(precision)
         mode = check_padding_mode(padding_mode, pads, (H, W))
-        epilogue = as_epilogue(activation, residual is not None)
+        epilogue = epilogue_of(activation, residual, dtype)
         with noticing_channels(input, (R, S), dilation):
             spec = cls(
                 N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision, padding_mode=mode,
-                epilogue=epilogue,
+                epilogue=epilogue, weight_dtype=weight_dtype,
             )  # fmt: skip
         check_residual(residual, input, spec)
         return spec
@@ -155,8 +169,18 @@ class ConvSpec:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one element."""
+        """Bytes of one element of the input."""
         return self.dtype.itemsize
+
+    @property
+    def dtype_of_weights(self) -> Dtype:
+        """The input's, but of integers, which are of 8 bits each and may differ."""
+        return self.weight_dtype or self.dtype
+
+    @property
+    def result(self) -> Dtype:
+        """The dtype of the bias and the output: the input's, but int32 of integers."""
+        return INT32 if self.dtype in BYTES else self.dtype
 
     @property
     def flops(self) -> int:
@@ -166,7 +190,8 @@ class ConvSpec:
     @property
     def min_bytes(self) -> int:
         """Bytes that must move at least: input, weight and output once each."""
-        return self.itemsize * sum(_sizes(self))
+        dtypes = self.dtype, self.dtype_of_weights, self.result
+        return sum(dtype.itemsize * size for dtype, size in zip(dtypes, _sizes(self), strict=True))
 
     @property
     def is_depthwise(self) -> bool:
@@ -200,11 +225,22 @@ class ConvSpec:
         return max(_sizes(self)) < 2**31
 
 
+def epilogue_of(activation: Any, residual: Any, dtype: Dtype) -> Epilogue:
+    """What is done to the sums; an activation is one of real numbers."""
+    epilogue = as_epilogue(activation, residual is not None)
+    if epilogue.activation is not None and dtype in (*COMPLEX, *BYTES):
+        raise ValueError(f"activation must be None for an input of {dtype}, got {activation!r}")
+    return epilogue
+
+
 def check_residual(residual: Any, input: Any, spec: ConvSpec) -> None:
     """Refuse a residual that is not of the result's shape and of its dtype."""
     if residual is None:
         return
-    same_dtype(residual, "residual", spec.dtype)
+    if spec.dtype in BYTES:
+        of_sums(residual, "residual")
+    else:
+        same_dtype(residual, "residual", spec.dtype)
     shape = spec.out_shape if len(input.shape) == 4 else spec.out_shape[1:]
     if tuple(residual.shape) != shape:
         raise ValueError(f"residual must have the result's shape {shape}, got {tuple(residual.shape)}")
@@ -225,13 +261,31 @@ def weight_shape(weight: Any, axes: str = "(K, C / groups, R, S)") -> tuple[int,
     return shape
 
 
-def check_beside(weight: Any, bias: Any, dtype: Dtype, outputs: int) -> None:
-    """Refuse a weight or a bias that does not fit the input's dtype and the output channels."""
-    same_dtype(weight, "weight", dtype)
+def check_beside(weight: Any, bias: Any, dtype: Dtype, outputs: int, first: str = "input") -> Dtype:
+    """The weight's dtype; refuse a weight or a bias that does not fit the input's and the output channels."""
+    weight_dtype = check_weight(weight, dtype, first)
     if bias is not None:
-        same_dtype(bias, "bias", dtype)
+        if dtype in BYTES:
+            of_sums(bias, "bias")
+        else:
+            same_dtype(bias, "bias", dtype)
         if tuple(bias.shape) != (outputs,):
             raise ValueError(f"bias must have shape ({outputs},), one per output channel, got {bias.shape}")
+    return weight_dtype
+
+
+def check_weight(weight: Any, dtype: Dtype, first: str = "input") -> Dtype:
+    """The weight's dtype: the input's, or of integers of 8 bits any such."""
+    name = dtype_name(weight.dtype)
+    if dtype not in BYTES:
+        same_dtype(weight, "weight", dtype, first)
+    elif name not in BYTES:
+        hint = idioms_of(weight).cast(first, "weight.dtype")
+        raise TypeError(
+            f"weight must be {' or '.join(BYTES)} beside {first} of {dtype}, got {name}; nothing is cast "
+            f"silently: pass {hint}"
+        )
+    return Dtype(name)
 
 
 def _sizes(spec: ConvSpec) -> tuple[int, int, int]:

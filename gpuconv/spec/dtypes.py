@@ -45,6 +45,11 @@ class Dtype(StrEnum):
     FLOAT16 = "float16", 2, "uint16", "float32"
     BFLOAT16 = "bfloat16", 2, "uint16", "float32"
     INT64 = "int64", 8, "int64", "int64"  # of indices
+    INT8 = "int8", 1, "int8", "int32"
+    UINT8 = "uint8", 1, "uint8", "int32"
+    INT32 = "int32", 4, "int32", "int32"
+    COMPLEX64 = "complex64", 8, "complex64", "complex64"
+    COMPLEX128 = "complex128", 16, "complex128", "complex128"
 
     @property
     def numpy(self) -> np.dtype:
@@ -72,5 +77,10 @@ class Dtype(StrEnum):
 
 FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = Dtype.FLOAT32, Dtype.FLOAT64, Dtype.FLOAT16, Dtype.BFLOAT16
 INT64 = Dtype.INT64
+INT8, UINT8, INT32 = Dtype.INT8, Dtype.UINT8, Dtype.INT32
+COMPLEX64, COMPLEX128 = Dtype.COMPLEX64, Dtype.COMPLEX128
 FLOATS = FLOAT32, FLOAT64  # computed with as they are
 SIXTEEN_BITS = FLOAT16, BFLOAT16
+COMPLEX = COMPLEX64, COMPLEX128
+BYTES = INT8, UINT8  # convolved with each other, and summed in int32
+CONVOLVED = (*FLOATS, *SIXTEEN_BITS, *COMPLEX, *BYTES)

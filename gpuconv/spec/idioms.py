@@ -26,6 +26,10 @@ class Idioms:
     def float32(self) -> str:
         return f"{self.module}.float32"
 
+    @property
+    def int32(self) -> str:
+        return f"{self.module}.int32"
+
     def cast(self, name: str, dtype: str) -> str:
         return f"{self.array.format(name)}.astype({dtype})"
 

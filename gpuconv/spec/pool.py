@@ -116,6 +116,11 @@ class PoolSpec:
         return self.dtype.itemsize
 
     @property
+    def result(self) -> Dtype:
+        """The dtype of the output: the input's."""
+        return self.dtype
+
+    @property
     def flops(self) -> int:
         """Comparisons or additions of the direct window: N C P Q R S."""
         return self.N * self.C * self.P * self.Q * self.R * self.S

@@ -3,10 +3,17 @@
 from typing import Any
 
 from gpuconv.spec.axis import Axis, Pair
-from gpuconv.spec.checks import batched_shape, checked_dtype, same_dtype
-from gpuconv.spec.conv import ConvSpec, check_beside, check_precision, check_residual, weight_shape
-from gpuconv.spec.dtypes import FLOATS
-from gpuconv.spec.epilogue import as_epilogue
+from gpuconv.spec.checks import batched_shape, checked_dtype
+from gpuconv.spec.conv import (
+    ConvSpec,
+    check_beside,
+    check_precision,
+    check_residual,
+    check_weight,
+    epilogue_of,
+    weight_shape,
+)
+from gpuconv.spec.dtypes import COMPLEX, CONVOLVED
 from gpuconv.spec.parameters import Pads, as_integer, as_pads, as_pair
 
 INPUT_GRADIENT = "input gradient"
@@ -24,7 +31,7 @@ def of_transposed(
     TypeError, ValueError
         Naming the wrong one.
     """
-    dtype = checked_dtype(input, FLOATS)
+    dtype = checked_dtype(input, CONVOLVED)
     N, K, P, Q = batched_shape(input)
     if P < 1 or Q < 1:
         raise ValueError(f"input must have at least one row and one column, got shape {tuple(input.shape)}")
@@ -34,7 +41,7 @@ def of_transposed(
         raise ValueError(f"groups={groups} must divide the {K} channels of input")
     if channels != K:
         raise ValueError(f"weight must have {K} channels (its dimension 0), as input has, got {channels}")
-    check_beside(weight, bias, dtype, C_group * groups)
+    weight_dtype = check_beside(weight, bias, dtype, C_group * groups)
     stride, dilation = as_pair(stride, "stride", least=1), as_pair(dilation, "dilation", least=1)
     whole = P * stride[0], Q * stride[1]
     pads = as_pads(padding, whole, (R, S), stride, dilation)
@@ -55,7 +62,8 @@ def of_transposed(
     check_precision(precision)
     spec = ConvSpec(
         N, C_group * groups, H, W, K, R, S, _less_behind(pads, more), stride, dilation, groups, dtype,
-        precision, INPUT_GRADIENT, epilogue=as_epilogue(activation, residual is not None),
+        precision, INPUT_GRADIENT, epilogue=epilogue_of(activation, residual, dtype),
+        weight_dtype=weight_dtype,
     )  # fmt: skip
     check_residual(residual, input, spec)
     return spec
@@ -72,7 +80,7 @@ def of_input_gradient(
     TypeError, ValueError
         Naming the wrong one.
     """
-    dtype = checked_dtype(grad_output, FLOATS, "grad_output")
+    dtype = checked_dtype(grad_output, CONVOLVED, "grad_output")
     batch = batched_shape(grad_output, "grad_output")
     N, C, H, W = _size_of(input_size, len(grad_output.shape))
     K, C_group, R, S = weight_shape(weight)
@@ -82,7 +90,7 @@ def of_input_gradient(
             f"weight must have C / groups = {C} / {groups} channels (its dimension 1) and a number of output "
             f"channels that groups divides, got shape {tuple(weight.shape)}"
         )
-    same_dtype(weight, "weight", dtype, "grad_output")
+    weight_dtype = check_weight(weight, dtype, "grad_output")
     stride, dilation = as_pair(stride, "stride", least=1), as_pair(dilation, "dilation", least=1)
     pads = as_pads(padding, (H, W), (R, S), stride, dilation)
     check_precision(precision)
@@ -95,7 +103,10 @@ def of_input_gradient(
     axes = zip((H, W), (R, S), pads, stride, dilation, strict=True)
     rest = [(axis.padded - axis.reach) % axis.stride for axis in (Axis(*each) for each in axes)]
     behind = _less_behind(pads, (rest[0], rest[1]))
-    return ConvSpec(N, C, H, W, K, R, S, behind, stride, dilation, groups, dtype, precision, INPUT_GRADIENT)
+    return ConvSpec(
+        N, C, H, W, K, R, S, behind, stride, dilation, groups, dtype, precision, INPUT_GRADIENT,
+        weight_dtype=weight_dtype, conjugate=dtype in COMPLEX,
+    )  # fmt: skip
 
 
 def _output_padding(output_padding: Any, stride: Pair, dilation: Pair) -> Pair:

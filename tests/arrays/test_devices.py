@@ -105,10 +105,15 @@ def test_an_interface_says_nothing_of_bfloat16_and_the_array_may(engine):
 
 
 @over_kinds
-def test_16_bits_are_not_convolved(kind, engine):
-    x, w = (KINDS[kind](array.astype("float16")) for array in (X, W))
-    with pytest.raises(TypeError, match="input must be float32 or float64, got dtype float16"):
-        gpuconv.conv2d(x, w)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "complex64", "uint8"])
+def test_convolutions_of_other_dtypes(kind, dtype, engine):
+    if kind not in ("CuPy", "DLPack") and dtype == "bfloat16":
+        return  # CUDA's array interface does not name it
+    x, w = (KINDS[kind](array.astype(dtype)) for array in (X, W))
+    y = gpuconv.conv2d(x, w)
+    assert y.host.dtype == ("int32" if dtype == "uint8" else dtype)
+    (call,) = engine.calls
+    assert (call.spec.dtype, call.x.dtype, call.y.dtype) == (dtype, x.host.dtype, y.host.dtype)
 
 
 @over_kinds

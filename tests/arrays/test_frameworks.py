@@ -157,8 +157,21 @@ class TestTorch:
         means = gpuconv.avg_pool2d(x, 3, 2, 1)
         assert means.dtype == x.dtype
         assert self.torch.equal(means, nn.avg_pool2d(x.float(), 3, 2, 1).to(x.dtype))
-        with pytest.raises(TypeError, match=f"input must be float32 or float64, got dtype {dtype}"):
-            gpuconv.conv2d(x, x)
+
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    def test_convolutions_of_16_bits_agree_with_torch(self, dtype):
+        kind, seed = getattr(self.torch, dtype), self.torch.manual_seed(1)
+        x, w, b = (self.torch.randn(*shape, generator=seed) for shape in ((2, 3, 9, 10), (4, 3, 3, 3), (4,)))
+        x, w, b = x.to(kind), w.to(kind), b.to(kind)
+        nn, close = self.torch.nn.functional, self.torch.testing.assert_close
+        y = gpuconv.conv2d(x, w, b, 2, 1)
+        assert y.dtype == kind
+        assert self.torch.equal(y, nn.conv2d(x.double(), w.double(), b.double(), 2, 1).to(kind))
+        close(y, nn.conv2d(x, w, b, 2, 1))
+        dx = gpuconv.grad.conv2d_input(x.shape, w, y, 2, 1)
+        close(dx, self.torch.nn.grad.conv2d_input(x.shape, w.float(), y.float(), 2, 1).to(kind))
+        with pytest.raises(TypeError, match=f"weight must have the input's dtype {dtype}, got float32"):
+            gpuconv.conv2d(x, w.float())
 
     def test_tensors_and_numpy_arrays_do_not_mix(self):
         with pytest.raises(TypeError, match="weight is of NumPy and input of torch"):

@@ -12,22 +12,25 @@ from gpuconv.cpu.conv import (
     direct,
     epilogue,
     implicit_gemm,
+    integers,
     mirrored,
+    parted,
     small,
+    widened,
     winograd,
 )
+from gpuconv.cpu.engine import planes
 from gpuconv.cpu.engine.compiled import Kernel
-from gpuconv.spec.padding_mode import PADDING_MODES
 
 _PLAIN = implicit_gemm.ALGORITHM, direct.ALGORITHM
 _FEW_CHANNELS = (
     depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM,
 )  # fmt: skip
 SUMS: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
-_MIRRORED = mirrored.over(SUMS)
-ALGORITHMS: Algorithms = (
-    *SUMS, _MIRRORED, epilogue.over((_MIRRORED, *SUMS), padding_mode=PADDING_MODES),
-)  # fmt: skip
+_EXACT = *SUMS, parted.over(SUMS), integers.over(SUMS)
+_FINISHED = *_EXACT, epilogue.over(_EXACT)
+_OF_ZEROS = *_FINISHED, widened.over(_FINISHED)
+ALGORITHMS: Algorithms = (*_OF_ZEROS, mirrored.over(_OF_ZEROS))
 KERNELS: tuple[Kernel, ...] = (
     depthwise.slide_over_images,
     depthwise.slide_over_bands,
@@ -37,6 +40,9 @@ KERNELS: tuple[Kernel, ...] = (
     *winograd.KERNELS,
     implicit_gemm.multiply_panels,
     direct.convolve_rows,
+    *planes.KERNELS,
+    *parted.KERNELS,
+    *integers.KERNELS,
     epilogue.finish_planes,
     epilogue.finish_elements,
 )

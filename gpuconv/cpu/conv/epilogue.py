@@ -14,13 +14,13 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms, AllBut, refusal, select
-from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, merged, source, target
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import is_contiguous
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import claim
-from gpuconv.spec import ConvLayouts, ConvSpec, Layouts
+from gpuconv.spec import PRECISIONS, ConvLayouts, ConvSpec, Layouts
+from gpuconv.spec.dtypes import BYTES, COMPLEX, FLOATS
 from gpuconv.spec.epilogue import ACTIVATIONS, NO_EPILOGUE
 
 RELU, RELU6, LEAKY_RELU, SIGMOID, TANH, GELU, GELU_TANH, SILU, HARDSWISH = range(len(ACTIVATIONS))
@@ -134,7 +134,9 @@ def _plain(spec: ConvSpec, layouts: Layouts) -> tuple[ConvSpec, ConvLayouts]:
 
 
 def _plan_finish(spec: ConvSpec, layouts: Layouts) -> Run:
-    """run(residual or y, y)."""
+    """run(residual or y, y); of integers and complex numbers there are residuals alone."""
+    if spec.dtype not in FLOATS:
+        return _add
     epilogue, residual = spec.epilogue, getattr(layouts, "residual", None)
     taken = [layouts.y] if residual is None else [layouts.y, residual]
     activation = NONE if epilogue.activation is None else ACTIVATIONS.index(epilogue.activation)
@@ -152,10 +154,19 @@ def _plan_finish(spec: ConvSpec, layouts: Layouts) -> Run:
     return lambda residual, y: finish(residual.reshape(-1), y.reshape(-1))
 
 
+def _add(residual: np.ndarray, y: np.ndarray) -> None:
+    with np.errstate(all="ignore"):
+        np.add(y, residual, out=y)
+
+
 def over(convolutions: Algorithms, **takes: Collection[Any]) -> Algorithm:
     """The algorithm that finishes what one of `convolutions` has computed; `takes` is what they take, too."""
     return Algorithm(
-        "conv_then_epilogue", {**TAKEN, **takes, "epilogue": AllBut({NO_EPILOGUE})},
+        "conv_then_epilogue",
+        {
+            "dtype": (*FLOATS, *COMPLEX, *BYTES), "weight_dtype": (None, *BYTES), "conjugate": (False, True),
+            "precision": PRECISIONS, **takes, "epilogue": AllBut({NO_EPILOGUE}),
+        },
         partial(unsupported, convolutions), worth, partial(plan, convolutions),
         fast_for="an activation or a residual, after what a plain convolution is fast for",
     )  # fmt: skip

@@ -8,36 +8,37 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, Algorithms, select
-from gpuconv.cpu.conv.taken import TAKEN
+from gpuconv.algorithm import ANY, Algorithm, Algorithms, select
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.spec import ConvLayouts, ConvSpec
+from gpuconv.spec import PRECISIONS, ConvSpec
+from gpuconv.spec.dtypes import BYTES, CONVOLVED
 from gpuconv.spec.layouts import packed
 from gpuconv.spec.padding_mode import MIRRORED
 from gpuconv.spec.regions import Region, part_of, regions_of
 from gpuconv.workspace import workspace_limit
 
 
-def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
+def unsupported(spec: ConvSpec, layouts: Any, device: Processor) -> str | None:
     return None
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
+def worth(spec: ConvSpec, layouts: Any, device: Processor) -> bool:
     return True
 
 
-def plan(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+def plan(convolutions: Algorithms, spec: ConvSpec, layouts: Any, device: Processor) -> Run:
     pieces = []
     for images, region in _pieces(spec):
         part = replace(region.spec, N=len(range(spec.N)[images]))
         pieces.append((images, region, part, _plan_piece(convolutions, region, part, layouts, device)))
 
-    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
         for images, region, part, convolve in pieces:
             rows, columns = region.inputs
             if region.is_copied:
@@ -46,7 +47,7 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device:
                 np.take(x[images].take(rows, axis=2), columns, axis=3, out=seen, mode="clip")
             else:
                 seen = x[images, :, rows, columns]
-            convolve(seen, w, bias, y[images, :, *region.outputs])
+            convolve(seen, w, bias, *(each[images, :, *region.outputs] for each in others))
 
     return run
 
@@ -68,18 +69,25 @@ def _pieces(spec: ConvSpec) -> Iterator[tuple[slice, Region]]:
 
 
 def _plan_piece(
-    convolutions: Algorithms, region: Region, part: ConvSpec, layouts: ConvLayouts, device: Processor
+    convolutions: Algorithms, region: Region, part: ConvSpec, layouts: Any, device: Processor
 ) -> Run:
     x = layouts.x._replace(shape=part.in_shape)
     if region.is_copied:
         x = packed(part.in_shape, layouts.x.dtype)
-    problem = part, layouts._replace(x=x, y=layouts.y._replace(shape=part.out_shape)), device
+    others = {name: getattr(layouts, name) for name in ("residual", "y") if name in layouts._fields}
+    parts = {name: each._replace(shape=part.out_shape) for name, each in others.items()}
+    problem = part, layouts._replace(x=x, **parts), device
     return select(convolutions, *problem).plan(*problem)
 
 
 def over(convolutions: Algorithms) -> Algorithm:
     """The algorithm that computes each region by one of `convolutions`."""
     return Algorithm(
-        "conv_mirrored", {**TAKEN, "padding_mode": MIRRORED}, unsupported, worth, partial(plan, convolutions),
+        "conv_mirrored",
+        {
+            "dtype": CONVOLVED, "weight_dtype": (None, *BYTES), "precision": PRECISIONS,
+            "padding_mode": MIRRORED, "epilogue": ANY,
+        },
+        unsupported, worth, partial(plan, convolutions),
         fast_for="a padding mode that reads the image again, and what a plain convolution is fast for",
     )  # fmt: skip

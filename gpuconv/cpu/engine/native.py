@@ -22,7 +22,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, refusal, select
 from gpuconv.cpu.engine.workspace import reserve_each
-from gpuconv.spec import ConvSpec, Layout, PoolSpec, Spec
+from gpuconv.spec import INPUT_GRADIENT, ConvSpec, Layout, PoolSpec, Spec
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import axes_of
 from gpuconv.spec.layouts import packed
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Compute = Callable[..., None]
 Arrays = tuple[np.ndarray, ...]
 
+MADE = "residual", "y", "indices"  # arrays that have the shape of the result
 FEW = 16  # pieces, up to which they are kept from call to call
 
 
@@ -95,10 +96,14 @@ def plain(name: str, layout: Layout | None) -> Layout | None:
 def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
     """The problem in pieces of at most `limit` elements of `x` and `y`, of those that are copied.
 
-    A gradient, which is not cut along its input, is one piece.
+    A gradient by the weight, which sums over all of its input, is one piece, and so is what reads places
+    that windows do not say.
     """
-    if isinstance(spec, ConvSpec) and spec.direction != "forward":
+    if not _can_be_cut(spec):
         yield Piece(_ALL, _ALL, _ALL, _ALL_SEEN, _ALL_SEEN, spec)
+        return
+    if isinstance(spec, ConvSpec) and spec.direction == INPUT_GRADIENT:
+        yield from _pieces_of_gradient(spec, x, y, limit)
         return
     rows, columns = axes_of(spec)
     all_rows, across = seen(rows, 0, spec.P, x), seen(columns, 0, spec.Q, x)
@@ -120,6 +125,40 @@ def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
         yield Piece(slice(n, n + batch), slice(c, c + group), slice(p, p + step), some, across, part)
 
 
+def _can_be_cut(spec: Spec) -> bool:
+    if isinstance(spec, ConvSpec) and spec.padding_mode != "zeros":
+        return False
+    return spec.gives_images
+
+
+def _pieces_of_gradient(spec: ConvSpec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
+    """The same of a gradient by the input: some images, or some rows of one."""
+    rows = axes_of(spec)[0]
+    seen, made = spec.K * spec.Q * x, spec.C * spec.W * y  # elements of a row of x, and of one of y
+    whole = max(1, seen * spec.P + made * spec.H)
+    batch, step = max(limit // whole, 1), spec.H
+    if whole > limit:
+        left = limit - seen * (rows.reach // rows.stride + 1)
+        step = min(max(left // max(1, made + -(-seen // rows.stride)), 1), spec.H)
+    for n, h in itertools.product(range(0, spec.N, batch), range(0, spec.H, step)):
+        met, part = _rows_of_gradient(replace(spec, N=min(batch, spec.N - n)), h, min(step, spec.H - h))
+        yield Piece(slice(n, n + batch), _ALL, slice(h, h + step), met, _ALL_SEEN, part)
+
+
+def _rows_of_gradient(spec: ConvSpec, first: int, count: int) -> tuple[Seen, ConvSpec]:
+    """What `count` rows of a gradient from number `first` on see, and the problem that they are."""
+    if count == spec.H:
+        return _ALL_SEEN, spec
+    rows = axes_of(spec)[0]
+    place = first + rows.pads[0]
+    begin = min(max(place - rows.reach + 1, 0) // rows.stride, spec.P - 1)
+    end = min(max((place + count - 1) // rows.stride, begin), spec.P - 1) + 1
+    top = place - begin * rows.stride
+    bottom = (end - begin - 1) * rows.stride + rows.reach - count - top
+    part = replace(spec, H=count, pads=((top, bottom), spec.pads[1]))
+    return Seen(np.arange(begin, end), slice(begin, end), rows), part
+
+
 def _part(spec: Spec, N: int, C: int, rows: Seen, columns: Seen) -> Spec:
     """The problem of so many images and channels, of some rows and columns."""
     H, W = rows.axis, columns.axis
@@ -133,30 +172,35 @@ def converting(call: "Call", algorithm: Algorithm) -> Compute:
     changed = {name for name, each in zip(names, call.layouts, strict=True) if plain(name, each) != each}
     plan = _planner(call, algorithm, changed)
 
-    beside = [name for name in names if name not in ("x", "y", "indices")]  # which are copied whole
+    beside = [name for name in names if name not in ("x", *MADE)]  # which are copied whole
 
     def others(given: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
         for name in beside:
-            yield np.ascontiguousarray(given[name], spec.dtype.numpy) if name in changed else given[name]
+            here = given[name].dtype.newbyteorder("=")
+            yield np.ascontiguousarray(given[name], here) if name in changed else given[name]
 
     def of_others(*arrays: np.ndarray) -> None:
         given = dict(zip(names, arrays, strict=True))
-        plan(spec)(given["x"], *others(given), given["y"])
+        residual = [_native(given["residual"])] if "residual" in given else []
+        plan(spec)(given["x"], *others(given), *residual, given["y"])
 
     if not {"x", "y"} & changed:
         return of_others
-    cut = functools.partial(pieces, spec, "x" in changed, "y" in changed, workspace_limit() // spec.itemsize)
+    limit = workspace_limit() // max(spec.itemsize, spec.result.itemsize)
+    cut = functools.partial(pieces, spec, "x" in changed, "y" in changed, limit)
     few = tuple(itertools.islice(cut(), FEW))
 
     def run(*arrays: np.ndarray) -> None:
         given = dict(zip(names, arrays, strict=False))
         between = tuple(others(given))
         for piece in few if len(few) < FEW else cut():
-            x, y, *places = _views(piece, given)
-            values, result = _copies(x, y, changed, spec)
-            plan(piece.spec)(values, *between, result, *places)
+            part = views(piece, given)
+            values, result = _copies(part["x"], part["y"], changed, spec)
+            rest = [_native(part[name]) for name in ("residual",) if name in part]
+            places = [part[name] for name in ("indices",) if name in part]
+            plan(piece.spec)(values, *between, *rest, result, *places)
             if "y" in changed:
-                y[...] = result
+                part["y"][...] = result
             for found in places:
                 _put_back(found, piece, spec.W)
 
@@ -174,8 +218,9 @@ def _planner(call: "Call", algorithm: Algorithm, changed: set[str]) -> Callable[
         for name, shape in (("x", part.in_shape), ("y", part.out_shape)):
             without_gaps = packed(shape, lie[name].dtype)
             lie[name] = without_gaps if name in changed else lie[name]._replace(shape=shape)
-        if lie.get("indices"):
-            lie["indices"] = lie["indices"]._replace(shape=part.out_shape)
+        for name in ("residual", "indices"):
+            if lie.get(name):
+                lie[name] = lie[name]._replace(shape=part.out_shape)
         problem = part, fields(**lie), call.device
         taken = algorithm if refusal(algorithm, *problem) is None else select(call.algorithms, *problem)
         return taken.plan(*problem)
@@ -183,10 +228,16 @@ def _planner(call: "Call", algorithm: Algorithm, changed: set[str]) -> Callable[
     return plan
 
 
-def _views(piece: Piece, given: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """What the piece sees of x, and its part of y and of the indices, if there are any."""
-    if piece.rows is _ALL_SEEN:
-        return [given[name] for name in ("x", "y", "indices") if name in given]
+def _native(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy of it in this machine's byte order."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def views(piece: Piece, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the piece sees of x, and its part of what there is of MADE."""
+    made = [name for name in MADE if name in given]
+    if piece.images is _ALL:
+        return {name: given[name] for name in ("x", *made)}
     x, rows, columns = given["x"][piece.images, piece.channels], piece.rows.index, piece.columns.index
     if not isinstance(rows, slice) and not isinstance(columns, slice):
         x = x[:, :, rows[:, None], columns]
@@ -194,13 +245,13 @@ def _views(piece: Piece, given: dict[str, np.ndarray]) -> list[np.ndarray]:
         x = x[:, :, rows][..., columns] if isinstance(rows, slice) else x[..., columns][:, :, rows]
     outputs = piece.channels if isinstance(piece.spec, PoolSpec) else slice(None)
     place = piece.images, outputs, piece.outputs
-    return [x, *(given[name][place] for name in ("y", "indices") if name in given)]
+    return {"x": x, **{name: given[name][place] for name in made}}
 
 
 def _copies(x: np.ndarray, y: np.ndarray, changed: set[str], spec: Spec) -> Arrays:
     """The piece of x, and room for that of y; as they are, if they lie as they must."""
-    dtype: Any = spec.dtype.numpy
-    wanted = tuple((dtype, each.size if name in changed else 0) for name, each in (("x", x), ("y", y)))
+    sizes = [each.size if name in changed else 0 for name, each in (("x", x), ("y", y))]
+    wanted: Any = ((spec.dtype.numpy, sizes[0]), (spec.result.numpy, sizes[1]))
     values, result = reserve_each("native", wanted)
     if "x" in changed:
         values = values.reshape(x.shape)

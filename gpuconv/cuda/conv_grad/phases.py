@@ -14,7 +14,7 @@ from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.passes import Part, Parts, convolution
 from gpuconv.spec import INPUT_GRADIENT, PRECISIONS, ConvLayouts, ConvSpec, Phase, phases_of
-from gpuconv.spec.dtypes import FLOATS
+from gpuconv.spec.dtypes import BYTES, CONVOLVED
 from gpuconv.spec.layouts import ALIGNED, Layout
 from gpuconv.spec.phases import remark_of_phases
 
@@ -52,6 +52,7 @@ def parts_of(spec: ConvSpec, layouts: ConvLayouts) -> Iterator[Part]:
         of_group = ConvSpec(
             phase.spec.N, C, phase.spec.H, phase.spec.W, K, phase.spec.R, phase.spec.S, phase.spec.pads,
             dilation=phase.spec.dilation, dtype=spec.dtype, precision=spec.precision,
+            weight_dtype=spec.weight_dtype, conjugate=spec.conjugate,
         )  # fmt: skip
         c, k = layouts.w.strides[:2]
         steps = C * layouts.x.strides[1], C * c, K * _step(layouts.bias), K * layouts.y.strides[1]
@@ -100,7 +101,10 @@ def over(convolutions: Algorithms) -> Algorithm:
     """The algorithm that computes each phase by one of `convolutions`."""
     return Algorithm(
         "conv_by_phases",
-        {"dtype": FLOATS, "precision": PRECISIONS, "direction": (INPUT_GRADIENT,)},
+        {
+            "dtype": CONVOLVED, "weight_dtype": (None, *BYTES), "conjugate": (False, True),
+            "precision": PRECISIONS, "direction": (INPUT_GRADIENT,),
+        },
         partial(unsupported, convolutions), worth, partial(plan, convolutions),
         fast_for="what convolutions at stride 1 are fast for", remark=remark_of_phases,
     )  # fmt: skip

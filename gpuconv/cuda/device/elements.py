@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuconv.cuda.language import cuda, float32, types, uint16, uint32
+from gpuconv.cuda.language import cuda, float32, int32, types, uint16, uint32
 from gpuconv.cuda.ptx.arithmetic import (
     pair_bfloat16,
     pair_float16,
@@ -20,10 +20,25 @@ from gpuconv.cuda.ptx.arithmetic import (
     words_at,
 )
 from gpuconv.cuda.ptx.memory import load2_if, load4_if, load_if, store2, store4
-from gpuconv.spec.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FLOATS, INT64, Dtype
+from gpuconv.spec.dtypes import (
+    BFLOAT16,
+    COMPLEX,
+    COMPLEX64,
+    COMPLEX128,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    FLOATS,
+    INT8,
+    INT32,
+    INT64,
+    UINT8,
+    Dtype,
+)
 
 Function = Callable[..., Any]
-SCALARS: dict[str, Any] = {dtype: getattr(types, dtype) for dtype in FLOATS}  # Numba's types of floats
+# Numba's types of what is computed with
+SCALARS: dict[str, Any] = {dtype: getattr(types, dtype) for dtype in (*FLOATS, *COMPLEX, INT32)}
 
 
 def inlined(function: Function) -> Function:
@@ -59,6 +74,16 @@ def widen_bfloat16(bits):
 @inlined
 def narrow_bfloat16(value):
     return uint16(pair_bfloat16(value, float32(0)))
+
+
+@inlined
+def widen_integer(value):
+    return int32(value)
+
+
+@inlined
+def conjugate(value):
+    return value.conjugate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +132,16 @@ ELEMENTS: dict[str, Element] = {
     BFLOAT16: Element(BFLOAT16, widen_bfloat16, narrow_bfloat16, pair_bfloat16, unpair_bfloat16),
 }
 INDEX = Element(INT64)
+# What convolutions multiply and make, beside those
+OPERANDS: dict[str, Element] = {
+    **ELEMENTS,
+    INT8: Element(INT8, widen_integer),
+    UINT8: Element(UINT8, widen_integer),
+    INT32: Element(INT32),
+    COMPLEX64: Element(COMPLEX64),
+    COMPLEX128: Element(COMPLEX128),
+}
+CONJUGATES: dict[str, Element] = {dtype: Element(dtype, conjugate) for dtype in COMPLEX}
 
 
 def make_loader(element: Element, columns: int, otherwise: float) -> Function:

@@ -171,7 +171,7 @@ STORE_FAULTS = [
         "int64(q) * y_p + int64(p) * y_q",
         f"{WRONG} {BEYOND} {RACE}",
     ),
-    ("the group of the bias", "start = bias[channel * bias_k]", "start = bias[int64(k) * bias_k]", WRONG),
+    ("the group of the bias", "widen(bias[channel * bias_k])", "widen(bias[int64(k) * bias_k])", WRONG),
 ]
 FAULTS = faults_of(
     conv__tiled__store=STORE_FAULTS,

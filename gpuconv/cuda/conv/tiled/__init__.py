@@ -33,12 +33,17 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.conv.tiled import plan
 from gpuconv.cuda.conv.tiled.kernel import KERNELS_BY_TILE
 from gpuconv.spec import PRECISIONS
-from gpuconv.spec.dtypes import FLOATS
+from gpuconv.spec.dtypes import BYTES, CONVOLVED
 
 KERNELS = tuple(KERNELS_BY_TILE.values())
 ALGORITHM = Algorithm(
     "conv_tiled",
-    takes={"dtype": FLOATS, "precision": PRECISIONS},
+    takes={
+        "dtype": CONVOLVED,
+        "weight_dtype": (None, *BYTES),
+        "conjugate": (False, True),
+        "precision": PRECISIONS,
+    },
     unsupported=plan.unsupported,
     worth=plan.worth,
     plan=plan.plan,

@@ -1,21 +1,44 @@
-"""The kernel of `conv_tiled`, for a dtype and a block: stages are loaded, then summed."""
+"""The kernel of `conv_tiled`, for dtypes and a block: stages are loaded and widened, then summed."""
 
 from collections.abc import Callable
+from itertools import product
+from typing import Any, NamedTuple
 
-from gpuconv.cuda.conv.tiled.load import fill_tables, load_input
+from gpuconv.cuda.conv.tiled.load import fill_tables, make_load_input
 from gpuconv.cuda.conv.tiled.store import make_store
 from gpuconv.cuda.conv.tiled.tiles import BLOCKS, THREAD_PIXELS, THREADS, WARPS, TiledBlock
-from gpuconv.cuda.device.elements import SCALARS
+from gpuconv.cuda.device.elements import CONJUGATES, OPERANDS, SCALARS
 from gpuconv.cuda.language import cuda, int64, types, uint32, uint64
 from gpuconv.cuda.runtime.compiled import Kernel
+from gpuconv.spec import ConvSpec, Dtype
+from gpuconv.spec.dtypes import BYTES, COMPLEX, FLOATS, INT32, SIXTEEN_BITS
 
 
-def make_function(dtype: str, tile: TiledBlock) -> Callable[..., None]:
-    scalar = SCALARS[dtype]
+class Operands(NamedTuple):
+    """The dtypes of the input, of the weights and of the result; and whether the weights are conjugated."""
+
+    x: Dtype
+    w: Dtype
+    y: Dtype
+    conjugate: bool = False
+
+    @classmethod
+    def of(cls, spec: ConvSpec) -> "Operands":
+        return cls(spec.dtype, spec.dtype_of_weights, spec.result, spec.conjugate)
+
+    def __str__(self) -> str:
+        words = [self.x] if self.x == self.w else [self.x, self.w]
+        return " ".join([*words, *["conjugate"] * self.conjugate])
+
+
+def make_function(operands: Operands, tile: TiledBlock) -> Callable[..., None]:
+    scalar = SCALARS[operands.y.arithmetic]
+    load_input = make_load_input(OPERANDS[operands.x])
+    widen = (CONJUGATES if operands.conjugate else OPERANDS)[operands.w].widen
     THREAD_K, WARPS_K, TILE_K, PITCH_K = tile.thread_k, tile.warps_k, tile.k, tile.pitch_k
     THREAD_OUTPUTS = THREAD_K * THREAD_PIXELS
     PIXEL_THREADS = THREADS // WARPS_K  # threads along the pixels
-    store = make_store(dtype, tile)
+    store = make_store(operands.y, tile)
 
     def conv_tiled(
         x, w, bias, y,
@@ -70,7 +93,7 @@ def make_function(dtype: str, tile: TiledBlock) -> Callable[..., None]:
                 for t in range(lane, taps, uint32(32)):
                     value = scalar(0)
                     if uint32(k_first + k) < K:
-                        value = w[w_row + offsets[uint32(t)]]
+                        value = widen(w[w_row + offsets[uint32(t)]])
                     shared[uint32(w_tile + t * uint32(PITCH_K) + k)] = value
             cuda.syncthreads()
 
@@ -97,13 +120,17 @@ def make_function(dtype: str, tile: TiledBlock) -> Callable[..., None]:
     return conv_tiled
 
 
-def make_kernel(dtype: str, tile: TiledBlock) -> Kernel:
-    """The kernel for a dtype and a block."""
+def make_kernel(operands: Operands, tile: TiledBlock) -> Kernel:
+    """The kernel for dtypes and a block."""
+    pointers: dict[Any, str] = {}
+    for names, dtype in (("x", operands.x), ("w", operands.w), ("bias y", operands.y)):
+        kind = types.CPointer(OPERANDS[dtype].stored)
+        pointers[kind] = f"{pointers.get(kind, '')} {names}"
     return Kernel(
-        f"conv_tiled {dtype} {tile.k}x{tile.pixels}",
-        lambda: make_function(dtype, tile),
+        f"conv_tiled {operands} {tile.k}x{tile.pixels}",
+        lambda: make_function(operands, tile),
         {
-            types.CPointer(SCALARS[dtype]): "x w bias y",
+            **pointers,
             int64: "x_n x_c x_h x_w w_k w_c w_r w_s bias_k y_n y_k y_p y_q",
         },
         THREADS,
@@ -111,6 +138,13 @@ def make_kernel(dtype: str, tile: TiledBlock) -> Kernel:
     )
 
 
-KERNELS_BY_TILE: dict[tuple[str, TiledBlock], Kernel] = {
-    (dtype, tile): make_kernel(dtype, tile) for dtype, tiles in BLOCKS.items() for tile in tiles
+OPERANDS_TAKEN: tuple[Operands, ...] = (
+    *(Operands(dtype, dtype, dtype) for dtype in (*FLOATS, *SIXTEEN_BITS, *COMPLEX)),
+    *(Operands(dtype, dtype, dtype, True) for dtype in COMPLEX),
+    *(Operands(x, w, INT32) for x, w in product(BYTES, BYTES)),
+)
+KERNELS_BY_TILE: dict[tuple[Operands, TiledBlock], Kernel] = {
+    (operands, tile): make_kernel(operands, tile)
+    for operands in OPERANDS_TAKEN
+    for tile in BLOCKS[operands.y]
 }

@@ -2,7 +2,7 @@
 
 import math
 
-from gpuconv.cuda.conv.tiled.kernel import KERNELS_BY_TILE
+from gpuconv.cuda.conv.tiled.kernel import KERNELS_BY_TILE, Operands
 from gpuconv.cuda.conv.tiled.tiles import TILE_Q, grid_of, largest_stage
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch, steps
@@ -46,4 +46,4 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Launch:
         **steps(tile_pq=(grid.tile_p, grid.tile_q), tiles_pqk=(grid.p, grid.q, grid.k)),
         "x_table": stage.x_table, "places": stage.places, "x_tile": stage.x_tile, "w_tile": stage.w_tile,
     }  # fmt: skip
-    return Launch(KERNELS_BY_TILE[spec.dtype, grid.tile], grid.blocks, stage.shared_bytes, scalars)
+    return Launch(KERNELS_BY_TILE[Operands.of(spec), grid.tile], grid.blocks, stage.shared_bytes, scalars)

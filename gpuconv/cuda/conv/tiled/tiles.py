@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gpuconv.cuda.device.axis import StagedAxis
 from gpuconv.cuda.device.limits import BANKS_BYTES, LANES, SHARED_BYTES
 from gpuconv.spec import ConvSpec
-from gpuconv.spec.dtypes import FLOAT32, FLOAT64
+from gpuconv.spec.dtypes import BFLOAT16, COMPLEX64, COMPLEX128, FLOAT16, FLOAT32, FLOAT64, INT32
 
 THREADS = 256
 WARPS = THREADS // LANES
@@ -42,10 +42,16 @@ class TiledBlock:
 
 
 # The first that covers the channels of a group is taken, else the last. Twice THREAD_K * THREAD_PIXELS sums
-# must fit the 128 registers that two blocks per multiprocessor leave a thread.
+# must fit the 128 registers that two blocks per multiprocessor leave a thread; with 32 sums to round to
+# bfloat16, loops over them are not unrolled before sm_80. By the dtype of the result.
 BLOCKS: dict[str, tuple[TiledBlock, ...]] = {
     FLOAT32: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(8, 4)),
     FLOAT64: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(4, 4)),
+    COMPLEX64: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(4, 4)),
+    COMPLEX128: (TiledBlock(1, 1), TiledBlock(2, 2), TiledBlock(2, 8)),
+    INT32: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(8, 4)),
+    FLOAT16: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(8, 4)),
+    BFLOAT16: (TiledBlock(1, 1), TiledBlock(4, 1), TiledBlock(4, 4)),
 }
 
 
@@ -64,7 +70,7 @@ class TiledGrid:
 
 def grid_of(spec: ConvSpec) -> TiledGrid:
     """The tile for the channels of a group, as wide as wastes the fewest pixels."""
-    tiles = BLOCKS[spec.dtype]
+    tiles = BLOCKS[spec.result]
     tile = next((tile for tile in tiles if tile.k >= spec.K_group), tiles[-1])
     k = -(-spec.K_group // tile.k)
 
@@ -124,11 +130,13 @@ class TiledStage:
 def largest_stage(spec: ConvSpec, tile_p: int, tile_q: int, pitch_k: int) -> TiledStage:
     """The stage with the most taps, then the most channels, that the limits of shared memory allow."""
 
+    itemsize = spec.result.arithmetic.itemsize
+
     def stage(c: int, r: int, s: int) -> TiledStage:
         rows = StagedAxis.of(tile_p, r, spec.stride[0], spec.dilation[0])
         columns = StagedAxis.of(tile_q, s, spec.stride[1], spec.dilation[1])
-        phase_pitch = _conflict_free_pitch(rows.pixel, columns, tile_q, spec.itemsize)
-        return TiledStage(c, r, s, rows, columns, phase_pitch, spec.itemsize, pitch_k)
+        phase_pitch = _conflict_free_pitch(rows.pixel, columns, tile_q, itemsize)
+        return TiledStage(c, r, s, rows, columns, phase_pitch, itemsize, pitch_k)
 
     shapes = (spec.R, spec.S), (1, spec.S), (1, 1)
     r, s = next(shape for shape in shapes if stage(1, *shape).shared_bytes <= SHARED_BYTES)
