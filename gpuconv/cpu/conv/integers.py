@@ -17,7 +17,7 @@ import numpy as np
 from gpuconv.algorithm import Algorithm, Algorithms
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, inlined, inner, kernel, source, target, workspace
 from gpuconv.cpu.engine.lowered import WHOLE, Lowering, Weights, by_which, of_channels, plan, take_channels
-from gpuconv.cpu.engine.planes import PLANES, ROWS, plane_at, read, shared
+from gpuconv.cpu.engine.planes import PLANES, ROWS, SMALL, plane_at, read, shared
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.cpu.simd import claim, pointer
@@ -112,8 +112,12 @@ def most_products(spec: ConvSpec) -> int:
 
 def lower(spec: ConvSpec) -> ConvSpec:
     """The problem of some channels, in floats; no sum but that of the definition is exact."""
-    dtype = FLOAT32 if most_products(spec) >= spec.R * spec.S else FLOAT64
-    return replace(spec, dtype=dtype, weight_dtype=None, precision="ieee")
+    return replace(spec, dtype=floats_of(spec), weight_dtype=None, precision="ieee")
+
+
+def floats_of(spec: ConvSpec) -> Dtype:
+    """What the sums of one channel at least are exact in."""
+    return FLOAT32 if most_products(spec) >= spec.R * spec.S else FLOAT64
 
 
 def terms(spec: ConvSpec) -> tuple[slice, ...]:
@@ -127,7 +131,7 @@ def terms(spec: ConvSpec) -> tuple[slice, ...]:
 
 
 def weights(spec: ConvSpec, w: np.ndarray, bias: np.ndarray) -> list[Weights]:
-    dtype, outputs = lower(spec).dtype, spec.out_shape[1]
+    dtype, outputs = floats_of(spec), spec.out_shape[1]
     values, zeros = reserve("conv_integers, weights", dtype, w.size, outputs)
     zeros[:] = 0
     found, begin = [], 0
@@ -139,18 +143,25 @@ def weights(spec: ConvSpec, w: np.ndarray, bias: np.ndarray) -> list[Weights]:
             rows = w.reshape(1, spec.K, spec.C_group, spec.R * spec.S)
             some = take_channels(rows, channels, spec.groups).reshape(shape)
         part = values[begin : begin + some.size]
-        shared(READ[spec.dtype_of_weights], dtype, some, part)
+        read_as_floats(spec.dtype_of_weights, dtype, some, part)
         found.append((part.reshape(shape), zeros))
         begin += some.size
     return found
 
 
 def read_bytes(spec: ConvSpec, x: np.ndarray, values: np.ndarray) -> None:
-    shared(READ[spec.dtype], lower(spec).dtype, x, values)
+    read_as_floats(spec.dtype, floats_of(spec), x, values)
+
+
+def read_as_floats(dtype: Dtype, floats: Dtype, x: np.ndarray, values: np.ndarray) -> None:
+    if x.size <= SMALL:
+        values.reshape(x.shape)[...] = x
+    else:
+        shared(READ[dtype], floats, x, values)
 
 
 def write(spec: ConvSpec, sums: np.ndarray, bias: np.ndarray, y: np.ndarray, first: bool) -> None:
-    shared(add_sums, lower(spec).dtype, y, sums, bias, first)
+    shared(add_sums, floats_of(spec), y, sums, bias, first)
 
 
 LOWERING = Lowering("conv_integers", lower, weights, read_bytes, write, terms)
@@ -179,4 +190,4 @@ def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:
 
 def remark(algorithms: Algorithms, spec: ConvSpec) -> str:
     name, count = by_which(LOWERING, algorithms, spec, Processor(get_num_threads())), len(terms(spec))
-    return f"exact in {lower(spec).dtype} by {name}" + (f", in {count} parts" if count > 1 else "")
+    return f"exact in {floats_of(spec)} by {name}" + (f", in {count} parts" if count > 1 else "")
