@@ -6,6 +6,16 @@ Sums of whole numbers below 2^24 are exact in float32, in any order: of at least
 of 8 bits, 1024 if both have a sign. So many are summed by the convolutions of float32, the fastest that there
 are here, and these sums are added up in int32, modulo 2^32. Where a kernel alone has more taps, it is float64
 that is summed in, where all sums of fewer than 2^37 products are exact.
+
+Measured on 2026-11-29 on one core of an Intel Xeon (Sapphire Rapids), idle, in ms for a batch of 8, uint8 by
+int8 and uint8 by uint8, beside ConvInteger of ONNX Runtime 1.32, which multiplies bytes four at a time:
+
+    7x7    3 ->   64 @ 224, 2   15.7  ONNX 71.4   15.1  ONNX 14.2
+    1x1   64 ->  256 @ 56        8.0  ONNX 24.8    7.4  ONNX  4.5
+    3x3   64 ->   64 @ 56       14.0  ONNX 55.3   14.8  ONNX 11.3
+    1x1 1024 ->  256 @ 14        7.5  ONNX 21.4    7.9  ONNX  4.5
+    3x3  512 ->  512 @ 7        16.1  ONNX 50.8   17.6  ONNX 14.2
+    3x3  144 depthwise @ 56      3.1  ONNX 38.4    3.0  ONNX  5.4
 """
 
 from dataclasses import replace

