@@ -37,10 +37,13 @@ def conv2d(
     Parameters
     ----------
     input : array, shape (N, C, H, W) or (C, H, W)
-        float32 or float64. Strides, byte order and alignment may be any; it is never written to.
+        float32, float64, float16, bfloat16 (that of ml_dtypes, or of torch), complex64, complex128, int8 or
+        uint8. Strides, byte order and alignment may be any; it is never written to.
     weight : array, shape (K, C / groups, R, S)
-        Of the input's dtype and library, on the input's device, as are `bias` and `out`.
+        Of the input's dtype and library, on the input's device, as are `bias` and `out`; beside integers of
+        int8 or uint8, whichever the input is.
     bias : array, shape (K,), optional
+        Beside integers of int32, as is `out`.
     stride, dilation : int or (int, int)
         Height first.
     padding : int, (int, int), ((top, bottom), (left, right)) or str
@@ -82,6 +85,11 @@ def conv2d(
         P = floor((H + top + bottom - dilation*(R - 1) - 1) / stride) + 1, and likewise Q. Of the input's
         library, dtype and device; a fresh result of a tensor of torch that is channels-last is so, too.
 
+        What has 16 bits is summed in float32, the bias with it, and rounded once. A complex product is four
+        real ones; none is conjugated. Integers give int32, exactly: sums of up to 33,025 products of two
+        uint8 and more of others cannot exceed it, and what does is left modulo 2^32, as ONNX's ConvInteger
+        leaves it.
+
     Raises
     ------
     TypeError, ValueError
@@ -97,6 +105,9 @@ def conv2d(
              [37., 43.]]]], dtype=float32)
     >>> gpuconv.conv2d(x, w, stride=2, padding="same").shape
     (1, 1, 2, 2)
+    >>> gpuconv.conv2d(x.astype(np.uint8), -w.astype(np.int8))
+    array([[[[-19, -25],
+             [-37, -43]]]], dtype=int32)
     """
     parameters = stride, padding, dilation, groups, padding_mode, activation, precision
     return make(CONV2D, (input, weight, bias, residual, out), parameters, algorithm)
@@ -119,12 +130,12 @@ def conv_transpose2d(
     algorithm: str | None = None,
     out: Array | None = None,
 ) -> Array:
-    """Transposed convolution of a batch of images: the gradient of `conv2d` by its input.
+    """Transposed convolution of a batch of images: the gradient of `conv2d` by its input, nothing conjugated.
 
     Parameters
     ----------
     input : array, shape (N, C, H, W), or (C, H, W) for one image
-        float32 or float64.
+        Of a dtype that `conv2d` takes; what it says of dtypes is so here too.
     weight : array, shape (C, K / groups, R, S)
         The kernels; dtype and device of the input. They are not turned around, as in PyTorch.
     bias : array, shape (K,), optional
@@ -150,7 +161,7 @@ def conv_transpose2d(
     -------
     array, shape (N, K, P, Q), or (K, P, Q) for an unbatched input
         P = (H - 1) * stride - top - bottom + dilation * (R - 1) + output_padding + 1, and likewise Q. Of the
-        input's library, dtype and device.
+        input's library, dtype (int32 of integers) and device.
 
     Raises
     ------

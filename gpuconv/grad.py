@@ -1,7 +1,7 @@
 """Gradients: what a loss's gradient by a result comes to, by what the operator that made it was given.
 
-As in PyTorch's `torch.nn.grad`. Complex numbers aside, a gradient is the adjoint of the operator: of all
-arrays, <operator(x), y> = <x, gradient(y)>.
+As in PyTorch's `torch.nn.grad`. A gradient is the adjoint of the operator: of all arrays,
+<operator(x), y> = <x, gradient(y)>; of complex ones so as PyTorch's autograd has it.
 """
 
 from collections.abc import Sequence
@@ -29,17 +29,18 @@ def conv2d_input(
     input_size : sequence of int
         (N, C, H, W) of the input, or (C, H, W) of an unbatched one.
     weight : array, shape (K, C / groups, R, S)
-        That of the convolution, of the dtype of `grad_output`.
+        That of the convolution, of the dtype of `grad_output`; beside integers of int8 or uint8.
     grad_output : array, shape (N, K, P, Q), or (K, P, Q)
-        The gradient by the result; float32 or float64.
+        The gradient by the result; of a dtype that `conv2d` takes.
     stride, padding, dilation, groups
         As in `conv2d`.
 
     Returns
     -------
     array, shape `input_size`
-        dx[n, c, h, w] = sum over k, r, s of weight[k, c, r, s] * grad_output[n, k, p, q] where
-        h + top = p stride + r dilation, and likewise w. Of the library, dtype and device of `grad_output`.
+        dx[n, c, h, w] = sum over k, r, s of conj(weight[k, c, r, s]) * grad_output[n, k, p, q] where
+        h + top = p stride + r dilation, and likewise w. Of the library, dtype (int32 of integers) and device
+        of `grad_output`.
 
     Raises
     ------

@@ -149,6 +149,8 @@ def test_a_precision_is_a_permission_that_need_not_be_used():
 @pytest.mark.parametrize("dtype", ["uint16", "int32", "int64", "bool"])
 @pytest.mark.parametrize("function", [gpuconv.conv2d, gpuconv.max_pool2d, gpuconv.avg_pool2d])
 def test_integers_are_told_how_to_become_floats(function, dtype):
+    if function is gpuconv.conv2d and dtype == "uint8":
+        return  # which are convolved
     with pytest.raises(TypeError, match=re.escape("input.astype(np.float32)")):
         function(X.astype(dtype), W.astype(dtype) if function is gpuconv.conv2d else 2)
 

@@ -162,6 +162,7 @@ WRONG_CONVOLUTIONS = [
     ({"input": X.astype(int)}, TypeError, "input must be float32, .*, got dtype int64"),
     ({"input": X.astype(bool)}, TypeError, "input must be float32, .*, got dtype bool"),
     ({"input": X.astype(complex)}, TypeError, "weight must have the input's dtype complex128, got float32"),
+    ({"input": X.astype("clongdouble")}, TypeError, "input must be float32, .*, got dtype complex256"),
     ({"input": X.astype(object)}, TypeError, "input must be float32, .*, got dtype object"),
     ({"input": X.astype(str)}, TypeError, "input must be float32, .*, got dtype str"),
     ({"input": X.astype("M8[s]")}, TypeError, "input must be float32, .*, got dtype datetime64"),

@@ -4,7 +4,15 @@
     (    ) = (             ) (    )        four real products each, and never three
     (y_im)   ( w_im   w_re ) (x_im)
 
-With three products, as PyTorch and JAX have it, the smaller part would be lost in the rounding of the larger.
+With three products, as PyTorch 2.13 computes, the smaller part is lost in the rounding of the larger: of 36
+products of 1e8 + i by 1 it makes 0i.
+
+Measured on 2026-11-29 on one core of an Intel Xeon (Sapphire Rapids), idle, in ms for a batch of 8 of
+complex64, beside PyTorch 2.13: 4.0 to 5.2 times the time of the float32 convolution where it multiplies much.
+
+    7x7    3 ->   64 @ 224, 2    60   PyTorch  162      1x1 1024 -> 256 @ 14       23   PyTorch   20
+    1x1   64 ->  256 @ 56        31   PyTorch  115      3x3  512 -> 512 @ 7        46   PyTorch   37
+    3x3   64 ->   64 @ 56        26   PyTorch   45      3x3  144 depthwise @ 56    11   PyTorch   87
 `engine.lowered` cuts a problem into blocks, whose parts are taken apart and put together by all threads. The
 adjoint of that matrix is its transpose with w_im negated, so the gradient by the input is that of the real
 convolution with the weights conjugated, and a transposed convolution the one with the weights as they are.

@@ -10,7 +10,7 @@ converted stays near the processor so, and the workspace small. The weights are 
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithms, select
 from gpuconv.cpu.engine.launch import Run
-from gpuconv.cpu.engine.native import FEW, pieces, views
+from gpuconv.cpu.engine.native import FEW, Piece, pieces, views
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.spec import ConvSpec, Layouts, conv_layouts
@@ -28,7 +28,8 @@ from gpuconv.workspace import workspace_limit
 BLOCK = 16 << 20  # bytes of what is converted at a time
 
 Weights = tuple[np.ndarray, np.ndarray]
-WHOLE = (slice(None),)
+ALL = slice(None)
+WHOLE = (ALL,)
 
 
 class Lowering(NamedTuple):
@@ -58,39 +59,66 @@ class Lowering(NamedTuple):
     terms: Callable[[ConvSpec], tuple[slice, ...]] = lambda spec: WHOLE
 
 
+class Part(NamedTuple):
+    """The sums of some channels of a block: the problem, the lowered one, and what computes it."""
+
+    channels: slice
+    spec: ConvSpec
+    lowered: ConvSpec
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]  # of the lowered x and y
+    sizes: tuple[int, ...]
+    convolve: Run
+
+
 def plan(
     lowering: Lowering, algorithms: Algorithms, spec: ConvSpec, layouts: Layouts, device: Processor
 ) -> Run:
     cut = functools.partial(pieces, spec, True, True, elements_of_block(lowering, spec))
     few = tuple(itertools.islice(cut(), FEW))
-    planned = functools.cache(functools.partial(plan_part, lowering, algorithms, device))
-    for each, channels in itertools.product(few, lowering.terms(spec)):
-        planned(of_channels(each.spec, channels))  # type: ignore[arg-type]
+    parts_of = functools.cache(functools.partial(plan_parts, lowering, algorithms, device))
+    blocks = [(piece, piece.spec == spec, parts_of(piece.spec)) for piece in few]
+
+    def rest() -> Iterator[tuple[Piece, bool, tuple[Part, ...]]]:
+        for piece in itertools.islice(cut(), FEW, None) if len(few) == FEW else ():
+            yield piece, False, parts_of(piece.spec)
 
     names = [name for name in layouts._fields if name in ("residual", "y")]
 
     def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
         weights = lowering.weights(spec, w, bias)
-        for piece in few if len(few) < FEW else cut():
-            given = views(piece, {"x": x, **dict(zip(names, others, strict=True))})
-            for number, channels in enumerate(lowering.terms(spec)):
-                part = of_channels(piece.spec, channels)  # type: ignore[arg-type]
-                lowered = lowering.lower(part)
-                sizes = math.prod(lowered.in_shape), *[math.prod(lowered.out_shape)] * len(names)
-                values, *results = reserve(lowering.name, lowered.dtype, *sizes)
-                lowering.read(part, take_channels(given["x"], channels, spec.groups), values)
+        for piece, is_all, parts in itertools.chain(blocks, rest()):
+            whole = {"x": x, **dict(zip(names, others, strict=True))}
+            given = whole if is_all else views(piece, whole)
+            for number, part in enumerate(parts):
+                values, *results = reserve(lowering.name, part.lowered.dtype, *part.sizes)
+                lowering.read(part.spec, take_channels(given["x"], part.channels, spec.groups), values)
                 for name, added in zip(names[:-1], results, strict=False):
-                    lowering.read(part, given[name], added)
-                arrays = (each.reshape(lowered.out_shape) for each in results)
-                planned(part)(values.reshape(lowered.in_shape), *weights[number], *arrays)
-                lowering.write(part, results[-1], bias, given["y"], number == 0)
+                    lowering.read(part.spec, given[name], added)
+                into = (each.reshape(part.shapes[1]) for each in results)
+                part.convolve(values.reshape(part.shapes[0]), *weights[number], *into)
+                lowering.write(part.spec, results[-1], bias, given["y"], number == 0)
 
     return run
 
 
+def plan_parts(
+    lowering: Lowering, algorithms: Algorithms, device: Processor, block: ConvSpec
+) -> tuple[Part, ...]:
+    """How a block is computed, part by part: by the first of `algorithms` that is fast for it."""
+    parts = []
+    for channels in lowering.terms(block):
+        spec = of_channels(block, channels)
+        problem = lowered, *_ = problem_of(lowering.lower(spec), device)
+        shapes = lowered.in_shape, lowered.out_shape
+        sizes = math.prod(shapes[0]), *[math.prod(shapes[1])] * (1 + lowered.epilogue.residual)
+        convolve = select(algorithms, *problem).plan(*problem)
+        parts.append(Part(channels, spec, lowered, shapes, sizes, convolve))
+    return tuple(parts)
+
+
 def of_channels(spec: ConvSpec, channels: slice) -> ConvSpec:
     """The part of a problem that sums some channels of each group."""
-    if channels == slice(None):
+    if channels == ALL:
         return spec
     is_forward = spec.direction == "forward"
     count = len(range(spec.C_group if is_forward else spec.K_group)[channels]) * spec.groups
@@ -99,7 +127,9 @@ def of_channels(spec: ConvSpec, channels: slice) -> ConvSpec:
 
 def take_channels(x: np.ndarray, channels: slice, groups: int) -> np.ndarray:
     """Some channels of each group of x (N, C, H, W)."""
-    if groups == 1 or channels == slice(None):
+    if channels == ALL:
+        return x
+    if groups == 1:
         return x[:, channels]
     N, C, *plane = x.shape
     taken = x.reshape(N, groups, C // groups, *plane)[:, :, channels]
@@ -109,15 +139,11 @@ def take_channels(x: np.ndarray, channels: slice, groups: int) -> np.ndarray:
 def elements_of_block(lowering: Lowering, spec: ConvSpec) -> int:
     """Elements of x and y that a block may have: those of one image, if the workspace has room for them."""
     lowered = lowering.lower(spec)
-    image = (np.prod(spec.in_shape[1:]) + np.prod(spec.out_shape[1:])) or 1
-    each = lowered.itemsize * (np.prod(lowered.in_shape[1:]) + np.prod(lowered.out_shape[1:])) / image
-    return int(min(workspace_limit(), max(BLOCK, each * image)) // max(each, 1))
-
-
-def plan_part(lowering: Lowering, algorithms: Algorithms, device: Processor, part: ConvSpec) -> Run:
-    """How a block is computed: by the first of `algorithms` that is fast for it."""
-    problem = problem_of(lowering.lower(part), device)
-    return select(algorithms, *problem).plan(*problem)
+    image, converted = (
+        math.prod(each.in_shape[1:]) + math.prod(each.out_shape[1:]) for each in (spec, lowered)
+    )
+    allowed = min(workspace_limit(), max(BLOCK, lowered.itemsize * converted))
+    return allowed * image // max(lowered.itemsize * converted, 1)
 
 
 def problem_of(lowered: ConvSpec, device: Processor) -> tuple[ConvSpec, Layouts, Processor]:
