@@ -13,7 +13,7 @@ from gpuconv import (
     folders,  # noqa: F401  (notes the working directory of this moment)
     grad,
 )
-from gpuconv.api import avg_pool2d, conv2d, conv_transpose2d, explain, max_pool2d
+from gpuconv.api import avg_pool2d, conv2d, conv_transpose2d, deform_conv2d, explain, max_pool2d
 from gpuconv.plan import plan_conv2d
 from gpuconv.precision import set_precision
 from gpuconv.threads import get_num_threads, set_num_threads
@@ -23,6 +23,7 @@ __all__ = [
     "avg_pool2d",
     "conv2d",
     "conv_transpose2d",
+    "deform_conv2d",
     "explain",
     "get_num_threads",
     "grad",

@@ -10,7 +10,7 @@ from typing import Any
 from gpuconv import algorithm as algorithms
 from gpuconv.arrays import Array, Padding, Sides
 from gpuconv.call import make, understand
-from gpuconv.operators import AVG_POOL2D, CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D
+from gpuconv.operators import AVG_POOL2D, CONV2D, CONV_TRANSPOSE2D, DEFORM_CONV2D, MAX_POOL2D
 
 
 def conv2d(
@@ -182,6 +182,68 @@ def conv_transpose2d(
         stride, padding, output_padding, groups, dilation, activation, precision, output_size,
     )  # fmt: skip
     return make(CONV_TRANSPOSE2D, (input, weight, bias, residual, out), parameters, algorithm)
+
+
+def deform_conv2d(
+    input: Array,
+    offset: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Sides = 1,
+    padding: Padding = 0,
+    dilation: Sides = 1,
+    mask: Array | None = None,
+    *,
+    algorithm: str | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Deformable convolution: each tap of each output lies an offset of its own from where it would.
+
+    Parameters
+    ----------
+    input : array, shape (N, C, H, W), or (C, H, W) for one image
+        float32 or float64.
+    offset : array, shape (N, 2 * groups * R * S, P, Q), or without N
+        Of each group of input channels and each tap, first down and then to the right, in pixels. Dtype and
+        device of the input, as are all arrays. An offset that is NaN makes its sample NaN.
+    weight : array, shape (K, C / weight groups, R, S)
+        There are as many groups as its channels go into those of the input.
+    bias : array, shape (K,), optional
+    stride, dilation : int or (int, int)
+        Height first.
+    padding : int, (int, int), ((top, bottom), (left, right)) or str
+        As in `conv2d`.
+    mask : array, shape (N, groups * R * S, P, Q), or without N, optional
+        What each sample is multiplied with.
+    algorithm, out
+        As in `conv2d`.
+
+    Returns
+    -------
+    array, shape (N, K, P, Q), or (K, P, Q) for an unbatched input
+        The sum of `conv2d`, of samples: between four pixels a value is interpolated linearly along both axes,
+        and beyond the image, from -1 and H or W on, it is 0; as in `torchvision.ops.deform_conv2d` [1]_.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    References
+    ----------
+    .. [1] Dai et al., "Deformable Convolutional Networks", 2017; Zhu et al., "Deformable ConvNets v2", 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> x = np.array([[[[0.0, 10.0, 20.0, 30.0]]]])
+    >>> offset = np.zeros((1, 2, 1, 4))
+    >>> offset[0, 1] = 0.5  # half a pixel to the right
+    >>> gpuconv.deform_conv2d(x, offset, np.ones((1, 1, 1, 1)))
+    array([[[[ 5., 15., 25., 15.]]]])
+    """
+    parameters = stride, padding, dilation
+    return make(DEFORM_CONV2D, (input, offset, weight, bias, mask, out), parameters, algorithm)
 
 
 def max_pool2d(

@@ -27,7 +27,7 @@ from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import contiguous_strides, packed
 
 CALLS = 4096  # that are remembered
-OPTIONAL = ("bias", "residual", "out")  # arrays that may be left out
+OPTIONAL = ("bias", "residual", "mask", "out")  # arrays that may be left out
 UNSEEN = ("residual",)  # of which, where they are, no algorithm sees anything
 _PLAIN = frozenset({int, str, bool, type(None)})
 _known: dict[tuple, Replay] = {}

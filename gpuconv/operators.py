@@ -8,6 +8,7 @@ from gpuconv.spec import (
     BiasGradientLayouts,
     ConvLayouts,
     ConvSpec,
+    DeformedLayouts,
     Layouts,
     PoolLayouts,
     PoolSpec,
@@ -15,6 +16,7 @@ from gpuconv.spec import (
     WeightGradientLayouts,
     conv_layouts,
     of_bias_gradient,
+    of_deformed,
     of_input_gradient,
     of_transposed,
     of_weight_gradient,
@@ -139,9 +141,14 @@ CONV2D_WEIGHT = Operator(
 CONV2D_BIAS = Operator(
     "conv2d_bias", "conv_bias", ("grad_output", "out"), (), BiasGradientLayouts, of_bias_gradient,
 )  # fmt: skip
+DEFORM_CONV2D = Operator(
+    "deform_conv2d", "deform", ("input", "offset", "weight", "bias", "mask", "out"),
+    ("stride", "padding", "dilation"), DeformedLayouts, of_deformed,
+)  # fmt: skip
 OPERATORS = {
     operator.name: operator
     for operator in (
         CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, CONV2D_INPUT, CONV2D_WEIGHT, CONV2D_BIAS,
+        DEFORM_CONV2D,
     )
 }  # fmt: skip

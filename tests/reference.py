@@ -192,6 +192,33 @@ def conv2d_weight(x, size, dy, stride=1, padding=0, dilation=1, groups=1):
     return dw
 
 
+def deform_conv2d(x, offset, w, bias=None, stride=1, padding=0, dilation=1, mask=None):
+    """Each sample by itself, between its four pixels."""
+    (N, C, H, W), (K, C_group, R, S) = x.shape, w.shape
+    stride, dilation = as_pair(stride), as_pair(dilation)
+    (top, _), (left, _) = padding_sides(padding, (H, W), (R, S), stride, dilation)
+    P, Q = offset.shape[2:]
+    offset_groups, groups = offset.shape[1] // (2 * R * S), C // C_group
+    padded = np.zeros((N, C, H + 2, W + 2))  # a pixel of zeros all around
+    padded[:, :, 1:-1, 1:-1] = x
+    y = np.zeros((N, K, P, Q))
+    for n, c, r, s, p, q in np.ndindex(N, C, R, S, P, Q):
+        tap = (c // (C // offset_groups) * R + r) * S + s
+        h = p * stride[0] - top + r * dilation[0] + float(offset[n, 2 * tap, p, q])
+        v = q * stride[1] - left + s * dilation[1] + float(offset[n, 2 * tap + 1, p, q])
+        sample = 0.0
+        if -1 < h < H and -1 < v < W:
+            i, j = math.floor(h), math.floor(v)
+            four = padded[n, c, i + 1 : i + 3, j + 1 : j + 3]
+            sample = np.array([1 - (h - i), h - i]) @ four @ np.array([1 - (v - j), v - j])
+        if mask is not None:
+            sample *= float(mask[n, tap, p, q])
+        group = c // C_group
+        outputs = slice(group * (K // groups), (group + 1) * (K // groups))
+        y[n, outputs, p, q] += w[outputs, c % C_group, r, s].astype(np.float64) * sample
+    return y if bias is None else y + bias.astype(np.float64).reshape(1, -1, 1, 1)
+
+
 def error_bound(x, w, bias=None, dtype="float32", **parameters):
     """How far arithmetic in `dtype` may be from `conv2d`: the magnitudes of its terms times a few eps."""
     magnitudes = conv2d(np.abs(x), np.abs(w), None if bias is None else np.abs(bias), **parameters)

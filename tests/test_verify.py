@@ -13,13 +13,22 @@ from gpuconv import call as calls
 from gpuconv.cli import main
 from gpuconv.commands import environment, reference, verify
 from gpuconv.commands.covering import ROOMS, Covered
-from gpuconv.commands.problems import CONVOLUTIONS, GRADIENTS, OPTIONS, POOLS, TRANSPOSED, arrays, of_dtype
+from gpuconv.commands.problems import (
+    CONVOLUTIONS,
+    DEFORMED,
+    GRADIENTS,
+    OPTIONS,
+    POOLS,
+    TRANSPOSED,
+    arrays,
+    of_dtype,
+)
 from gpuconv.cpu.conv import direct as conv_direct
 from gpuconv.cpu.pool import direct as pool_direct
 from gpuconv.spec.dtypes import FLOAT64
 from tests import reference as other
 
-PROBLEMS = of_dtype((*CONVOLUTIONS, *OPTIONS, *TRANSPOSED, *GRADIENTS, *POOLS), FLOAT64)
+PROBLEMS = of_dtype((*CONVOLUTIONS, *OPTIONS, *TRANSPOSED, *DEFORMED, *GRADIENTS, *POOLS), FLOAT64)
 OF_FLOATS = of_dtype(CONVOLUTIONS, FLOAT64)
 
 
@@ -213,6 +222,10 @@ def test_the_two_references_agree(problem):
         results = reference.transpose(batch, *rest, **parameters, **activation)
         sums = other.conv_transpose2d(batch, *rest[:2], **parameters) + sum(rest[2:])
         expected = [other.activate(sums, activation.get("activation"))]
+    elif problem.function == "deform_conv2d":
+        rest[0] = rest[0] if input.ndim == 4 else rest[0][None]
+        results = reference.deform(batch, *rest, **parameters)
+        expected = [other.deform_conv2d(batch, *rest, **parameters)]
     elif problem.function == "conv2d_input":
         results = reference.input_gradient(batch, *rest, **parameters)
         expected = [other.conv2d_input(w=rest[0], dy=batch, **parameters)]

@@ -14,6 +14,7 @@ from gpuconv.call import Call, understand
 from gpuconv.commands.problems import (
     CONVOLUTIONS,
     COVERING,
+    DEFORMED,
     GRADIENTS,
     OPTIONS,
     POOLS,
@@ -25,12 +26,12 @@ from gpuconv.commands.problems import (
     of_dtype,
 )
 from gpuconv.spec import Dtype
-from gpuconv.spec.dtypes import BFLOAT16, CONVOLVED
+from gpuconv.spec.dtypes import BFLOAT16, CONVOLVED, FLOATS
 from gpuconv.spec.pool import POOLED
 
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
     "conv": (CONVOLVED, (*CONVOLUTIONS, *OPTIONS)), "conv_grad": (CONVOLVED, (*TRANSPOSED, *GRADIENTS)),
-    "pool": (POOLED, POOLS),
+    "deform": (FLOATS, DEFORMED), "pool": (POOLED, POOLS),
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ class Problem:
     parameters: dict[str, Any] = field(default_factory=dict)
     mixed: bool = False
     residual: tuple[int, ...] = ()
+    offset: tuple[int, ...] = ()
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -65,6 +66,10 @@ def transposed(
     shape, weight, *, bias=False, special=(), reversed=False, residual=(), **parameters
 ) -> Problem:
     return Problem("conv_transpose2d", shape, weight, bias, special, reversed, parameters, residual=residual)
+
+
+def deformed(shape, weight, offset, *, bias=False, **parameters) -> Problem:
+    return Problem("deform_conv2d", shape, weight, bias, parameters=parameters, offset=offset)
 
 
 def gradient(input_size, weight, shape, **parameters) -> Problem:
@@ -117,6 +122,11 @@ TRANSPOSED = (
     transposed((0, 3, 4, 4), (3, 2, 3, 3), stride=2),
     transposed((1, 3, 5, 4), (3, 2, 3, 3), stride=2, bias=True, activation="relu"),
     transposed((1, 3, 5, 4), (3, 2, 3, 3), stride=2, bias=True, residual=(1, 2, 11, 9)),
+)
+DEFORMED = (
+    deformed((2, 4, 7, 8), (3, 4, 3, 3), (2, 18, 7, 8), padding=1, bias=True),
+    deformed((1, 6, 9, 8), (4, 3, 3, 2), (1, 24, 4, 4), stride=2),
+    deformed((3, 5, 6), (6, 1, 2, 2), (24, 4, 5)),
 )
 GRADIENTS = (
     gradient((2, 1, 7, 9), (4, 1, 3, 3), (2, 4, 7, 9), padding=1),
@@ -204,6 +214,7 @@ COVERING: dict[str, tuple[Problem, ...]] = {
         *_gemm(),
     ),
     "conv_grad": (),  # of the kernels of "conv"
+    "deform": (),
     "pool": tuple(_pools()),
 }
 
@@ -238,7 +249,8 @@ def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray 
     others = [integers(problem.outputs, sums) if problem.bias else None] if _has_bias(problem) else []
     if problem.residual:
         others.append(integers(problem.residual, sums))
-    return input, [integers(problem.weight, weight), *others]
+    offset = [random.integers(-8, 9, problem.offset).astype(dtype.numpy) / 4] if problem.offset else []
+    return input, [*offset, integers(problem.weight, weight), *others]
 
 
 def _has_bias(problem: Problem) -> bool:

@@ -85,6 +85,28 @@ def input_gradient(
     return transpose(grad_output, weight.conj(), None, None, stride, padding, more, groups, dilation)
 
 
+def deform(x, offset, w, bias=None, stride=1, padding=0, dilation=1) -> list[np.ndarray]:
+    """[y] of `gpuconv.deform_conv2d`: samples of each tap, between the four pixels around it."""
+    batch, offsets = (each.astype(np.float64).reshape(-1, *each.shape[-3:]) for each in (x, offset))
+    (N, C, H, W), (K, C_group, R, S), (P, Q) = batch.shape, w.shape, offsets.shape[2:]
+    (top, _), (left, _) = (_pair(side) for side in _pair(padding))
+    steps, apart, each = _pair(stride), _pair(dilation), C // (offsets.shape[1] // (2 * R * S))
+    around = np.pad(batch, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    y = np.zeros((N, K, P, Q))
+    for c, r, s in np.ndindex(C, R, S):
+        down, right = offsets[:, 2 * ((c // each * R + r) * S + s) :][:, :2].swapaxes(0, 1)
+        h = np.clip(down + np.arange(P)[:, None] * steps[0] + r * apart[0] - top, -1, H)
+        v = np.clip(right + np.arange(Q) * steps[1] + s * apart[1] - left, -1, W)
+        i, j = (np.minimum(np.floor(place), size - 1).astype(int) for place, size in ((h, H), (v, W)))
+        sample = np.zeros((N, P, Q))
+        for a, b in np.ndindex(2, 2):
+            share = (1 - abs(h - i - a)) * (1 - abs(v - j - b))
+            sample += share * around[np.arange(N)[:, None, None], c, i + a + 1, j + b + 1]
+        outputs = slice(c // C_group * (K * C_group // C), (c // C_group + 1) * (K * C_group // C))
+        y[:, outputs] += w[outputs, c % C_group, r, s].astype(np.float64)[:, None, None] * sample[:, None]
+    return [_like(x, y if bias is None else y + bias.astype(np.float64)[:, None, None])]
+
+
 def max_pool(
     x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ) -> list[np.ndarray]:

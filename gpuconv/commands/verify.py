@@ -19,11 +19,12 @@ from gpuconv.call import understand
 from gpuconv.commands.covering import ROOMS, covering, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.problems import Problem, arrays, function_of, named, of_dtype
-from gpuconv.commands.reference import avg_pool, convolve, input_gradient, max_pool, transpose
+from gpuconv.commands.reference import avg_pool, convolve, deform, input_gradient, max_pool, transpose
 from gpuconv.spec import Dtype
 
 REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
     "conv2d": convolve, "conv_transpose2d": transpose, "conv2d_input": input_gradient,
+    "deform_conv2d": deform,
     "max_pool2d": max_pool, "avg_pool2d": avg_pool,
 }  # fmt: skip
 

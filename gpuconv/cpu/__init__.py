@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu import conv, conv_bias, conv_grad, conv_weight, pool
+from gpuconv.cpu import conv, conv_bias, conv_grad, conv_weight, deform, pool
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.native import converting, plain
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import enclosed
-from gpuconv.spec import ConvLayouts, ResidualLayouts
 from gpuconv.threads import get_num_threads
 
 if TYPE_CHECKING:
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
 
 ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {
     "conv": conv.ALGORITHMS, "conv_grad": conv_grad.ALGORITHMS, "conv_weight": conv_weight.ALGORITHMS,
-    "conv_bias": conv_bias.ALGORITHMS, "pool": pool.ALGORITHMS,
+    "conv_bias": conv_bias.ALGORITHMS, "deform": deform.ALGORITHMS, "pool": pool.ALGORITHMS,
 }  # fmt: skip
 KERNELS: tuple[Kernel, ...] = (
-    *conv.KERNELS, *conv_grad.KERNELS, *conv_weight.KERNELS, *pool.KERNELS,
+    *conv.KERNELS, *conv_grad.KERNELS, *conv_weight.KERNELS, *deform.KERNELS, *pool.KERNELS,
 )  # fmt: skip
 
 Compute = Callable[..., None]
@@ -45,11 +44,12 @@ def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int,
     """
     spec: Any = call.spec
     layouts: Any = call.layouts
-    stand_ins: tuple[tuple[int, np.ndarray], ...] = ()
-    if isinstance(layouts, ConvLayouts | ResidualLayouts) and layouts.bias is None:
-        zeros = np.zeros(layouts.y.shape[1], spec.result.numpy)
-        zeros.flags.writeable = False
-        stand_ins = ((layouts._fields.index("bias"), zeros),)
+    stand_ins = []
+    for name, shape in (("bias", layouts.y.shape[1:2]), ("mask", (0, 0, 0, 0))):
+        if name in layouts._fields and getattr(layouts, name) is None:
+            zeros = np.zeros(shape, spec.result.numpy)
+            zeros.flags.writeable = False
+            stand_ins.append((layouts._fields.index(name), zeros))
     as_they_are = all(plain(name, each) == each for name, each in zip(layouts._fields, layouts, strict=True))
     compute = algorithm.plan(spec, layouts, call.device) if as_they_are else converting(call, algorithm)
-    return enclosed(compute), stand_ins
+    return enclosed(compute), tuple(stand_ins)

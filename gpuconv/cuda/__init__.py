@@ -6,7 +6,7 @@ GPU, so that kernels can be compiled where there is none.
 """
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cuda import conv, conv_bias, conv_grad, conv_weight, pool
+from gpuconv.cuda import conv, conv_bias, conv_grad, conv_weight, deform, pool
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.driver import refuse_forked_child, wait_for
 from gpuconv.cuda.runtime.gpu import Gpu, gpu
@@ -16,9 +16,9 @@ from gpuconv.engines import ARCHITECTURES
 
 ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {
     "conv": conv.ALGORITHMS, "conv_grad": conv_grad.ALGORITHMS, "conv_weight": conv_weight.ALGORITHMS,
-    "conv_bias": conv_bias.ALGORITHMS, "pool": pool.ALGORITHMS,
+    "conv_bias": conv_bias.ALGORITHMS, "deform": deform.ALGORITHMS, "pool": pool.ALGORITHMS,
 }  # fmt: skip
-KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *pool.KERNELS)
+KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *deform.KERNELS, *pool.KERNELS)
 
 __all__ = ["ALGORITHMS", "ARCHITECTURES", "KERNELS", "Scratch", "device", "hold", "wait_for"]
 

@@ -9,11 +9,13 @@ from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.bias_gradient import BIAS_GRADIENT, of_bias_gradient
 from gpuconv.spec.checks import check_out
 from gpuconv.spec.conv import PRECISIONS, ConvSpec, check_precision
+from gpuconv.spec.deformed import of_deformed
 from gpuconv.spec.dtypes import Dtype
 from gpuconv.spec.epilogue import Epilogue
 from gpuconv.spec.layouts import (
     BiasGradientLayouts,
     ConvLayouts,
+    DeformedLayouts,
     Layout,
     Layouts,
     PoolLayouts,
@@ -31,8 +33,8 @@ Spec = ConvSpec | PoolSpec
 
 __all__ = [
     "BIAS_GRADIENT", "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "BiasGradientLayouts",
-    "ConvLayouts", "ConvSpec", "Dtype", "Epilogue", "Layout", "Layouts", "Pads", "Pair", "Phase",
-    "PoolLayouts", "PoolSpec", "ResidualLayouts", "Spec", "WeightGradientLayouts", "as_integer", "check_out",
-    "check_precision", "conv_layouts", "of_bias_gradient", "of_input_gradient", "of_transposed",
-    "of_weight_gradient", "phases_of",
+    "ConvLayouts", "ConvSpec", "DeformedLayouts", "Dtype", "Epilogue", "Layout", "Layouts", "Pads", "Pair",
+    "Phase", "PoolLayouts", "PoolSpec", "ResidualLayouts", "Spec", "WeightGradientLayouts", "as_integer",
+    "check_out", "check_precision", "conv_layouts", "of_bias_gradient", "of_deformed", "of_input_gradient",
+    "of_transposed", "of_weight_gradient", "phases_of",
 ]  # fmt: skip

@@ -61,6 +61,7 @@ class ConvSpec:
     epilogue: Epilogue = NO_EPILOGUE
     weight_dtype: Dtype | None = None
     conjugate: bool = False
+    offset_groups: int = 0  # of a deformable convolution
 
     # what every algorithm looks at by itself; all else must be in what it takes (`Algorithm.takes`)
     GEOMETRY: ClassVar[Collection[str]] = (

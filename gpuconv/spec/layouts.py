@@ -80,6 +80,21 @@ def conv_layouts(
     return ConvLayouts(x, w, bias, y) if residual is None else ResidualLayouts(x, w, bias, residual, y)
 
 
+class DeformedLayouts(NamedTuple):
+    """The arrays of a deformable convolution.
+
+    x (N, C, H, W), offset (N, 2 groups R S, P, Q), w, a bias or None, mask (N, groups R S, P, Q) or None, and
+    y (N, K, P, Q).
+    """
+
+    x: Layout
+    offset: Layout  # type: ignore[assignment]
+    w: Layout
+    bias: Layout | None
+    mask: Layout | None
+    y: Layout
+
+
 class PoolLayouts(NamedTuple):
     """x (N, C, H, W), y (N, C, P, Q), and the places of the maxima, int64, or None."""
 
@@ -103,4 +118,11 @@ class BiasGradientLayouts(NamedTuple):
     y: Layout
 
 
-Layouts = ConvLayouts | ResidualLayouts | PoolLayouts | WeightGradientLayouts | BiasGradientLayouts
+Layouts = (
+    ConvLayouts
+    | ResidualLayouts
+    | DeformedLayouts
+    | PoolLayouts
+    | WeightGradientLayouts
+    | BiasGradientLayouts
+)

@@ -19,6 +19,7 @@ from gpuconv.spec import (
     WEIGHT_GRADIENT,
     BiasGradientLayouts,
     ConvSpec,
+    DeformedLayouts,
     ResidualLayouts,
     WeightGradientLayouts,
 )
@@ -50,6 +51,8 @@ def layouts_of(spec, *views):
     found = [view and _layout_of(view) for view in views]
     if not isinstance(spec, ConvSpec):
         return PoolLayouts(*found)
+    if spec.offset_groups:
+        return DeformedLayouts(*found)
     if spec.direction in (WEIGHT_GRADIENT, BIAS_GRADIENT):
         return (WeightGradientLayouts if spec.direction == WEIGHT_GRADIENT else BiasGradientLayouts)(*found)
     return (ResidualLayouts if spec.epilogue.residual else ConvLayouts)(*found)

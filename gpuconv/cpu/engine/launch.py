@@ -18,7 +18,8 @@ from gpuconv.threads import share
 
 Run = Callable[..., None]
 NONE: Mapping[str, Any] = {}
-ARRAYS, LAST = ("x", "w", "bias", "dy", "residual", "y", "indices", "spoilt"), ("counter", "tasks")
+ARRAYS = "x", "offset", "w", "bias", "mask", "dy", "residual", "y", "indices", "spoilt", "sampled"
+LAST = "counter", "tasks"
 
 
 def bind(

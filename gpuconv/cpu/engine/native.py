@@ -126,7 +126,7 @@ def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
 
 
 def _can_be_cut(spec: Spec) -> bool:
-    if isinstance(spec, ConvSpec) and spec.padding_mode != "zeros":
+    if isinstance(spec, ConvSpec) and (spec.padding_mode != "zeros" or spec.offset_groups):
         return False
     return spec.gives_images
 
