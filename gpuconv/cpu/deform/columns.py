@@ -21,11 +21,12 @@ from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, wo
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.cpu.simd import claim
+from gpuconv.cpu.simd import claim, pointer
 from gpuconv.spec import ConvLayouts, ConvSpec, DeformedLayouts
 from gpuconv.spec.layouts import packed
 
 BLOCK = 1 << 19  # elements of columns: 2 MiB of float32
+NONE = -(1 << 62)  # the place of a pixel that there is not
 WORK = 8  # multiply-adds that take as long as to sample an element
 
 
@@ -43,6 +44,7 @@ def sample(
     C = x.shape[1]
     P, Q = offset.shape[2:]
     per_group, masked = C // groups, mask.size > 0
+    row, column = x.strides[2] // x.itemsize, x.strides[3] // x.itemsize
     while True:
         task = claim(counter)  # = ((n * groups + g) * R + r) * S + s
         if task >= tasks:
@@ -56,29 +58,31 @@ def sample(
                 h = x.dtype.type((first + p) * stride_h + r * dilation_h - top) + offset[n, 2 * tap, p, q]
                 v = x.dtype.type(q * stride_w + s * dilation_w - left) + offset[n, 2 * tap + 1, p, q]
                 weight = mask[n, tap, p, q] if masked else x.dtype.type(1)
-                find_corners(factors, corners, 4 * (p * Q + q), h, v, weight, x.shape[2], x.shape[3])
+                find_corners(factors, corners, 4 * (p * Q + q), h, v, weight, x.shape[2:], row, column)
         for c in range(g * per_group, (g + 1) * per_group):
-            gather(x[n, c], sampled[n, (c * R + r) * S + s], factors, corners)
+            place = n * (x.strides[0] // x.itemsize) + c * (x.strides[1] // x.itemsize)
+            gather(pointer(x, place), sampled[n, (c * R + r) * S + s], factors, corners)
 
 
 @inner
-def find_corners(factors, corners, at, h, v, weight, H, W):
-    """The four pixels around (h, v), -1 where there is none, and what each counts."""
+def find_corners(factors, corners, at, h, v, weight, size, row, column):
+    """The four pixels around (h, v), in elements from the first one, and what each counts; NONE is none."""
+    H, W = size
     zero, one = factors.dtype.type(0), factors.dtype.type(1)
     for i in range(4):
-        corners[at + i], factors[at + i] = -1, zero
+        corners[at + i], factors[at + i] = NONE, zero
     if h != h or v != v:
         factors[at] = weight * (h + v)  # which is no number
     elif h > -one and v > -one and h < H and v < W:
         low_h, low_v = math.floor(h), math.floor(v)
-        row, column = int(low_h), int(low_v)
+        i_h, i_v = int(low_h), int(low_v)
         down, right = h - factors.dtype.type(low_h), v - factors.dtype.type(low_v)
         for i in range(4):
-            i_h, i_v = i // 2, i % 2
-            if 0 <= row + i_h < H and 0 <= column + i_v < W:
-                corners[at + i] = (row + i_h) * W + column + i_v
-            share_h = down if i_h else one - down
-            share_v = right if i_v else one - right
+            below, behind = i // 2, i % 2
+            if 0 <= i_h + below < H and 0 <= i_v + behind < W:
+                corners[at + i] = (i_h + below) * row + (i_v + behind) * column
+            share_h = down if below else one - down
+            share_v = right if behind else one - right
             factors[at + i] = share_h * share_v
         if weight != one:
             for i in range(4):
@@ -88,20 +92,16 @@ def find_corners(factors, corners, at, h, v, weight, H, W):
 
 
 @inner
-def gather(plane, columns, factors, corners):
-    """columns[p, q] = the sum of four pixels of a plane times what they count."""
-    P, Q = columns.shape
-    W, zero = plane.shape[1], plane.dtype.type(0)
+def gather(plane, sampled, factors, corners):
+    """sampled[p, q] = the sum of four pixels of a plane times what they count."""
+    P, Q = sampled.shape
     for p in range(P):
         for q in range(Q):
-            total, at = zero, 4 * (p * Q + q)
+            total, at = sampled.dtype.type(0), 4 * (p * Q + q)
             for i in range(4):
                 place = corners[at + i]
-                value = zero
-                if place >= 0:
-                    value = plane[place // W, place % W]
-                total += factors[at + i] * value
-            columns[p, q] = total
+                total += factors[at + i] * (plane[place] if place != NONE else sampled.dtype.type(0))
+            sampled[p, q] = total
 
 
 def unsupported(spec: ConvSpec, layouts: DeformedLayouts, device: Processor) -> str | None:
@@ -128,6 +128,8 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: DeformedLayouts, dev
         x: np.ndarray, offset: np.ndarray, w: np.ndarray, bias: np.ndarray, mask: np.ndarray, y: np.ndarray
     ) -> None:
         merged = w.reshape(spec.K, spec.C_group * spec.R * spec.S, 1, 1)
+        if any(step % x.itemsize for step in x.strides):  # as in an array of structures
+            x = x.copy()
         for n, p in blocks:
             part = slice(n, n + images), slice(None), slice(p, p + rows)
             target = y[part]
