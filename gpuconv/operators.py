@@ -8,12 +8,20 @@ from gpuconv.spec import (
     ConvLayouts,
     ConvSpec,
     Layouts,
+    PlainLayouts,
     PoolLayouts,
     PoolSpec,
+    ScatterLayouts,
     Spec,
     WeightGradientLayouts,
+    of_adaptive_mean_gradient,
+    of_fold,
     of_input_gradient,
+    of_max_gradient,
+    of_mean_gradient,
     of_transposed,
+    of_unfold,
+    of_unpool,
     of_weight_gradient,
 )
 
@@ -24,7 +32,7 @@ class Operator(NamedTuple):
     Attributes
     ----------
     name : str
-        Of the function in `gpuconv.api` or `gpuconv.grad`.
+        Of the function in `gpuconv.api` or `gpuconv.grad`; with "grad." where both have one of that name.
     room : str
         Of its algorithms, in each engine.
     arrays : tuple of str
@@ -35,6 +43,8 @@ class Operator(NamedTuple):
         What says how the arrays and the results lie: a field for each, `out` and the results last.
     spec : callable
         `spec(*arrays but out, *parameters)`, checked; of the arrays, shape and dtype are read.
+    axes : int
+        Of the first array, if it is a batch; without a batch it has one less, and so have others and results.
     """
 
     name: str
@@ -43,6 +53,7 @@ class Operator(NamedTuple):
     parameters: tuple[str, ...]
     layouts: Callable[..., Layouts]
     spec: Callable[..., Spec]
+    axes: int = 4
 
 
 def _conv_spec(
@@ -134,7 +145,36 @@ CONV2D_WEIGHT = Operator(
     "conv2d_weight", "conv_weight", ("input", "grad_output", "out"),
     ("weight_size", "stride", "padding", "dilation", "groups"), WeightGradientLayouts, _weight_gradient_spec,
 )  # fmt: skip
+MAX_UNPOOL2D = Operator(
+    "max_unpool2d", "scatter", ("input", "indices", "out"),
+    ("kernel_size", "stride", "padding", "output_size"), ScatterLayouts, of_unpool,
+)  # fmt: skip
+MAX_POOL2D_GRADIENT = Operator(
+    "grad.max_pool2d", "scatter", ("grad_output", "indices", "out"),
+    ("input_size", "kernel_size", "stride", "padding", "dilation", "ceil_mode"), ScatterLayouts,
+    of_max_gradient,
+)  # fmt: skip
+AVG_POOL2D_GRADIENT = Operator(
+    "grad.avg_pool2d", "pool_grad", ("grad_output", "out"),
+    ("input_size", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+    PlainLayouts, of_mean_gradient,
+)  # fmt: skip
+ADAPTIVE_AVG_POOL2D_GRADIENT = Operator(
+    "grad.adaptive_avg_pool2d", "pool_grad", ("grad_output", "out"), ("input_size",), PlainLayouts,
+    of_adaptive_mean_gradient,
+)  # fmt: skip
+UNFOLD = Operator(
+    "unfold", "unfold", ("input", "out"), ("kernel_size", "dilation", "padding", "stride"), PlainLayouts,
+    of_unfold,
+)  # fmt: skip
+FOLD = Operator(
+    "fold", "unfold", ("input", "out"),
+    ("output_size", "kernel_size", "dilation", "padding", "stride"), PlainLayouts, of_fold, axes=3,
+)  # fmt: skip
 OPERATORS = {
     operator.name: operator
-    for operator in (CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, CONV2D_INPUT, CONV2D_WEIGHT)
-}
+    for operator in (
+        CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, MAX_UNPOOL2D, UNFOLD, FOLD, CONV2D_INPUT,
+        CONV2D_WEIGHT, MAX_POOL2D_GRADIENT, AVG_POOL2D_GRADIENT, ADAPTIVE_AVG_POOL2D_GRADIENT,
+    )
+}  # fmt: skip

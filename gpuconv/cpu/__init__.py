@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu import conv, conv_grad, conv_weight, pool
+from gpuconv.cpu import conv, conv_grad, conv_weight, pool, pool_grad, scatter, unfold
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.native import converting, plain
 from gpuconv.cpu.engine.processor import Processor
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {
     "conv": conv.ALGORITHMS, "conv_grad": conv_grad.ALGORITHMS, "conv_weight": conv_weight.ALGORITHMS,
-    "pool": pool.ALGORITHMS,
+    "pool": pool.ALGORITHMS, "pool_grad": pool_grad.ALGORITHMS, "scatter": scatter.ALGORITHMS,
+    "unfold": unfold.ALGORITHMS,
 }  # fmt: skip
 KERNELS: tuple[Kernel, ...] = (
-    *conv.KERNELS, *conv_grad.KERNELS, *conv_weight.KERNELS, *pool.KERNELS,
+    *conv.KERNELS, *conv_grad.KERNELS, *conv_weight.KERNELS, *pool.KERNELS, *pool_grad.KERNELS,
+    *scatter.KERNELS, *unfold.KERNELS,
 )  # fmt: skip
 
 Compute = Callable[..., None]

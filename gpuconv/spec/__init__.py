@@ -10,18 +10,31 @@ from gpuconv.spec.checks import check_out
 from gpuconv.spec.conv import PRECISIONS, ConvSpec, check_precision
 from gpuconv.spec.dtypes import Dtype
 from gpuconv.spec.epilogue import Epilogue
-from gpuconv.spec.layouts import ConvLayouts, Layout, Layouts, PoolLayouts, WeightGradientLayouts
+from gpuconv.spec.layouts import (
+    ConvLayouts,
+    Layout,
+    Layouts,
+    PlainLayouts,
+    PoolLayouts,
+    ScatterLayouts,
+    WeightGradientLayouts,
+)
+from gpuconv.spec.mean_gradient import MeanGradientSpec, of_adaptive_mean_gradient, of_mean_gradient
 from gpuconv.spec.parameters import Pads, as_integer
+from gpuconv.spec.patches import PatchesSpec, of_fold, of_unfold
 from gpuconv.spec.phases import Phase, phases_of
 from gpuconv.spec.pool import PoolSpec
+from gpuconv.spec.scatter import ScatterSpec, of_max_gradient, of_unpool
 from gpuconv.spec.transposed import INPUT_GRADIENT, of_input_gradient, of_transposed
 from gpuconv.spec.weight_gradient import WEIGHT_GRADIENT, of_weight_gradient
 
-Spec = ConvSpec | PoolSpec
+Spec = ConvSpec | PoolSpec | ScatterSpec | MeanGradientSpec | PatchesSpec
 
 __all__ = [
     "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue",
-    "Layout", "Layouts", "Pads", "Pair", "Phase", "PoolLayouts", "PoolSpec", "Spec", "WeightGradientLayouts",
-    "as_integer", "check_out", "check_precision", "of_input_gradient", "of_transposed", "of_weight_gradient",
+    "Layout", "Layouts", "MeanGradientSpec", "Pads", "Pair", "PatchesSpec", "Phase", "PlainLayouts",
+    "PoolLayouts", "PoolSpec", "ScatterLayouts", "ScatterSpec", "Spec", "WeightGradientLayouts", "as_integer",
+    "check_out", "check_precision", "of_adaptive_mean_gradient", "of_fold", "of_input_gradient",
+    "of_max_gradient", "of_mean_gradient", "of_transposed", "of_unfold", "of_unpool", "of_weight_gradient",
     "phases_of",
 ]  # fmt: skip

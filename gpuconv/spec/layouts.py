@@ -79,4 +79,19 @@ class WeightGradientLayouts(NamedTuple):
     y: Layout
 
 
-Layouts = ConvLayouts | PoolLayouts | WeightGradientLayouts
+class ScatterLayouts(NamedTuple):
+    """x (N, C, P, Q), the place of each of its elements, likewise, and y (N, C, H, W)."""
+
+    x: Layout
+    places: Layout
+    y: Layout
+
+
+class PlainLayouts(NamedTuple):
+    """x and y, each of images or of what is made of images."""
+
+    x: Layout
+    y: Layout
+
+
+Layouts = ConvLayouts | PoolLayouts | WeightGradientLayouts | ScatterLayouts | PlainLayouts

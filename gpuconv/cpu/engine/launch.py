@@ -18,7 +18,7 @@ from gpuconv.threads import share
 
 Run = Callable[..., None]
 NONE: Mapping[str, Any] = {}
-ARRAYS, LAST = ("x", "w", "bias", "dy", "y", "indices", "spoilt"), ("counter", "tasks")
+ARRAYS, LAST = ("x", "w", "bias", "dy", "y", "indices", "spoilt", "wrong"), ("counter", "tasks")
 
 
 def bind(

@@ -87,17 +87,20 @@ def _index(places: np.ndarray) -> Any:
 
 def plain(name: str, layout: Layout | None) -> Layout | None:
     """How an array lies when a kernel gets it."""
-    if layout is None or (layout.dtype.isnative and (layout.is_packed or name not in ("w", "bias"))):
+    if layout is None:
         return layout
-    return packed(layout.shape, layout.dtype.newbyteorder("="))
+    dtype = layout.dtype.newbyteorder("=") if name != "places" else np.dtype(np.int64)
+    if layout.dtype == dtype and (layout.is_packed or name not in ("w", "bias")):
+        return layout
+    return packed(layout.shape, dtype)
 
 
 def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
     """The problem in pieces of at most `limit` elements of `x` and `y`, of those that are copied.
 
-    A gradient, which is not cut along its input, is one piece.
+    A gradient, or the like, which is not cut along its input, is one piece.
     """
-    if isinstance(spec, ConvSpec) and spec.direction != "forward":
+    if not isinstance(spec, ConvSpec | PoolSpec) or getattr(spec, "direction", "forward") != "forward":
         yield Piece(_ALL, _ALL, _ALL, _ALL_SEEN, _ALL_SEEN, spec)
         return
     rows, columns = axes_of(spec)
@@ -133,11 +136,15 @@ def converting(call: "Call", algorithm: Algorithm) -> Compute:
     changed = {name for name, each in zip(names, call.layouts, strict=True) if plain(name, each) != each}
     plan = _planner(call, algorithm, changed)
 
-    beside = [name for name in names if name not in ("x", "y", "indices")]  # which are copied whole
+    beside = {  # which are copied whole, and the dtype of a copy
+        name: spec.dtype.numpy if name != "places" else np.dtype(np.int64)
+        for name in names
+        if name not in ("x", "y", "indices")
+    }
 
     def others(given: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
-        for name in beside:
-            yield np.ascontiguousarray(given[name], spec.dtype.numpy) if name in changed else given[name]
+        for name, dtype in beside.items():
+            yield np.ascontiguousarray(given[name], dtype) if name in changed else given[name]
 
     def of_others(*arrays: np.ndarray) -> None:
         given = dict(zip(names, arrays, strict=True))

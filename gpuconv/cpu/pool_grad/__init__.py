@@ -1,0 +1,18 @@
+"""The gradients of average pools by their input, in order of preference.
+
+y[n, c, h, w] = sum over the windows (p, q) that have (h, w) of x[n, c, p, q] / divisor of (p, q)
+"""
+
+from gpuconv.algorithm import Algorithms
+from gpuconv.cpu.engine import planes
+from gpuconv.cpu.engine.compiled import Kernel
+from gpuconv.cpu.pool_grad import shares, whole
+from gpuconv.cpu.pool_grad.taken import TAKEN
+
+ALGORITHMS: Algorithms = (
+    planes.over("shares_widened", TAKEN, (whole.ALGORITHM, shares.ALGORITHM)), whole.ALGORITHM,
+    shares.ALGORITHM,
+)  # fmt: skip
+KERNELS: tuple[Kernel, ...] = (whole.fill_planes, shares.add_shares)
+
+__all__ = ["ALGORITHMS", "KERNELS"]
