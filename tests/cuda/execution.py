@@ -14,12 +14,29 @@ from gpuconv.arrays import DeviceArray
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.cuda.runtime.passes import Parts, Passes
-from gpuconv.spec import WEIGHT_GRADIENT, ConvSpec, WeightGradientLayouts
+from gpuconv.spec import (
+    WEIGHT_GRADIENT,
+    ConvSpec,
+    MeanGradientSpec,
+    PatchesSpec,
+    PlainLayouts,
+    PoolSpec,
+    ScatterLayouts,
+    ScatterSpec,
+    WeightGradientLayouts,
+)
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts, contiguous_strides
 from tests import ptx
 from tests.ptx.arguments import Pointer
 from tests.ptx.region import Region
+
+LAYOUTS = {
+    PoolSpec: PoolLayouts,
+    ScatterSpec: ScatterLayouts,
+    MeanGradientSpec: PlainLayouts,
+    PatchesSpec: PlainLayouts,
+}
 
 
 @functools.cache
@@ -43,7 +60,7 @@ def layouts_of(spec, *views):
     found = [view and _layout_of(view) for view in views]
     if isinstance(spec, ConvSpec):
         return (WeightGradientLayouts if spec.direction == WEIGHT_GRADIENT else ConvLayouts)(*found)
-    return PoolLayouts(*found)
+    return LAYOUTS[type(spec)](*found)
 
 
 def _layout_of(view):
