@@ -103,7 +103,7 @@ def of_unpool(
     pads = as_pads(padding, (P, Q), window, stride, (1, 1))
     counts = zip((P, Q), window, stride, pads, strict=True)
     H, W = ((count - 1) * step + taps - sum(sides) for count, taps, step, sides in counts)
-    if output_size is not None:
+    if output_size is not None and min(H, W) >= 0:
         H, W = _output_size(output_size, len(input.shape), (H, W), stride)
     if H < 0 or W < 0 or (0 in (H, W) and P * Q):
         raise ValueError(f"input is too small: an output of {H}x{W} is left of it with padding={padding!r}")
@@ -135,8 +135,8 @@ def of_max_gradient(
         Naming the wrong one.
     """
     dtype = checked_dtype(grad_output, POOLED, "grad_output")
-    check_indices(indices, grad_output, "grad_output")
     batch = batched_shape(grad_output, "grad_output")
+    check_indices(indices, grad_output, "grad_output")
     N, C, H, W = image_size(input_size, grad_output)
     ceil_mode = as_flag(ceil_mode, "ceil_mode")
     if kernel_size is None:

@@ -95,7 +95,7 @@ def divide(x, p, in_rows, row_count, column_counts, shares, front, Q):
     noinline()
     if not in_rows:
         for q in range(Q):
-            shares[front + q] = x[p, q] / (row_count * column_counts[q]) + 0
+            shares[front + q] = x[p, q] / (row_count * column_counts[q]) + x.dtype.type(0)
         return
     place, counts, to = (
         pointer(x, p * (x.strides[0] // x.itemsize)),
@@ -196,7 +196,7 @@ def gather(lines, at, W, shares, front, columns_from, columns_to):
     """The same of windows of any kind."""
     noinline()
     for v in range(W):
-        total = shares[0] * 0
+        total = shares.dtype.type(0)
         for first in range(columns_from[v], columns_to[v], TERMS):
             part = shares[front + first]
             for q in range(first + 1, min(first + TERMS, columns_to[v])):

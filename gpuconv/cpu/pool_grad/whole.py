@@ -32,7 +32,7 @@ def fill_planes(x, y, divisor, counter, tasks):
             break
         begin, end = task * BLOCK, min((task + 1) * BLOCK, N * C)
         for plane in range(begin, end):
-            share = splat(x[plane // C, plane % C, 0, 0] / divisor + 0)
+            share = splat(x[plane // C, plane % C, 0, 0] / divisor + x.dtype.type(0))
             to = pointer(y, plane * size)
             behind = (
                 end - plane - 1
