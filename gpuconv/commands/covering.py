@@ -4,9 +4,10 @@ Nothing is launched to find out: the algorithms plan the problem for a GPU that 
 tiles go by the GPU, so a problem covers a kernel on one card and not on another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import chain, product
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +15,23 @@ import numpy as np
 import gpuconv
 from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.call import Call, understand
-from gpuconv.commands.problems import CONVOLUTIONS, COVERING, POOLS, TRANSPOSED, Problem
+from gpuconv.commands.problems import (
+    CONVOLUTIONS,
+    COVERING,
+    PATCHES,
+    POOLS,
+    SCATTERED,
+    SHARES,
+    TRANSPOSED,
+    Problem,
+)
 from gpuconv.spec import Dtype
 from gpuconv.spec.dtypes import BFLOAT16, FLOATS
 from gpuconv.spec.pool import POOLED
 
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
     "conv": (FLOATS, CONVOLUTIONS), "conv_grad": (FLOATS, TRANSPOSED), "pool": (POOLED, POOLS),
+    "scatter": (POOLED, SCATTERED), "pool_grad": (POOLED, SHARES), "unfold": (POOLED, PATCHES),
 }  # fmt: skip
 
 
@@ -43,11 +54,16 @@ def call_of(problem: Problem, dtype: Dtype) -> Call:
     input = np.zeros(problem.shape, dtype.numpy)
     if problem.reversed:
         input = input[..., ::-1, ::-1]
-    rest: list[np.ndarray | None] = []
+    rest: list[np.ndarray | None] = [np.zeros(problem.shape, np.int64)] if problem.places else []
     if problem.weight is not None:
         bias = np.zeros(problem.outputs, dtype.numpy) if problem.bias else None
         rest = [np.zeros(problem.weight, dtype.numpy), bias]
-    return understand(getattr(gpuconv, problem.function), input, *rest, **problem.parameters)
+    return understand(function_of(problem), input, *rest, **problem.parameters)
+
+
+def function_of(problem: Problem) -> Callable[..., Any]:
+    """The public function that a problem is a call of."""
+    return attrgetter(problem.function)(gpuconv)
 
 
 def kernels(algorithm: Algorithm, call: Call, gpu: Any) -> set[str]:

@@ -18,7 +18,10 @@ NAN, INF = float("nan"), float("inf")
 
 @dataclass(frozen=True)
 class Problem:
-    """One call. `special` values are strewn over the input; `reversed` gives it negative strides."""
+    """One call. `special` values are strewn over the input; `reversed` gives it negative strides.
+
+    `places` is how many places of a plane the indices are of, where a function takes some.
+    """
 
     function: str
     shape: tuple[int, ...]
@@ -27,6 +30,7 @@ class Problem:
     special: tuple[float, ...] = ()
     reversed: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
+    places: int = 0
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -54,6 +58,10 @@ def transposed(shape, weight, *, bias=False, special=(), reversed=False, **param
 
 def pool(function, shape, *, special=(), reversed=False, **parameters) -> Problem:
     return Problem(function, shape, None, False, special, reversed, parameters)
+
+
+def scattered(function, shape, places, *, special=(), **parameters) -> Problem:
+    return Problem(function, shape, None, False, special, False, parameters, places)
 
 
 CONVOLUTIONS = (
@@ -112,6 +120,40 @@ POOLS = (
     pool("avg_pool2d", (1, 1, 5, 6), kernel_size=3, stride=2, ceil_mode=True, count_include_pad=False),
 )
 
+SCATTERED = (
+    scattered("max_unpool2d", (2, 3, 4, 5), 80, kernel_size=2),
+    scattered("max_unpool2d", (3, 9, 8), 18 * 16, kernel_size=3, stride=2, padding=1, output_size=(18, 16)),
+    scattered("grad.max_pool2d", (2, 3, 4, 5), 99, input_size=(2, 3, 9, 11)),
+    scattered("grad.max_pool2d", (1, 2, 7, 6), 1, input_size=(1, 2, 40, 41), special=(NAN,)),
+    scattered("grad.max_pool2d", (1, 2, 18, 6), 432, input_size=(1, 2, 36, 12), kernel_size=(8, 2), stride=2,
+              padding=(3, 0)),
+    scattered("grad.max_pool2d", (0, 3, 4, 4), 64, input_size=(0, 3, 8, 8), kernel_size=2),
+)  # fmt: skip
+SHARES = (
+    pool("grad.avg_pool2d", (2, 3, 4, 5), input_size=(2, 3, 8, 10), kernel_size=2),
+    pool("grad.avg_pool2d", (1, 2, 9, 11), input_size=(1, 2, 17, 21), kernel_size=4, stride=2, padding=2,
+         special=(NAN, INF)),
+    pool("grad.avg_pool2d", (3, 6, 6), input_size=(3, 6, 7), kernel_size=(1, 4), stride=1, padding=(0, 1),
+         divisor_override=-1, reversed=True),
+    pool("grad.avg_pool2d", (1, 2, 2, 2), input_size=(1, 2, 4, 4), kernel_size=2, count_include_pad=False),
+    pool("grad.avg_pool2d", (1, 2, 3, 3), input_size=(1, 2, 13, 12), kernel_size=2, stride=5),
+    pool("grad.adaptive_avg_pool2d", (2, 3, 2, 4), input_size=(2, 3, 3, 5)),
+    pool("grad.adaptive_avg_pool2d", (2, 3, 1, 1), input_size=(2, 3, 8, 16)),
+    pool("grad.adaptive_avg_pool2d", (0, 3, 1, 2), input_size=(0, 3, 5, 5)),
+)  # fmt: skip
+PATCHES = (
+    pool("unfold", (2, 3, 8, 10), kernel_size=3),
+    pool("unfold", (1, 2, 9, 40), kernel_size=(2, 3), dilation=(3, 2), padding=((1, 0), (2, 3)),
+         stride=(2, 1)),
+    pool("unfold", (3, 8, 8), kernel_size=4, stride=4, reversed=True, special=(NAN, -INF)),
+    pool("unfold", (0, 3, 8, 8), kernel_size=2),
+    pool("fold", (2, 27, 48), output_size=(8, 10), kernel_size=3),
+    pool("fold", (1, 12, 164), output_size=(9, 40), kernel_size=(2, 3), dilation=(3, 2),
+         padding=((1, 0), (2, 3)), stride=(2, 1)),
+    pool("fold", (48, 4), output_size=(8, 8), kernel_size=4, stride=4, reversed=True, special=(NAN, INF)),
+    pool("fold", (1, 9, 28), output_size=(8, 13), kernel_size=3, stride=2, padding=1),
+)  # fmt: skip
+
 
 def _depthwise() -> Iterator[Problem]:
     """Windows that are compiled in, for wide and narrow lanes, and any window for many and few rows."""
@@ -169,6 +211,9 @@ COVERING: dict[str, tuple[Problem, ...]] = {
     ),
     "conv_grad": (),  # of the kernels of "conv"
     "pool": tuple(_pools()),
+    "scatter": (),
+    "pool_grad": (),
+    "unfold": (),
 }
 
 
@@ -182,6 +227,8 @@ def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray 
     input = integers(problem.shape)
     for number, value in enumerate(problem.special):
         input.flat[7 + 13 * number :: 101] = value
+    if problem.places:
+        return input, [random.integers(-1, problem.places, problem.shape)]
     if problem.weight is None:
         return input, []
     return input, [integers(problem.weight), integers(problem.outputs) if problem.bias else None]

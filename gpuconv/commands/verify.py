@@ -5,6 +5,7 @@ not even the shape arithmetic. The data are small integers, so every sum is exac
 a GPU problems are added until every kernel is launched (`covering.py`).
 """
 
+import inspect
 import subprocess
 import sys
 import time
@@ -13,17 +14,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import gpuconv
 from gpuconv.algorithm import Algorithm, refusal
-from gpuconv.call import understand
-from gpuconv.commands.covering import ROOMS, covering, is_known
+from gpuconv.call import make, understand
+from gpuconv.commands.covering import ROOMS, covering, function_of, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.problems import Problem, arrays
 from gpuconv.commands.reference import avg_pool, convolve, max_pool, transpose
+from gpuconv.commands.reference_gradients import add_where, fold, hand_on, unfold, unpool
 from gpuconv.spec import Dtype
 
 REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
     "conv2d": convolve, "conv_transpose2d": transpose, "max_pool2d": max_pool, "avg_pool2d": avg_pool,
+    "max_unpool2d": unpool, "grad.max_pool2d": add_where, "grad.avg_pool2d": hand_on,
+    "grad.adaptive_avg_pool2d": hand_on, "unfold": unfold, "fold": fold,
 }  # fmt: skip
 
 
@@ -144,7 +147,7 @@ def results(device: Cpu, check: Check) -> Iterator[tuple[Problem, str | None]]:
     for problem in check.problems:
         input, rest = arrays(problem, check.dtype)
         on_device = _put(device, problem, input, rest)
-        call = understand(getattr(gpuconv, problem.function), *on_device, **problem.parameters)
+        call = understand(function_of(problem), *on_device, **problem.parameters)
         if refusal(check.algorithm, call.spec, call.layouts, call.device) is None:
             yield problem, _difference(device, check.algorithm, problem, on_device, (input, *rest))
 
@@ -161,17 +164,29 @@ def _difference(
     device: Cpu, algorithm: Algorithm, problem: Problem, on_device: Sequence[Any], hosts: Sequence[Any]
 ) -> str | None:
     """What is wrong with the algorithm's result, or None."""
-    function = getattr(gpuconv, problem.function)
     input, *rest = hosts
     if problem.reversed:
         input = input[..., ::-1, ::-1]
     try:
-        got = function(*on_device, **problem.parameters, algorithm=algorithm.name)
+        got = _forced(function_of(problem), algorithm.name, *on_device, **problem.parameters)
         results = [device.get(array) for array in (got if isinstance(got, tuple) else (got,))]
     except Exception as error:  # whatever a kernel or a driver raises is the finding
         return f"{type(error).__name__}: {error}"
     expected = REFERENCES[problem.function](input, *rest, **problem.parameters)
     return next(filter(None, map(compare, results, expected)), None)
+
+
+def _forced(function: Callable[..., Any], algorithm: str, *arguments: Any, **keywords: Any) -> Any:
+    """The result of a public function by an algorithm, be it named among its parameters or not."""
+    signature = inspect.signature(function)
+    if "algorithm" in signature.parameters:
+        return function(*arguments, **keywords, algorithm=algorithm)
+    operator = understand(function, *arguments, **keywords).operator
+    bound = signature.bind(*arguments, **keywords)
+    bound.apply_defaults()
+    given = bound.arguments
+    arrays = tuple(given.get(name) for name in operator.arrays)
+    return make(operator, arrays, tuple(given[name] for name in operator.parameters), algorithm)
 
 
 def compare(got: np.ndarray, expected: np.ndarray) -> str | None:
