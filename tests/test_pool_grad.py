@@ -383,7 +383,8 @@ def test_indices_out_of_range_are_refused_before_anything_is_written(name, layou
 
 RIGHT = {
     "max_pool2d": {
-        "grad_output": DY, "indices": INDICES, "input_size": X.shape, "kernel_size": 3, "stride": 2, "padding": 1,
+        "grad_output": DY, "indices": INDICES, "input_size": X.shape, "kernel_size": 3, "stride": 2,
+        "padding": 1,
     },
     "avg_pool2d": {"grad_output": DY, "input_size": X.shape, "kernel_size": 3, "stride": 2, "padding": 1},
     "adaptive_avg_pool2d": {"grad_output": DY, "input_size": X.shape},

@@ -27,7 +27,8 @@ from tests.cuda.execution import compute, poisoned
 
 WRONG, BEYOND, RACE, UNSET = "wrong result", "OutOfBoundsError", "RaceError", "UninitialisedError"
 LATE, MISALIGNED, HARMLESS = "AsynchronousError", "MisalignedError", "harmless"
-REMADE = ("gpuconv.cuda.conv", "gpuconv.cuda.pool", "gpuconv.cuda.device")  # what a change may reach
+ROOMS = ("conv", "pool", "pool_grad", "scatter", "unfold", "device")  # what a change may reach
+REMADE = tuple(f"gpuconv.cuda.{room}" for room in ROOMS)
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
@@ -61,7 +62,7 @@ def changed_room(room: str, module: str, old: str = "", new: str = "") -> Module
     assert not old or text.count(old) == 1, f"{text.count(old)} places of {module} read {old!r}"
     finder = Changed(module, text.replace(old, new) if old else text)
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_remade(name)}
-    attributes = {name: vars(gpuconv.cuda)[name] for name in ("conv", "pool", "device")}
+    attributes = {name: vars(gpuconv.cuda)[name] for name in ROOMS}
     sys.meta_path.insert(0, finder)
     try:
         return importlib.import_module(f"gpuconv.cuda.{room}")
