@@ -27,6 +27,7 @@ def test_cpu_passes(capsys):
     lines = capsys.readouterr().out.splitlines()
     found = {tuple(line.split()[2:4]): line.split()[4] for line in lines[:-1]}
     floats, halves = ("float32", "float64"), ("float16", "bfloat16")
+    of_any = ("unfold_slices",)
     assert found == {
         **{
             (algorithm.name, dtype): "ok"
@@ -37,6 +38,12 @@ def test_cpu_passes(capsys):
         **{
             (algorithm.name, dtype): "ok" if (algorithm.name == "pool_widened") == (dtype in halves) else "-"
             for algorithm in gpuconv.cpu.ALGORITHMS["pool"]
+            for dtype in floats + halves
+        },
+        **{
+            (name, dtype): "ok" if name in of_any or name.endswith("_widened") == (dtype in halves) else "-"
+            for room in ("scatter", "pool_grad", "unfold")
+            for name in (algorithm.name for algorithm in gpuconv.cpu.ALGORITHMS[room])
             for dtype in floats + halves
         },
     }

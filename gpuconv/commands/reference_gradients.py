@@ -70,7 +70,7 @@ def hand_on(
             ]
             inside = tuple(slice(max(begin, 0), max(end, 0)) for begin, end in (rows, columns))
             share = x[..., p, q].astype(np.float64) / (divisor_override or counts[0] * counts[1])
-            y[(..., *inside)] += share[..., None, None]
+            y[..., inside[0], inside[1]] += share[..., None, None]
     return [y.astype(x.dtype)]
 
 

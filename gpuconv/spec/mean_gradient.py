@@ -1,5 +1,6 @@
 """The gradient of an average pool by its input: every check of its arguments, and what covers what."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -74,6 +75,11 @@ class MeanGradientSpec:
     def itemsize(self) -> int:
         """Bytes of one element."""
         return self.dtype.itemsize
+
+    @property
+    def min_bytes(self) -> int:
+        """Bytes that must move at least: input and output once each."""
+        return self.itemsize * (math.prod(self.in_shape) + math.prod(self.out_shape))
 
 
 def axes_of_windows(spec: MeanGradientSpec) -> tuple[Axis, Axis]:

@@ -1,5 +1,6 @@
 """Windows of images laid out as columns of a matrix, and added up again where they were taken from."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -89,6 +90,11 @@ class PatchesSpec:
     def itemsize(self) -> int:
         """Bytes of one element."""
         return self.dtype.itemsize
+
+    @property
+    def min_bytes(self) -> int:
+        """Bytes that must move at least: input and output once each."""
+        return self.itemsize * (math.prod(self.in_shape) + math.prod(self.out_shape))
 
 
 def _geometry(

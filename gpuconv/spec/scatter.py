@@ -1,5 +1,6 @@
 """Values put where indices say, plane by plane: a max pool turned round, and its gradient by the input."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,7 +9,7 @@ import numpy as np
 
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype
-from gpuconv.spec.dtypes import FLOAT32, Dtype
+from gpuconv.spec.dtypes import FLOAT32, INT64, Dtype
 from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.parameters import Pads, Pair, as_flag, as_integer, as_pads, as_pair
 from gpuconv.spec.pool import POOLED, PoolSpec, is_left_out
@@ -81,6 +82,12 @@ class ScatterSpec:
     def itemsize(self) -> int:
         """Bytes of one element."""
         return self.dtype.itemsize
+
+    @property
+    def min_bytes(self) -> int:
+        """Bytes that must move at least: input and output once each, and the int64 indices."""
+        values = math.prod(self.in_shape)
+        return self.itemsize * (values + math.prod(self.out_shape)) + INT64.itemsize * values
 
 
 def of_unpool(

@@ -123,7 +123,7 @@ def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
         yield Piece(slice(n, n + batch), slice(c, c + group), slice(p, p + step), some, across, part)
 
 
-def _part(spec: Spec, N: int, C: int, rows: Seen, columns: Seen) -> Spec:
+def _part(spec: Any, N: int, C: int, rows: Seen, columns: Seen) -> Spec:
     """The problem of so many images and channels, of some rows and columns."""
     H, W = rows.axis, columns.axis
     pads, stride, dilation = zip(*((axis.pads, axis.stride, axis.dilation) for axis in (H, W)), strict=True)
