@@ -14,10 +14,11 @@ from gpuconv.operators import (
     AVG_POOL2D_GRADIENT,
     CONV2D_INPUT,
     CONV2D_WEIGHT,
+    LP_POOL2D_GRADIENT,
     MAX_POOL2D_GRADIENT,
 )
 
-__all__ = ["adaptive_avg_pool2d", "avg_pool2d", "conv2d_input", "conv2d_weight", "max_pool2d"]
+__all__ = ["adaptive_avg_pool2d", "avg_pool2d", "conv2d_input", "conv2d_weight", "lp_pool2d", "max_pool2d"]
 
 
 def conv2d_input(
@@ -238,6 +239,53 @@ def adaptive_avg_pool2d(grad_output: Array, input_size: Sequence[int]) -> Array:
     array([[[[1., 3., 2.]]]])
     """
     return make(ADAPTIVE_AVG_POOL2D_GRADIENT, (grad_output, None), (_as_tuple(input_size),), None)
+
+
+def lp_pool2d(
+    grad_output: Array,
+    input: Array,
+    output: Array,
+    norm_type: float,
+    kernel_size: Sides,
+    stride: Sides | None = None,
+    ceil_mode: bool = False,
+) -> Array:
+    """The gradient of `torch.nn.functional.lp_pool2d`, the norm of each window, by its input.
+
+    Parameters
+    ----------
+    grad_output : array, shape (N, C, P, Q) or (C, P, Q)
+        The gradient by the norms; float32, float64, float16 or bfloat16.
+    input : array, shape (N, C, H, W) or (C, H, W)
+        That of the pool.
+    output : array, shape of `grad_output`
+        The norms, (R S / places * sum of x^norm_type over the places of the window)^(1 / norm_type).
+    norm_type : float
+        Finite and not 0.
+    kernel_size, stride, ceil_mode
+        As in `avg_pool2d`.
+
+    Returns
+    -------
+    array, shape of `input`
+        input^(norm_type - 1) times the sum, over the windows that have the place, of grad_output *
+        output^(1 - norm_type), times R S over the places that the window has in the image. A window whose
+        norm is 0 passes no gradient. What has 16 bits is computed in float32, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> x = np.array([[[[3.0, 4.0]]]])
+    >>> gpuconv.grad.lp_pool2d(np.array([[[[10.0]]]]), x, np.array([[[[5.0]]]]), 2, (1, 2))
+    array([[[[6., 8.]]]])
+    """
+    parameters = norm_type, kernel_size, stride, ceil_mode
+    return make(LP_POOL2D_GRADIENT, (grad_output, input, output, None), parameters, None)
 
 
 def _as_tuple(size: Any) -> Any:

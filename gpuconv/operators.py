@@ -8,6 +8,7 @@ from gpuconv.spec import (
     ConvLayouts,
     ConvSpec,
     Layouts,
+    NormGradientLayouts,
     PlainLayouts,
     PoolLayouts,
     PoolSpec,
@@ -19,6 +20,7 @@ from gpuconv.spec import (
     of_input_gradient,
     of_max_gradient,
     of_mean_gradient,
+    of_norm_gradient,
     of_transposed,
     of_unfold,
     of_unpool,
@@ -163,6 +165,10 @@ ADAPTIVE_AVG_POOL2D_GRADIENT = Operator(
     "grad.adaptive_avg_pool2d", "pool_grad", ("grad_output", "out"), ("input_size",), PlainLayouts,
     of_adaptive_mean_gradient,
 )  # fmt: skip
+LP_POOL2D_GRADIENT = Operator(
+    "grad.lp_pool2d", "pool_grad", ("grad_output", "input", "output", "out"),
+    ("norm_type", "kernel_size", "stride", "ceil_mode"), NormGradientLayouts, of_norm_gradient,
+)  # fmt: skip
 UNFOLD = Operator(
     "unfold", "unfold", ("input", "out"), ("kernel_size", "dilation", "padding", "stride"), PlainLayouts,
     of_unfold,
@@ -176,5 +182,6 @@ OPERATORS = {
     for operator in (
         CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, MAX_UNPOOL2D, UNFOLD, FOLD, CONV2D_INPUT,
         CONV2D_WEIGHT, MAX_POOL2D_GRADIENT, AVG_POOL2D_GRADIENT, ADAPTIVE_AVG_POOL2D_GRADIENT,
+        LP_POOL2D_GRADIENT,
     )
 }  # fmt: skip

@@ -14,12 +14,18 @@ from gpuconv.spec.layouts import (
     ConvLayouts,
     Layout,
     Layouts,
+    NormGradientLayouts,
     PlainLayouts,
     PoolLayouts,
     ScatterLayouts,
     WeightGradientLayouts,
 )
-from gpuconv.spec.mean_gradient import MeanGradientSpec, of_adaptive_mean_gradient, of_mean_gradient
+from gpuconv.spec.mean_gradient import (
+    MeanGradientSpec,
+    of_adaptive_mean_gradient,
+    of_mean_gradient,
+    of_norm_gradient,
+)
 from gpuconv.spec.parameters import Pads, as_integer
 from gpuconv.spec.patches import PatchesSpec, of_fold, of_unfold
 from gpuconv.spec.phases import Phase, phases_of
@@ -31,10 +37,10 @@ from gpuconv.spec.weight_gradient import WEIGHT_GRADIENT, of_weight_gradient
 Spec = ConvSpec | PoolSpec | ScatterSpec | MeanGradientSpec | PatchesSpec
 
 __all__ = [
-    "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "ConvLayouts", "ConvSpec", "Dtype", "Epilogue",
-    "Layout", "Layouts", "MeanGradientSpec", "Pads", "Pair", "PatchesSpec", "Phase", "PlainLayouts",
-    "PoolLayouts", "PoolSpec", "ScatterLayouts", "ScatterSpec", "Spec", "WeightGradientLayouts", "as_integer",
-    "check_out", "check_precision", "of_adaptive_mean_gradient", "of_fold", "of_input_gradient",
-    "of_max_gradient", "of_mean_gradient", "of_transposed", "of_unfold", "of_unpool", "of_weight_gradient",
-    "phases_of",
+    "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "ConvLayouts", "ConvSpec", "Dtype",
+    "Epilogue", "Layout", "Layouts", "MeanGradientSpec", "NormGradientLayouts", "Pads", "Pair",
+    "PatchesSpec", "Phase", "PlainLayouts", "PoolLayouts", "PoolSpec", "ScatterLayouts", "ScatterSpec",
+    "Spec", "WeightGradientLayouts", "as_integer", "check_out", "check_precision",
+    "of_adaptive_mean_gradient", "of_fold", "of_input_gradient", "of_max_gradient", "of_mean_gradient",
+    "of_norm_gradient", "of_transposed", "of_unfold", "of_unpool", "of_weight_gradient", "phases_of",
 ]  # fmt: skip

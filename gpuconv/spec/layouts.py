@@ -87,6 +87,15 @@ class ScatterLayouts(NamedTuple):
     y: Layout
 
 
+class NormGradientLayouts(NamedTuple):
+    """x (N, C, P, Q), the image (N, C, H, W), its norms (N, C, P, Q), and y (N, C, H, W)."""
+
+    x: Layout
+    image: Layout
+    result: Layout
+    y: Layout
+
+
 class PlainLayouts(NamedTuple):
     """x and y, each of images or of what is made of images."""
 
@@ -94,4 +103,6 @@ class PlainLayouts(NamedTuple):
     y: Layout
 
 
-Layouts = ConvLayouts | PoolLayouts | WeightGradientLayouts | ScatterLayouts | PlainLayouts
+Layouts = (
+    ConvLayouts | PoolLayouts | WeightGradientLayouts | ScatterLayouts | NormGradientLayouts | PlainLayouts
+)

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gpuconv.spec.axis import Axis
-from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype
+from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, same_dtype
 from gpuconv.spec.dtypes import FLOAT32, Dtype
 from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 from gpuconv.spec.pool import POOLED, PoolSpec, is_left_out
@@ -20,7 +20,8 @@ class MeanGradientSpec:
     """Gradients (N, C, P, Q) by means of windows, handed on in equal shares to the places of each window.
 
     The windows are "regular", of R x S places every stride, or "adaptive": the p-th of P has the rows from
-    floor(p H / P) to before ceil((p + 1) H / P), and likewise the columns.
+    floor(p H / P) to before ceil((p + 1) H / P), and likewise the columns. With a `norm` it is the gradient
+    by norms, of which the image and its norms are known.
 
     Examples
     --------
@@ -43,6 +44,7 @@ class MeanGradientSpec:
     count_include_pad: bool = True
     divisor_override: int | None = None
     dtype: Dtype = FLOAT32
+    norm: float | None = None
 
     # what every algorithm looks at by itself; all else must be in what it takes (`Algorithm.takes`)
     GEOMETRY: ClassVar[Collection[str]] = (
@@ -173,3 +175,32 @@ def of_adaptive_mean_gradient(grad_output: Any, input_size: Any) -> MeanGradient
         window = H // P, W // Q
         return MeanGradientSpec("regular", N, C, H, W, P, Q, *window, stride=window, dtype=dtype)
     return MeanGradientSpec("adaptive", N, C, H, W, P, Q, dtype=dtype)
+
+
+def of_norm_gradient(
+    grad_output: Any, input: Any, output: Any, norm_type: Any, kernel_size: Any, stride: Any = None,
+    ceil_mode: Any = False,
+) -> MeanGradientSpec:  # fmt: skip
+    """Check the arguments of `gpuconv.grad.lp_pool2d`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the wrong one.
+    """
+    spec = of_mean_gradient(
+        grad_output, tuple(batched_shape(input))[4 - len(input.shape) :], kernel_size, stride, 0, ceil_mode
+    )
+    for name, array in (("input", input), ("output", output)):
+        same_dtype(array, name, spec.dtype, "grad_output")
+    if tuple(output.shape) != tuple(grad_output.shape):
+        raise ValueError(
+            f"output must have the shape of grad_output, {tuple(grad_output.shape)}, got "
+            f"{tuple(output.shape)}"
+        )
+    if isinstance(norm_type, bool | np.bool_) or not isinstance(norm_type, int | float | np.number):
+        raise TypeError(f"norm_type must be a number, got {norm_type!r}")
+    norm = float(norm_type)
+    if norm == 0 or not np.isfinite(norm):
+        raise ValueError(f"norm_type must be a number that is finite and not 0, got {norm_type!r}")
+    return replace(spec, norm=norm)

@@ -18,6 +18,7 @@ from gpuconv.spec import (
     WEIGHT_GRADIENT,
     ConvSpec,
     MeanGradientSpec,
+    NormGradientLayouts,
     PatchesSpec,
     PlainLayouts,
     PoolSpec,
@@ -60,7 +61,8 @@ def layouts_of(spec, *views):
     found = [view and _layout_of(view) for view in views]
     if isinstance(spec, ConvSpec):
         return (WeightGradientLayouts if spec.direction == WEIGHT_GRADIENT else ConvLayouts)(*found)
-    return LAYOUTS[type(spec)](*found)
+    norms = isinstance(spec, MeanGradientSpec) and spec.norm is not None
+    return (NormGradientLayouts if norms else LAYOUTS[type(spec)])(*found)
 
 
 def _layout_of(view):

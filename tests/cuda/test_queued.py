@@ -1,4 +1,4 @@
-"""What calls of several arrays queue on a GPU: pointers in the order of the kernel. The driver takes notes."""
+"""What calls of several arrays queue: pointers in the order of the kernel. The driver takes notes."""
 
 import sys
 

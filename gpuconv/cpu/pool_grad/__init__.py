@@ -1,4 +1,4 @@
-"""The gradients of average pools by their input, in order of preference.
+"""The gradients of pools of means, and of norms, by their input, in order of preference.
 
 y[n, c, h, w] = sum over the windows (p, q) that have (h, w) of x[n, c, p, q] / divisor of (p, q)
 """
@@ -6,12 +6,12 @@ y[n, c, h, w] = sum over the windows (p, q) that have (h, w) of x[n, c, p, q] / 
 from gpuconv.algorithm import Algorithms
 from gpuconv.cpu.engine import planes
 from gpuconv.cpu.engine.compiled import Kernel
-from gpuconv.cpu.pool_grad import shares, whole
+from gpuconv.cpu.pool_grad import norms, shares, whole
 from gpuconv.cpu.pool_grad.taken import TAKEN
 
+_MEANS = whole.ALGORITHM, shares.ALGORITHM
 ALGORITHMS: Algorithms = (
-    planes.over("shares_widened", TAKEN, (whole.ALGORITHM, shares.ALGORITHM)), whole.ALGORITHM,
-    shares.ALGORITHM,
+    planes.over("shares_widened", TAKEN, _MEANS), *_MEANS, norms.over(_MEANS),
 )  # fmt: skip
 KERNELS: tuple[Kernel, ...] = (whole.fill_planes, shares.add_shares)
 

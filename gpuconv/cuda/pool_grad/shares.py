@@ -116,7 +116,8 @@ KERNEL_OF = {key: make_kernel(*key) for key in itertools.product(ELEMENTS, WINDO
 KERNELS = tuple(KERNEL_OF.values())
 
 
-def unsupported(spec: MeanGradientSpec, layouts: PlainLayouts, gpu: Gpu) -> str | None:
+def too_large(spec: MeanGradientSpec) -> str | None:
+    """Why 32 bits do not number the places of a problem."""
     padded = (size + sum(sides) for size, sides in zip((spec.H, spec.W), spec.pads, strict=True))
     strides = zip((spec.P, spec.Q), spec.stride, strict=True)
     if max(*padded, *[count * stride for count, stride in strides]) + max(spec.R, spec.S) >= 2**31:
@@ -128,6 +129,10 @@ def unsupported(spec: MeanGradientSpec, layouts: PlainLayouts, gpu: Gpu) -> str 
     if -(-math.prod(spec.out_shape) // THREADS) > MAX_BLOCKS:
         return "the output needs more blocks than a grid has"
     return None
+
+
+def unsupported(spec: MeanGradientSpec, layouts: PlainLayouts, gpu: Gpu) -> str | None:
+    return too_large(spec)
 
 
 def worth(spec: MeanGradientSpec, layouts: PlainLayouts, gpu: Gpu) -> bool:
