@@ -12,6 +12,7 @@ from gpuconv.call import make, understand
 from gpuconv.operators import (
     ADAPTIVE_AVG_POOL2D_GRADIENT,
     AVG_POOL2D_GRADIENT,
+    LP_POOL2D_GRADIENT,
     MAX_POOL2D_GRADIENT,
     MAX_UNPOOL2D,
 )
@@ -281,6 +282,43 @@ def test_one_image_needs_no_batch():
     assert gpuconv.grad.adaptive_avg_pool2d(DY[0], (3, 8, 9)).shape == (3, 8, 9)
 
 
+# Of norms
+
+
+@pytest.mark.parametrize("norm", [1, 2, 3, 1.5, 0.5, -1, np.float32(2)])
+@pytest.mark.parametrize("windows", [(3, 2), (3, 2, True), ((2, 3),), (2, 1), ((8, 9),)], ids=str)
+def test_gradients_of_norms_are_those_of_torch(norm, windows):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(1).uniform(0.2, 2, X.shape)
+    if norm in (1, 2):  # of which numbers may be negative
+        x *= np.sign(integers(X.shape, "float64") + 0.5)
+    x = torch.from_numpy(x).requires_grad_()
+    kernel, stride, *ceil = (*windows, None)[:3] if len(windows) < 3 else windows
+    ceil = bool(ceil and ceil[0])
+    y = torch.nn.functional.lp_pool2d(x, float(norm), kernel, stride, ceil)
+    dy = torch.from_numpy(normal(y.shape, "float64"))
+    (expected,) = torch.autograd.grad(y, x, dy)
+    dx = gpuconv.grad.lp_pool2d(dy, x.detach(), y.detach(), norm, kernel, stride, ceil)
+    np.testing.assert_allclose(dx, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_a_window_whose_norm_is_zero_passes_no_gradient():
+    x = np.zeros((1, 1, 2, 4))
+    x[..., 0, 2:] = 3, 4
+    for norm in (1, 2, 3):
+        y = np.array([[[[0.0, 5.0]]]])
+        dx = gpuconv.grad.lp_pool2d(np.ones_like(y), x, y, norm, 2)
+        assert not dx[..., :2].any() and dx[..., 2:].any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_norms_of_16_bits_are_rounded_once(dtype):
+    arrays = [abs(normal(shape, dtype, seed)) + 1 for seed, shape in enumerate((Y.shape, X.shape, Y.shape))]
+    arrays = [each.astype(dtype) for each in arrays]
+    wide = gpuconv.grad.lp_pool2d(*(each.astype("float32") for each in arrays), 3, 2, None, True)
+    equal(gpuconv.grad.lp_pool2d(*arrays, 3, 2, None, True), wide.astype(dtype))
+
+
 # Layouts, threads, hard values
 
 
@@ -289,6 +327,7 @@ CALLS = {
     "any": (MAX_POOL2D_GRADIENT, (DY, INDICES), (X.shape, None, None, 0, 1, False)),
     "unpool": (MAX_UNPOOL2D, (DY, INDICES), (3, 2, 1, (8, 9))),
     "avg": (AVG_POOL2D_GRADIENT, (DY,), (X.shape, 3, 2, 1, False, True, None)),
+    "norms": (LP_POOL2D_GRADIENT, (DY, X, 1 + abs(Y)), (2, 2, None, True)),
     "adaptive": (ADAPTIVE_AVG_POOL2D_GRADIENT, (DY,), ((2, 3, 7, 6),)),
     "whole": (ADAPTIVE_AVG_POOL2D_GRADIENT, (DY[:, :, :1, :1].copy(),), ((2, 3, 7, 6),)),
 }
@@ -299,7 +338,7 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 def test_arrays_of_every_layout(name, layout, dtype):
     operator, (dy, *rest), parameters = CALLS[name]
-    dy = dy.astype(dtype)
+    dy, *rest = (each.astype(dtype) if each.dtype.kind == "f" else each for each in (dy, *rest))
     expected = make(operator, (dy, *rest, None), parameters, None)
     out = WRITABLE[layout](np.full_like(expected, np.nan)) if layout in WRITABLE else None
     laid = [READABLE[layout](each) for each in (dy, *rest)]
@@ -455,6 +494,27 @@ def test_wrong_arguments_of_an_unpool(wrong, error, message):
     }
     with pytest.raises(error, match=message):
         gpuconv.max_unpool2d(**{**right, **wrong})
+
+
+WRONG_NORMS = [
+    ({"norm_type": 0}, ValueError, "norm_type must be .* not 0, got 0"),
+    ({"norm_type": np.inf}, ValueError, "norm_type must be a number that is finite"),
+    ({"norm_type": "2"}, TypeError, "norm_type must be a number, got '2'"),
+    ({"norm_type": True}, TypeError, "norm_type must be a number, got True"),
+    ({"input": X.astype(float)}, TypeError, "input must have grad_output's dtype float32"),
+    ({"output": Y.astype(float)}, TypeError, "output must have grad_output's dtype float32"),
+    ({"output": Y[:, :1]}, ValueError, "output must have the shape of grad_output"),
+    ({"input": X[:, :1]}, ValueError, "grad_output must have the shape of the pool's result"),
+    ({"kernel_size": 3}, ValueError, "grad_output must have the shape of the pool's result"),
+    ({"ceil_mode": 1}, TypeError, "ceil_mode must be True or False"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), WRONG_NORMS)
+def test_wrong_arguments_of_a_gradient_of_norms(wrong, error, message):
+    right = {"grad_output": DY, "input": X, "output": Y, "norm_type": 2, "kernel_size": 2, "ceil_mode": True}
+    with pytest.raises(error, match=message):
+        gpuconv.grad.lp_pool2d(**{**right, **wrong})
 
 
 def test_explain_tells_gradients_from_pools():

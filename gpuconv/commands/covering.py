@@ -55,6 +55,8 @@ def call_of(problem: Problem, dtype: Dtype) -> Call:
     if problem.reversed:
         input = input[..., ::-1, ::-1]
     rest: list[np.ndarray | None] = [np.zeros(problem.shape, np.int64)] if problem.places else []
+    if problem.image is not None:
+        rest = [np.zeros(shape, dtype.numpy) for shape in (problem.image, problem.shape)]
     if problem.weight is not None:
         bias = np.zeros(problem.outputs, dtype.numpy) if problem.bias else None
         rest = [np.zeros(problem.weight, dtype.numpy), bias]

@@ -20,7 +20,8 @@ NAN, INF = float("nan"), float("inf")
 class Problem:
     """One call. `special` values are strewn over the input; `reversed` gives it negative strides.
 
-    `places` is how many places of a plane the indices are of, where a function takes some.
+    `places` is how many places of a plane the indices are of, where a function takes some; `image` the shape
+    of the pool's input, where its gradient takes that and the result.
     """
 
     function: str
@@ -31,6 +32,7 @@ class Problem:
     reversed: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     places: int = 0
+    image: tuple[int, ...] | None = None
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -62,6 +64,12 @@ def pool(function, shape, *, special=(), reversed=False, **parameters) -> Proble
 
 def scattered(function, shape, places, *, special=(), **parameters) -> Problem:
     return Problem(function, shape, None, False, special, False, parameters, places)
+
+
+def normed(shape, image, norm_type, *, special=(), **parameters) -> Problem:
+    return Problem(
+        "grad.lp_pool2d", shape, None, False, special, False, {"norm_type": norm_type, **parameters}, 0, image
+    )
 
 
 CONVOLUTIONS = (
@@ -140,6 +148,10 @@ SHARES = (
     pool("grad.adaptive_avg_pool2d", (2, 3, 2, 4), input_size=(2, 3, 3, 5)),
     pool("grad.adaptive_avg_pool2d", (2, 3, 1, 1), input_size=(2, 3, 8, 16)),
     pool("grad.adaptive_avg_pool2d", (0, 3, 1, 2), input_size=(0, 3, 5, 5)),
+    normed((2, 3, 4, 5), (2, 3, 8, 10), 2, kernel_size=2),
+    normed((1, 2, 3, 20), (1, 2, 7, 41), 2, kernel_size=3, stride=2, special=(NAN, INF)),
+    normed((2, 2, 3), (2, 4, 5), 1, kernel_size=2, ceil_mode=True),
+    normed((3, 3, 3), (3, 5, 7), -1, kernel_size=(3, 1), stride=(1, 3)),
 )  # fmt: skip
 PATCHES = (
     pool("unfold", (2, 3, 8, 10), kernel_size=3),
@@ -229,6 +241,11 @@ def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray 
         input.flat[7 + 13 * number :: 101] = value
     if problem.places:
         return input, [random.integers(-1, problem.places, problem.shape)]
+    if problem.image is not None:  # norms whose powers are exact
+        return input, [
+            integers(problem.image),
+            np.exp2(random.integers(-1, 2, problem.shape)).astype(dtype.numpy),
+        ]
     if problem.weight is None:
         return input, []
     return input, [integers(problem.weight), integers(problem.outputs) if problem.bias else None]

@@ -4,6 +4,8 @@ The adjoint of what takes a place to where it is seen puts what is seen there ba
 (N, C, P, Q) or (C, P, Q), and of `fold` (N, C R S, P Q) or (C R S, P Q). Results have x's dtype.
 """
 
+from itertools import product
+
 import numpy as np
 
 from gpuconv.commands.reference import _like, _pair, _taps, _windows
@@ -72,6 +74,21 @@ def hand_on(
             share = x[..., p, q].astype(np.float64) / (divisor_override or counts[0] * counts[1])
             y[..., inside[0], inside[1]] += share[..., None, None]
     return [y.astype(x.dtype)]
+
+
+@np.errstate(all="ignore")
+def norm(x, image, result, norm_type, kernel_size, stride=None, ceil_mode=False) -> list[np.ndarray]:
+    """[y] of `gpuconv.grad.lp_pool2d`."""
+    kernel, (H, W) = _pair(kernel_size), image.shape[-2:]
+    (tops, _), (lefts, _) = _windows((H, W), kernel, stride or kernel, 0, 1, ceil_mode)
+    image, result = image.astype(np.float64), result.astype(np.float64)
+    y = np.zeros(image.shape)
+    for (p, top), (q, left) in product(enumerate(tops), enumerate(lefts)):
+        places = (min(top + kernel[0], H) - top) * (min(left + kernel[1], W) - left)
+        share = x[..., p, q].astype(np.float64) * result[..., p, q] ** (1 - norm_type) * kernel[0] * kernel[1]
+        share = np.where(result[..., p, q] == 0, 0, share / places)
+        y[..., top : top + kernel[0], left : left + kernel[1]] += share[..., None, None]
+    return [(y * image ** (norm_type - 1)).astype(x.dtype)]
 
 
 def unfold(x, kernel_size, dilation=1, padding=0, stride=1) -> list[np.ndarray]:

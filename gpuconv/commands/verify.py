@@ -20,13 +20,14 @@ from gpuconv.commands.covering import ROOMS, covering, function_of, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.problems import Problem, arrays
 from gpuconv.commands.reference import avg_pool, convolve, max_pool, transpose
-from gpuconv.commands.reference_gradients import add_where, fold, hand_on, unfold, unpool
+from gpuconv.commands.reference_gradients import add_where, fold, hand_on, norm, unfold, unpool
 from gpuconv.spec import Dtype
 
 REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
     "conv2d": convolve, "conv_transpose2d": transpose, "max_pool2d": max_pool, "avg_pool2d": avg_pool,
     "max_unpool2d": unpool, "grad.max_pool2d": add_where, "grad.avg_pool2d": hand_on,
     "grad.adaptive_avg_pool2d": hand_on, "unfold": unfold, "fold": fold,
+    "grad.lp_pool2d": norm,
 }  # fmt: skip
 
 

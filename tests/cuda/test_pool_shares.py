@@ -1,10 +1,12 @@
 """Gradients of means on the executor."""
 
+import math
+
 import numpy as np
 import pytest
 
 from gpuconv.cuda import pool_grad
-from gpuconv.spec import of_adaptive_mean_gradient, of_mean_gradient
+from gpuconv.spec import of_adaptive_mean_gradient, of_mean_gradient, of_norm_gradient
 from tests import ptx, reference
 from tests.cases import POOL_CASES, POOL_DTYPES, PoolCase, equal, integers
 from tests.cuda.execution import compute, poisoned
@@ -12,7 +14,7 @@ from tests.cuda.mutation import BEYOND, HARMLESS, WRONG, changed_room, file_of, 
 from tests.layouts import WRITABLE
 from tests.sampling import few
 
-(ALGORITHM,) = pool_grad.ALGORITHMS
+ALGORITHM, NORMS = pool_grad.ALGORITHMS
 CASES = sorted(
     (case for case in POOL_CASES if case.op == "avg" and not case.large),
     key=lambda case: case.name not in ("four sides not counted", "divisor -3", "ceil, padded", "whole image"),
@@ -67,6 +69,43 @@ def of_adaptive(size, outputs, dtype):
     return dy.astype(dtype), reference.handed_on(dy, size, windows).astype(dtype)
 
 
+SIZES = (((1, 2, 3, 5), (1, 2, 5, 9), 2, None, True), ((1, 2, 5, 7), (1, 2, 10, 8), (3, 2), (2, 1), True))
+
+
+def normed(algorithm, norm, size, dtype="float32"):
+    """(whether it is right, the gradient, what it should be) of norms that are powers of two."""
+    outputs, inputs, *windows = size
+    dy, x = integers(outputs, dtype, 1), integers(inputs, dtype, 2)
+    norms = np.exp2(integers(outputs, "float64", 3) // 2).astype(dtype)
+    norms[:, 0, 1, 2] = 0
+    spec = of_norm_gradient(dy, x, norms, norm, *windows)
+    y = poisoned(inputs, dtype)
+    compute(algorithm, spec, (dy, x, norms), (y,))
+    kernel = reference.as_pair(windows[0])
+    weights = np.zeros(outputs)
+    np.divide(dy * math.prod(kernel), norms.astype("f8") ** (norm - 1), out=weights, where=norms != 0)
+    weights = weights.astype(dtype)
+    windows_of = reference.mean_windows(inputs[2:], *windows[:2], 0, windows[2])
+    expected = reference.handed_on(weights, inputs, windows_of)
+    with np.errstate(invalid="ignore"):
+        expected *= x.astype("f8") ** (norm - 1)
+    eps = np.finfo("float64" if dtype == "float64" else "float32").eps
+    bound = 16 * eps * np.nanmax(np.abs(expected))
+    if dtype == "float16":
+        bound += 0.51 * np.finfo("float16").eps * abs(expected)
+    return bool((abs(y - expected) <= bound).all()), y, expected
+
+
+@pytest.mark.parametrize("norm", [2, 1, 3, 0.5])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("dtype", few(["float32", "float64", "float16"], 1))
+def test_shares_of_norms(norm, size, dtype):
+    right, found, expected = normed(NORMS, norm, size, dtype)
+    if norm != 0.5:  # of which negative numbers have no power
+        assert right, np.stack([found, expected])
+    assert np.isnan(found).any() == (norm == 0.5)
+
+
 @pytest.mark.parametrize("layout", ["reversed", "channels last", "strided"])
 def test_arrays_of_any_strides(layout):
     case = CASES[0]
@@ -90,12 +129,17 @@ FAULTS = [
      "range(first, q_last)", WRONG),
     ("pool_grad.shares", "the divisor of the user", "divisor = scalar(divisor_override)",
      "divisor = scalar(1)", WRONG),
+    ("pool_grad.norms", "a norm of 0", "shares_nothing = norm == scalar(0)",
+     "shares_nothing = norm < scalar(0)", WRONG),
+    ("pool_grad.norms", "the rows that a window has", "int32(R), int32(0), int32(H)",
+     "int32(R), int32(0), int32(R)", WRONG),
+    ("pool_grad.norms", "the second power", "narrow(total * value)", "narrow(total)", WRONG),
     ("pool_grad.shares", "the last thread", "if n < int64(N):", "if n <= int64(N):", f"{BEYOND} {WRONG}"),
 ]  # fmt: skip
 HARD = (LONG, *CASES[:6])
 
 
-def verdict(algorithm):
+def verdict(algorithm, norms):
     try:
         right = True
         for case in HARD:
@@ -105,6 +149,7 @@ def verdict(algorithm):
         for size, outputs in ADAPTIVE:
             dy, expected = of_adaptive(size, outputs, "float32")
             right &= np.array_equal(shared(of_adaptive_mean_gradient(dy, size), dy, algorithm), expected)
+        right &= all(normed(norms, norm, size)[0] for norm in (2, 1) for size in SIZES)
         return HARMLESS if right else WRONG
     except ptx.PtxError as fault:
         return type(fault).__name__
@@ -118,10 +163,9 @@ def test_each_fault_has_one_place():
 @seldom(FAULTS, 4)
 def test_faults_are_caught(fault):
     file, _, old, new, expected = fault
-    (algorithm,) = changed_room("pool_grad", file, old, new).ALGORITHMS
-    found = verdict(algorithm)
+    found = verdict(*changed_room("pool_grad", file, old, new).ALGORITHMS)
     assert found != HARMLESS and found in expected
 
 
 def test_unharmed_kernels_raise_nothing():
-    assert verdict(ALGORITHM) == HARMLESS
+    assert verdict(ALGORITHM, NORMS) == HARMLESS

@@ -46,9 +46,9 @@ def plan(
     def run(x: np.ndarray, image: np.ndarray, result: np.ndarray, y: np.ndarray) -> None:
         for n, first in itertools.product(range(spec.N), range(0, spec.C, most)):
             block = np.s_[n : n + 1, first : min(first + most, spec.C)]
-            norms, values = result[block].astype(dtype), image[block].astype(dtype)
+            norms, values = result[block].astype(dtype, order="C"), image[block].astype(dtype, order="C")
             with np.errstate(all="ignore"):
-                weights = x[block].astype(dtype) * _power(norms, 1 - norm) * taps
+                weights = x[block].astype(dtype, order="C") * _power(norms, 1 - norm) * taps
                 weights[norms == 0] = 0
                 handed = np.empty(values.shape, dtype)
                 shares[handed.shape[1]](weights, handed)
