@@ -13,7 +13,17 @@ from gpuconv import (
     folders,  # noqa: F401  (notes the working directory of this moment)
     grad,
 )
-from gpuconv.api import avg_pool2d, conv2d, conv_transpose2d, deform_conv2d, explain, max_pool2d
+from gpuconv.api import (
+    avg_pool2d,
+    conv2d,
+    conv_transpose2d,
+    deform_conv2d,
+    explain,
+    fold,
+    max_pool2d,
+    max_unpool2d,
+    unfold,
+)
 from gpuconv.plan import plan_conv2d
 from gpuconv.precision import set_precision
 from gpuconv.threads import get_num_threads, set_num_threads
@@ -25,12 +35,15 @@ __all__ = [
     "conv_transpose2d",
     "deform_conv2d",
     "explain",
+    "fold",
     "get_num_threads",
     "grad",
     "max_pool2d",
+    "max_unpool2d",
     "plan_conv2d",
     "set_num_threads",
     "set_precision",
     "set_workspace_limit",
+    "unfold",
 ]
 __version__ = "0.2.0"

@@ -10,7 +10,16 @@ from typing import Any
 from gpuconv import algorithm as algorithms
 from gpuconv.arrays import Array, Padding, Sides
 from gpuconv.call import make, understand
-from gpuconv.operators import AVG_POOL2D, CONV2D, CONV_TRANSPOSE2D, DEFORM_CONV2D, MAX_POOL2D
+from gpuconv.operators import (
+    AVG_POOL2D,
+    CONV2D,
+    CONV_TRANSPOSE2D,
+    DEFORM_CONV2D,
+    FOLD,
+    MAX_POOL2D,
+    MAX_UNPOOL2D,
+    UNFOLD,
+)
 
 
 def conv2d(
@@ -348,6 +357,137 @@ def avg_pool2d(
     """
     parameters = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     return make(AVG_POOL2D, (input, out), parameters, algorithm)
+
+
+def max_unpool2d(
+    input: Array,
+    indices: Array,
+    kernel_size: Sides,
+    stride: Sides | None = None,
+    padding: Sides = 0,
+    output_size: Sides | None = None,
+) -> Array:
+    """The maxima of a pool put back where they were taken from, with zeros around them.
+
+    Parameters
+    ----------
+    input : array, shape (N, C, P, Q) or (C, P, Q)
+        What `max_pool2d` returned; float32, float64, float16 or bfloat16.
+    indices : array of int64, shape of `input`
+        The place of each value, flat in H*W of its plane of the output, as `max_pool2d` returns them; int32
+        is taken, too. One of -1, of a window of padding alone, puts its value nowhere. Where several are
+        equal the last value counts, in the order of `input`. Others are refused, except on a GPU, which the
+        host does not wait for: there they put their values nowhere.
+    kernel_size, stride, padding
+        Those of the pool; they say the size of the output, and no more.
+    output_size : sequence of int, optional
+        (H, W), with or without the axes before them, where that is not the usual size: it may differ by less
+        than the stride.
+
+    Returns
+    -------
+    array, shape (N, C, H, W) or (C, H, W)
+        H = (P - 1) * stride + kernel_size - 2 * padding unless `output_size` says otherwise, and likewise W.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is written to.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> x = np.array([[[[1.0, 5.0], [4.0, 2.0]]]])
+    >>> y, indices = gpuconv.max_pool2d(x, 2, return_indices=True)
+    >>> gpuconv.max_unpool2d(y, indices, 2)
+    array([[[[0., 5.],
+             [0., 0.]]]])
+    """
+    parameters = kernel_size, stride, padding, _as_tuple(output_size)
+    return make(MAX_UNPOOL2D, (input, indices, None), parameters, None)
+
+
+def unfold(
+    input: Array, kernel_size: Sides, dilation: Sides = 1, padding: Padding = 0, stride: Sides = 1
+) -> Array:
+    """The windows of images as the columns of a matrix (im2col).
+
+    Parameters
+    ----------
+    input : array, shape (N, C, H, W) or (C, H, W)
+        float32, float64, float16 or bfloat16.
+    kernel_size : int or (int, int)
+        R x S, height first.
+    dilation, padding, stride
+        As in `conv2d`.
+
+    Returns
+    -------
+    array, shape (N, C R S, P Q) or (C R S, P Q)
+        ``y[n, (c R + r) S + s, p Q + q] = x[n, c, p*stride + r*dilation - top, q*stride + s*dilation -
+        left]``, with zero where x is read outside of its image; P and Q as in `conv2d`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> gpuconv.unfold(np.arange(6.0).reshape(1, 1, 2, 3), 2)
+    array([[[0., 1.],
+            [1., 2.],
+            [3., 4.],
+            [4., 5.]]])
+    """
+    return make(UNFOLD, (input, None), (kernel_size, dilation, padding, stride), None)
+
+
+def fold(
+    input: Array,
+    output_size: Sides,
+    kernel_size: Sides,
+    dilation: Sides = 1,
+    padding: Padding = 0,
+    stride: Sides = 1,
+) -> Array:
+    """The columns of a matrix added up as windows of images (col2im): the adjoint of `unfold`.
+
+    Parameters
+    ----------
+    input : array, shape (N, C R S, P Q) or (C R S, P Q)
+        As `unfold` returns it; float32, float64, float16 or bfloat16.
+    output_size : int or (int, int)
+        H x W of the images.
+    kernel_size, dilation, padding, stride
+        As in `unfold`.
+
+    Returns
+    -------
+    array, shape (N, C, H, W) or (C, H, W)
+        The sum of all that `unfold` would have taken from a place, in the order of its taps; what has 16 bits
+        is added up in float32, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> columns = gpuconv.unfold(np.ones((1, 1, 2, 3)), 2)
+    >>> gpuconv.fold(columns, (2, 3), 2)
+    array([[[[1., 2., 1.],
+             [1., 2., 1.]]]])
+    """
+    return make(FOLD, (input, None), (_as_tuple(output_size), kernel_size, dilation, padding, stride), None)
+
+
+def _as_tuple(size: Any) -> Any:
+    """A list, of which calls are not remembered, as a tuple."""
+    return tuple(size) if isinstance(size, list) else size
 
 
 def explain(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> list[tuple[str, str]]:

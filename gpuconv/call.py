@@ -73,7 +73,7 @@ class Call(NamedTuple):
 
     @property
     def is_batched(self) -> bool:
-        return len(self.input.shape) == 4
+        return len(self.input.shape) == self.operator.axes
 
     @property
     def left_out(self) -> tuple[int, ...]:
@@ -88,7 +88,8 @@ class Call(NamedTuple):
             return ()
         given = [each for place, each in enumerate(self.signatures) if place not in self.left_out]
         *inputs, out = range(len(given))
-        lacking = [place for place in inputs if (array := given[place]) and len(array.shape) == 3]
+        unbatched = self.operator.axes - 1
+        lacking = [place for place in inputs if (array := given[place]) and len(array.shape) == unbatched]
         return (*lacking, *range(out, out + len(self.results))) if self.spec.gives_images else (*lacking,)
 
     @property
@@ -146,8 +147,11 @@ def _is_plain(parameter: Any) -> bool:
 
 def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Call:
     """What a call of a public operator means; nothing is computed. Raises what the call would raise."""
-    operator = OPERATORS.get(getattr(function, "__name__", ""))
-    if operator is None or getattr(function, "__module__", "") not in ("gpuconv.api", "gpuconv.grad"):
+    name, module = getattr(function, "__name__", ""), getattr(function, "__module__", "")
+    operator = OPERATORS.get(name)
+    if module == "gpuconv.grad":
+        operator = OPERATORS.get(f"grad.{name}", operator)
+    if operator is None or module not in ("gpuconv.api", "gpuconv.grad"):
         got = getattr(function, "__name__", f"<{type(function).__name__}>")
         raise TypeError(f"function must be one of gpuconv's {', '.join(OPERATORS)}; got {got}")
     try:
@@ -187,7 +191,7 @@ def understand_signatures(
         elif array not in OPTIONAL:
             library_of(None, array)
     spec = operator.spec(*inputs, *parameters)
-    is_batched = len(input.shape) == 4
+    is_batched = len(input.shape) == operator.axes
     if out is not None:
         shape, dtype = _results(spec, is_batched)[0]
         check_out(out, shape, dtype)
@@ -232,18 +236,23 @@ def _results(spec: Spec, is_batched: bool) -> list[tuple[tuple[int, ...], Dtype]
 
 def _layouts(operator: Operator, spec: Spec, signatures: tuple[Any, ...]) -> Layouts:
     """How the arrays lie, as batches; fresh results without gaps, from an aligned address on."""
-    laid: list[Any] = [None if each is None else _layout(each) for each in signatures]
+    axes = *[operator.axes] * (len(signatures) - 1), len(spec.out_shape)
+    laid: list[Any] = [
+        None if each is None else _layout(each, batched)
+        for each, batched in zip(signatures, axes, strict=True)
+    ]
     *inputs, out = laid
     (_, dtype), *more = _results(spec, True)
     y = out or packed(spec.out_shape, dtype.numpy)
     return operator.layouts(*inputs, y, *(packed(shape, each.numpy) for shape, each in more))
 
 
-def _layout(array: Signature) -> Layout:
-    """How an array lies, as a batch; an empty one, whose strides mean nothing, as if without gaps."""
+def _layout(array: Signature, axes: int) -> Layout:
+    """How an array lies, as a batch of so many axes; an empty one, whose strides mean nothing, as if without
+    gaps."""
     shape, strides = array.shape, array.strides
     if 0 in shape:
         strides = contiguous_strides(shape, array.dtype.itemsize)
-    if len(shape) == 3:
+    if len(shape) == axes - 1:
         shape, strides = (1, *shape), (0, *strides)
     return Layout(shape, strides, array.dtype, array.offset)

@@ -5,12 +5,29 @@ As in PyTorch's `torch.nn.grad`. A gradient is the adjoint of the operator: of a
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from gpuconv.arrays import Array, Padding, Sides
 from gpuconv.call import make
-from gpuconv.operators import CONV2D_BIAS, CONV2D_INPUT, CONV2D_WEIGHT
+from gpuconv.operators import (
+    ADAPTIVE_AVG_POOL2D_GRADIENT,
+    AVG_POOL2D_GRADIENT,
+    CONV2D_BIAS,
+    CONV2D_INPUT,
+    CONV2D_WEIGHT,
+    LP_POOL2D_GRADIENT,
+    MAX_POOL2D_GRADIENT,
+)
 
-__all__ = ["conv2d_bias", "conv2d_input", "conv2d_weight"]
+__all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "conv2d_bias",
+    "conv2d_input",
+    "conv2d_weight",
+    "lp_pool2d",
+    "max_pool2d",
+]
 
 
 def conv2d_input(
@@ -135,3 +152,180 @@ def conv2d_weight(
     size = tuple(weight_size) if isinstance(weight_size, list | tuple) else weight_size
     parameters = size, stride, padding, dilation, groups
     return make(CONV2D_WEIGHT, (input, grad_output, None), parameters, None)
+
+
+def max_pool2d(
+    grad_output: Array,
+    indices: Array,
+    input_size: Sequence[int],
+    kernel_size: Sides | None = None,
+    stride: Sides | None = None,
+    padding: Padding = 0,
+    dilation: Sides = 1,
+    ceil_mode: bool = False,
+) -> Array:
+    """The gradient of `max_pool2d` by its input, and without `kernel_size` that of an adaptive one.
+
+    Parameters
+    ----------
+    grad_output : array, shape (N, C, P, Q) or (C, P, Q)
+        The gradient by the maxima; float32, float64, float16 or bfloat16.
+    indices : array of int64, shape of `grad_output`
+        As `max_pool2d` returns them; int32 is taken, too. One of -1, of a window of padding alone, passes no
+        gradient. Others that are of no place are refused, except on a GPU, which the host does not wait for:
+        there they pass no gradient.
+    input_size : sequence of int
+        (N, C, H, W) of the input, or (C, H, W) of an unbatched one.
+    kernel_size, stride, padding, dilation, ceil_mode
+        As in `max_pool2d`. With them only the windows that reach a place are looked at, which is faster, and
+        an index beyond the rows that its window spans passes no gradient.
+
+    Returns
+    -------
+    array, shape `input_size`
+        Of each place the sum of `grad_output` over the windows whose index it is, in their order; what has 16
+        bits is added up in float32, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is written to.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> x = np.array([[[[1.0, 5.0, 4.0, 2.0]]]])
+    >>> y, indices = gpuconv.max_pool2d(x, (1, 2), stride=1, return_indices=True)
+    >>> gpuconv.grad.max_pool2d(np.ones_like(y), indices, x.shape, (1, 2), stride=1)
+    array([[[[0., 2., 1., 0.]]]])
+    """
+    parameters = _as_tuple(input_size), kernel_size, stride, padding, dilation, ceil_mode
+    return make(MAX_POOL2D_GRADIENT, (grad_output, indices, None), parameters, None)
+
+
+def avg_pool2d(
+    grad_output: Array,
+    input_size: Sequence[int],
+    kernel_size: Sides,
+    stride: Sides | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Array:
+    """The gradient of `avg_pool2d` by its input.
+
+    Parameters
+    ----------
+    grad_output : array, shape (N, C, P, Q) or (C, P, Q)
+        The gradient by the means; float32, float64, float16 or bfloat16.
+    input_size : sequence of int
+        (N, C, H, W) of the input, or (C, H, W) of an unbatched one.
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As in `avg_pool2d`.
+
+    Returns
+    -------
+    array, shape `input_size`
+        Of each place the sum of `grad_output`, over what its mean is divided by, over the windows that have
+        the place; what has 16 bits is added up in float32, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> gpuconv.grad.avg_pool2d(np.array([[[[2.0, 4.0]]]]), (1, 1, 1, 3), (1, 2), stride=1)
+    array([[[[1., 3., 2.]]]])
+    """
+    parameters = (
+        _as_tuple(input_size), kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override,
+    )  # fmt: skip
+    return make(AVG_POOL2D_GRADIENT, (grad_output, None), parameters, None)
+
+
+def adaptive_avg_pool2d(grad_output: Array, input_size: Sequence[int]) -> Array:
+    """The gradient of an adaptive average pool by its input.
+
+    The p-th of P windows has the rows from floor(p H / P) to before ceil((p + 1) H / P), and likewise the
+    columns. That of an adaptive maximum is `grad.max_pool2d`, without `kernel_size`.
+
+    Parameters
+    ----------
+    grad_output : array, shape (N, C, P, Q) or (C, P, Q)
+        The gradient by the means; float32, float64, float16 or bfloat16.
+    input_size : sequence of int
+        (N, C, H, W) of the input, or (C, H, W) of an unbatched one.
+
+    Returns
+    -------
+    array, shape `input_size`
+        As of `grad.avg_pool2d`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> gpuconv.grad.adaptive_avg_pool2d(np.array([[[[2.0, 4.0]]]]), (1, 1, 1, 3))
+    array([[[[1., 3., 2.]]]])
+    """
+    return make(ADAPTIVE_AVG_POOL2D_GRADIENT, (grad_output, None), (_as_tuple(input_size),), None)
+
+
+def lp_pool2d(
+    grad_output: Array,
+    input: Array,
+    output: Array,
+    norm_type: float,
+    kernel_size: Sides,
+    stride: Sides | None = None,
+    ceil_mode: bool = False,
+) -> Array:
+    """The gradient of `torch.nn.functional.lp_pool2d`, the norm of each window, by its input.
+
+    Parameters
+    ----------
+    grad_output : array, shape (N, C, P, Q) or (C, P, Q)
+        The gradient by the norms; float32, float64, float16 or bfloat16.
+    input : array, shape (N, C, H, W) or (C, H, W)
+        That of the pool.
+    output : array, shape of `grad_output`
+        The norms, (R S / places * sum of x^norm_type over the places of the window)^(1 / norm_type).
+    norm_type : float
+        Finite and not 0.
+    kernel_size, stride, ceil_mode
+        As in `avg_pool2d`.
+
+    Returns
+    -------
+    array, shape of `input`
+        input^(norm_type - 1) times the sum, over the windows that have the place, of grad_output *
+        output^(1 - norm_type), times R S over the places that the window has in the image. A window whose
+        norm is 0 passes no gradient. What has 16 bits is computed in float32, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value, before any memory is touched.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuconv
+    >>> x = np.array([[[[3.0, 4.0]]]])
+    >>> gpuconv.grad.lp_pool2d(np.array([[[[10.0]]]]), x, np.array([[[[5.0]]]]), 2, (1, 2))
+    array([[[[6., 8.]]]])
+    """
+    parameters = norm_type, kernel_size, stride, ceil_mode
+    return make(LP_POOL2D_GRADIENT, (grad_output, input, output, None), parameters, None)
+
+
+def _as_tuple(size: Any) -> Any:
+    """A list, of which calls are not remembered, as a tuple."""
+    return tuple(size) if isinstance(size, list) else size

@@ -5,20 +5,29 @@ from typing import Any, NamedTuple
 
 from gpuconv.precision import precision_meant
 from gpuconv.spec import (
-    BiasGradientLayouts,
     ConvLayouts,
     ConvSpec,
     DeformedLayouts,
     Layouts,
+    NormGradientLayouts,
+    PlainLayouts,
     PoolLayouts,
     PoolSpec,
+    ScatterLayouts,
     Spec,
     WeightGradientLayouts,
     conv_layouts,
+    of_adaptive_mean_gradient,
     of_bias_gradient,
     of_deformed,
+    of_fold,
     of_input_gradient,
+    of_max_gradient,
+    of_mean_gradient,
+    of_norm_gradient,
     of_transposed,
+    of_unfold,
+    of_unpool,
     of_weight_gradient,
 )
 
@@ -29,7 +38,7 @@ class Operator(NamedTuple):
     Attributes
     ----------
     name : str
-        Of the function in `gpuconv.api` or `gpuconv.grad`.
+        Of the function in `gpuconv.api` or `gpuconv.grad`; with "grad." where both have one of that name.
     room : str
         Of its algorithms, in each engine.
     arrays : tuple of str
@@ -40,6 +49,8 @@ class Operator(NamedTuple):
         `layouts(*arrays, *results)` says how they lie, `out` and the results last.
     spec : callable
         `spec(*arrays but out, *parameters)`, checked; of the arrays, shape and dtype are read.
+    axes : int
+        Of the first array, if it is a batch; without a batch it has one less, and so have others and results.
     """
 
     name: str
@@ -48,6 +59,7 @@ class Operator(NamedTuple):
     parameters: tuple[str, ...]
     layouts: Callable[..., Layouts]
     spec: Callable[..., Spec]
+    axes: int = 4
 
 
 def _conv_spec(
@@ -139,16 +151,47 @@ CONV2D_WEIGHT = Operator(
     ("weight_size", "stride", "padding", "dilation", "groups"), WeightGradientLayouts, _weight_gradient_spec,
 )  # fmt: skip
 CONV2D_BIAS = Operator(
-    "conv2d_bias", "conv_bias", ("grad_output", "out"), (), BiasGradientLayouts, of_bias_gradient,
+    "conv2d_bias", "conv_bias", ("grad_output", "out"), (), PlainLayouts, of_bias_gradient,
 )  # fmt: skip
 DEFORM_CONV2D = Operator(
     "deform_conv2d", "deform", ("input", "offset", "weight", "bias", "mask", "out"),
     ("stride", "padding", "dilation"), DeformedLayouts, of_deformed,
 )  # fmt: skip
+MAX_UNPOOL2D = Operator(
+    "max_unpool2d", "scatter", ("input", "indices", "out"),
+    ("kernel_size", "stride", "padding", "output_size"), ScatterLayouts, of_unpool,
+)  # fmt: skip
+MAX_POOL2D_GRADIENT = Operator(
+    "grad.max_pool2d", "scatter", ("grad_output", "indices", "out"),
+    ("input_size", "kernel_size", "stride", "padding", "dilation", "ceil_mode"), ScatterLayouts,
+    of_max_gradient,
+)  # fmt: skip
+AVG_POOL2D_GRADIENT = Operator(
+    "grad.avg_pool2d", "pool_grad", ("grad_output", "out"),
+    ("input_size", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+    PlainLayouts, of_mean_gradient,
+)  # fmt: skip
+ADAPTIVE_AVG_POOL2D_GRADIENT = Operator(
+    "grad.adaptive_avg_pool2d", "pool_grad", ("grad_output", "out"), ("input_size",), PlainLayouts,
+    of_adaptive_mean_gradient,
+)  # fmt: skip
+LP_POOL2D_GRADIENT = Operator(
+    "grad.lp_pool2d", "pool_grad", ("grad_output", "input", "output", "out"),
+    ("norm_type", "kernel_size", "stride", "ceil_mode"), NormGradientLayouts, of_norm_gradient,
+)  # fmt: skip
+UNFOLD = Operator(
+    "unfold", "unfold", ("input", "out"), ("kernel_size", "dilation", "padding", "stride"), PlainLayouts,
+    of_unfold,
+)  # fmt: skip
+FOLD = Operator(
+    "fold", "unfold", ("input", "out"),
+    ("output_size", "kernel_size", "dilation", "padding", "stride"), PlainLayouts, of_fold, axes=3,
+)  # fmt: skip
 OPERATORS = {
     operator.name: operator
     for operator in (
-        CONV2D, CONV_TRANSPOSE2D, MAX_POOL2D, AVG_POOL2D, CONV2D_INPUT, CONV2D_WEIGHT, CONV2D_BIAS,
-        DEFORM_CONV2D,
+        CONV2D, CONV_TRANSPOSE2D, DEFORM_CONV2D, MAX_POOL2D, AVG_POOL2D, MAX_UNPOOL2D, UNFOLD, FOLD,
+        CONV2D_INPUT, CONV2D_WEIGHT, CONV2D_BIAS, MAX_POOL2D_GRADIENT, AVG_POOL2D_GRADIENT,
+        ADAPTIVE_AVG_POOL2D_GRADIENT, LP_POOL2D_GRADIENT,
     )
 }  # fmt: skip

@@ -296,6 +296,45 @@ POOL_CASES = (
 )
 
 
+@dataclass(frozen=True)
+class PatchesCase:
+    """One call of unfold, and of fold, which makes images of the shape `x` again."""
+
+    name: str
+    x: tuple[int, int, int, int]
+    kernel_size: Any
+    dilation: Any = 1
+    padding: Any = 0
+    stride: Any = 1
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("kernel_size", "dilation", "padding", "stride")}
+
+
+PATCHES_CASES = (
+    PatchesCase("3x3", (2, 3, 7, 9), 3),
+    PatchesCase("3x3, padded", (2, 2, 6, 5), 3, padding=1),
+    PatchesCase("stride 2", (1, 2, 9, 37), 3, padding=1, stride=2),
+    PatchesCase("stride (1, 2)", (1, 2, 6, 40), (2, 5), padding=(0, 2), stride=(1, 2)),
+    PatchesCase("stride (2, 3), dilation (3, 2)", (1, 2, 11, 12), (3, 2), (3, 2), (2, 1), (2, 3)),
+    PatchesCase("apart", (2, 3, 8, 12), 4, stride=4),
+    PatchesCase("beyond the window", (1, 2, 9, 11), 2, stride=(5, 4)),
+    PatchesCase("four sides", (1, 2, 5, 6), (2, 3), padding=((3, 0), (1, 4))),
+    PatchesCase("same", (1, 2, 7, 6), 4, padding="same", stride=2),
+    PatchesCase("full", (1, 1, 3, 4), (2, 3), padding="full"),
+    PatchesCase("padding beyond the window", (1, 1, 2, 3), 2, padding=5, stride=2),
+    PatchesCase("1x1", (2, 3, 4, 5), 1),
+    PatchesCase("rows longer than a vector", (1, 2, 5, 70), 3, padding=1),
+    PatchesCase("several bands", (1, 1, 130, 90), 3, padding=1),
+    PatchesCase("no images", (0, 2, 5, 5), 2),
+    PatchesCase("no channels", (2, 0, 5, 5), 2),
+)
+
+
 def matrix(rows) -> np.ndarray:
     """One image of one channel."""
     return np.array(rows, np.float64)[None, None]

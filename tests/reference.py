@@ -295,6 +295,84 @@ def mean_bound(x, dtype, **parameters):
     return BOUND * np.finfo("float32").eps * magnitudes + 0.51 * last_place
 
 
+def mean_windows(
+    size, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
+    """((p, q), taps, divisor) of each window; what lies beyond the padding is never counted."""
+    R, S = as_pair(kernel_size)
+    stride = (R, S) if stride is None else as_pair(stride)
+    (top, bottom), (left, right) = padding_sides(padding, size, (R, S), stride, (1, 1))
+    for (p, q), taps in windows_of(np.empty((0, 0, *size)), kernel_size, stride, padding, 1, ceil_mode):
+        first_row, first_column = p * stride[0] - top, q * stride[1] - left
+        rows = min(first_row + R, size[0] + bottom) - first_row  # of the window inside the padded image
+        columns = min(first_column + S, size[1] + right) - first_column
+        yield (p, q), taps, divisor_override or (rows * columns if count_include_pad else len(taps))
+
+
+def adaptive_windows(size, outputs):
+    """The same of windows that share a plane out: their divisors are their taps."""
+    lines = [
+        [range(i * extent // count, math.ceil((i + 1) * extent / count)) for i in range(count)]
+        for extent, count in zip(size, outputs, strict=True)
+    ]
+    for p, rows in enumerate(lines[0]):
+        for q, columns in enumerate(lines[1]):
+            taps = [(h, w) for h in rows for w in columns]
+            yield (p, q), taps, len(taps)
+
+
+def handed_on(dy, size, windows):
+    """The gradient by the input of means over `windows`: each place's shares, of windows that have it."""
+    dx = np.zeros(size)
+    for (p, q), taps, divisor in windows:
+        for h, w in taps:
+            dx[:, :, h, w] += dy[:, :, p, q].astype(np.float64) / divisor
+    return dx
+
+
+def scattered(values, indices, size, combine):
+    """Planes of `size` with each value where its index says, in order: "sum" or "last"; -1 is nowhere."""
+    planes = np.zeros((*values.shape[:2], math.prod(size)))
+    for place in np.ndindex(values.shape):
+        index, value = indices[place], float(values[place])
+        if index >= 0:
+            plane = planes[place[:2]]
+            plane[index] = plane[index] + value if combine == "sum" else value
+    return planes.reshape(*values.shape[:2], *size)
+
+
+def taps_of(size, kernel_size, dilation=1, padding=0, stride=1):
+    """(row of the matrix within a channel, column, h, w) of each tap of each window inside the image."""
+    kernel, stride, dilation = as_pair(kernel_size), as_pair(stride), as_pair(dilation)
+    (top, _), (left, _) = padding_sides(padding, size, kernel, stride, dilation)
+    P, Q = output_shape(size, kernel, stride, padding, dilation)
+    for r, s, p, q in np.ndindex(*kernel, P, Q):
+        h, w = p * stride[0] + r * dilation[0] - top, q * stride[1] + s * dilation[1] - left
+        if 0 <= h < size[0] and 0 <= w < size[1]:
+            yield r * kernel[1] + s, p * Q + q, h, w
+
+
+def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
+    """The windows of x (N, C, H, W) as a matrix (N, C R S, P Q)."""
+    (N, C, *size), (R, S) = x.shape, as_pair(kernel_size)
+    P, Q = output_shape(size, (R, S), stride, padding, dilation)
+    y = np.zeros((N, C, R * S, P * Q))
+    for row, column, h, w in taps_of(size, kernel_size, dilation, padding, stride):
+        y[:, :, row, column] = x[:, :, h, w]
+    return y.reshape(N, C * R * S, P * Q)
+
+
+def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
+    """The sum of what `unfold` takes from each place."""
+    R, S = as_pair(kernel_size)
+    size = as_pair(output_size)
+    columns = x.astype(np.float64).reshape(x.shape[0], x.shape[1] // (R * S), R * S, x.shape[2])
+    y = np.zeros((*columns.shape[:2], *size))
+    for row, column, h, w in taps_of(size, kernel_size, dilation, padding, stride):
+        y[:, :, h, w] += columns[:, :, row, column]
+    return y
+
+
 def avg_pool2d(
     x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):

@@ -45,6 +45,18 @@ KEYWORDS = {
     "max_pool2d": {"algorithm": None, "out": None},
     "avg_pool2d": {"algorithm": None, "out": None},
 }  # fmt: skip
+# of those that take no algorithm and no `out`
+PLAIN = {
+    "max_unpool2d": {
+        "input": REQUIRED, "indices": REQUIRED, "kernel_size": REQUIRED, "stride": None, "padding": 0,
+        "output_size": None,
+    },
+    "unfold": {"input": REQUIRED, "kernel_size": REQUIRED, "dilation": 1, "padding": 0, "stride": 1},
+    "fold": {
+        "input": REQUIRED, "output_size": REQUIRED, "kernel_size": REQUIRED, "dilation": 1, "padding": 0,
+        "stride": 1,
+    },
+}  # fmt: skip
 CALLS = {"conv2d": (X, W), "conv_transpose2d": (X, W[:2]), "max_pool2d": (X, 2), "avg_pool2d": (X, 2)}
 
 over_operators = pytest.mark.parametrize("name", POSITIONAL)
@@ -73,6 +85,15 @@ def test_signatures(name):
     assert parameters(name, inspect.Parameter.KEYWORD_ONLY) == KEYWORDS[name]
 
 
+@pytest.mark.parametrize("name", PLAIN)
+def test_signatures_of_plain_functions_are_those_of_torch(name):
+    assert parameters(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) == PLAIN[name]
+    assert not parameters(name, inspect.Parameter.KEYWORD_ONLY)
+    functional = pytest.importorskip("torch").nn.functional
+    theirs = inspect.signature(getattr(functional, name)).parameters.values()
+    assert list(PLAIN[name].items()) == [(each.name, each.default) for each in theirs]
+
+
 @over_operators
 def test_the_positional_parameters_are_those_of_torch(name):
     torch = pytest.importorskip("torch")
@@ -99,9 +120,12 @@ def test_positional_and_keyword_arguments_mean_the_same(name):
         function(*values.values(), None)
 
 
-@over_operators
+GRADIENTS = [f"grad.{name}" for name in gpuconv.grad.__all__]
+
+
+@pytest.mark.parametrize("name", [*POSITIONAL, *PLAIN, *GRADIENTS])
 def test_documentation(name):
-    function = getattr(gpuconv, name)
+    function = PUBLIC[name]
     lines = inspect.getdoc(function).splitlines()
     assert lines[0].endswith(".")
     assert lines[1] == ""

@@ -17,7 +17,10 @@ from gpuconv.commands.problems import (
     DEFORMED,
     GRADIENTS,
     OPTIONS,
+    PATCHES,
     POOLS,
+    SCATTERED,
+    SHARES,
     TRANSPOSED,
     Problem,
     arrays,
@@ -32,6 +35,7 @@ from gpuconv.spec.pool import POOLED
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
     "conv": (CONVOLVED, (*CONVOLUTIONS, *OPTIONS)), "conv_grad": (CONVOLVED, (*TRANSPOSED, *GRADIENTS)),
     "deform": (FLOATS, DEFORMED), "pool": (POOLED, POOLS),
+    "scatter": (POOLED, SCATTERED), "pool_grad": (POOLED, SHARES), "unfold": (POOLED, PATCHES),
 }  # fmt: skip
 
 

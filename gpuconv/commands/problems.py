@@ -25,6 +25,8 @@ class Problem:
 
     A `mixed` one is of integers of 8 bits alone: the input has a sign and the weights have none, or the other
     way round.
+    `places` is how many places of a plane the indices are of, where a function takes some; `image` the shape
+    of the pool's input, where its gradient takes that and the result.
     """
 
     function: str
@@ -37,6 +39,8 @@ class Problem:
     mixed: bool = False
     residual: tuple[int, ...] = ()
     offset: tuple[int, ...] = ()
+    places: int = 0
+    image: tuple[int, ...] | None = None
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -59,7 +63,9 @@ class Problem:
 def conv(
     shape, weight, *, bias=False, special=(), reversed=False, mixed=False, residual=(), **parameters
 ) -> Problem:
-    return Problem("conv2d", shape, weight, bias, special, reversed, parameters, mixed, residual)
+    return Problem(
+        "conv2d", shape, weight, bias, special, reversed, parameters, mixed=mixed, residual=residual
+    )
 
 
 def transposed(
@@ -77,7 +83,16 @@ def gradient(input_size, weight, shape, **parameters) -> Problem:
 
 
 def pool(function, shape, *, special=(), reversed=False, **parameters) -> Problem:
-    return Problem(function, shape, None, False, special, reversed, parameters)
+    return Problem(function, shape, special=special, reversed=reversed, parameters=parameters)
+
+
+def scattered(function, shape, places, *, special=(), **parameters) -> Problem:
+    return Problem(function, shape, special=special, parameters=parameters, places=places)
+
+
+def normed(shape, image, norm_type, *, special=(), **parameters) -> Problem:
+    given = {"norm_type": norm_type, **parameters}
+    return Problem("grad.lp_pool2d", shape, special=special, parameters=given, image=image)
 
 
 CONVOLUTIONS = (
@@ -158,6 +173,44 @@ POOLS = (
     pool("avg_pool2d", (1, 1, 5, 6), kernel_size=3, stride=2, ceil_mode=True, count_include_pad=False),
 )
 
+SCATTERED = (
+    scattered("max_unpool2d", (2, 3, 4, 5), 80, kernel_size=2),
+    scattered("max_unpool2d", (3, 9, 8), 18 * 16, kernel_size=3, stride=2, padding=1, output_size=(18, 16)),
+    scattered("grad.max_pool2d", (2, 3, 4, 5), 99, input_size=(2, 3, 9, 11)),
+    scattered("grad.max_pool2d", (1, 2, 7, 6), 1, input_size=(1, 2, 40, 41), special=(NAN,)),
+    scattered("grad.max_pool2d", (1, 2, 18, 6), 432, input_size=(1, 2, 36, 12), kernel_size=(8, 2), stride=2,
+              padding=(3, 0)),
+    scattered("grad.max_pool2d", (0, 3, 4, 4), 64, input_size=(0, 3, 8, 8), kernel_size=2),
+)  # fmt: skip
+SHARES = (
+    pool("grad.avg_pool2d", (2, 3, 4, 5), input_size=(2, 3, 8, 10), kernel_size=2),
+    pool("grad.avg_pool2d", (1, 2, 9, 11), input_size=(1, 2, 17, 21), kernel_size=4, stride=2, padding=2,
+         special=(NAN, INF)),
+    pool("grad.avg_pool2d", (3, 6, 6), input_size=(3, 6, 7), kernel_size=(1, 4), stride=1, padding=(0, 1),
+         divisor_override=-1, reversed=True),
+    pool("grad.avg_pool2d", (1, 2, 2, 2), input_size=(1, 2, 4, 4), kernel_size=2, count_include_pad=False),
+    pool("grad.avg_pool2d", (1, 2, 3, 3), input_size=(1, 2, 13, 12), kernel_size=2, stride=5),
+    pool("grad.adaptive_avg_pool2d", (2, 3, 2, 4), input_size=(2, 3, 3, 5)),
+    pool("grad.adaptive_avg_pool2d", (2, 3, 1, 1), input_size=(2, 3, 8, 16)),
+    pool("grad.adaptive_avg_pool2d", (0, 3, 1, 2), input_size=(0, 3, 5, 5)),
+    normed((2, 3, 4, 5), (2, 3, 8, 10), 2, kernel_size=2),
+    normed((1, 2, 3, 20), (1, 2, 7, 41), 2, kernel_size=3, stride=2, special=(NAN, INF)),
+    normed((2, 2, 3), (2, 4, 5), 1, kernel_size=2, ceil_mode=True),
+    normed((3, 3, 3), (3, 5, 7), -1, kernel_size=(3, 1), stride=(1, 3)),
+)  # fmt: skip
+PATCHES = (
+    pool("unfold", (2, 3, 8, 10), kernel_size=3),
+    pool("unfold", (1, 2, 9, 40), kernel_size=(2, 3), dilation=(3, 2), padding=((1, 0), (2, 3)),
+         stride=(2, 1)),
+    pool("unfold", (3, 8, 8), kernel_size=4, stride=4, reversed=True, special=(NAN, -INF)),
+    pool("unfold", (0, 3, 8, 8), kernel_size=2),
+    pool("fold", (2, 27, 48), output_size=(8, 10), kernel_size=3),
+    pool("fold", (1, 12, 164), output_size=(9, 40), kernel_size=(2, 3), dilation=(3, 2),
+         padding=((1, 0), (2, 3)), stride=(2, 1)),
+    pool("fold", (48, 4), output_size=(8, 8), kernel_size=4, stride=4, reversed=True, special=(NAN, INF)),
+    pool("fold", (1, 9, 28), output_size=(8, 13), kernel_size=3, stride=2, padding=1),
+)  # fmt: skip
+
 
 def _depthwise() -> Iterator[Problem]:
     """Windows that are compiled in, for wide and narrow lanes, and any window for many and few rows."""
@@ -216,6 +269,9 @@ COVERING: dict[str, tuple[Problem, ...]] = {
     "conv_grad": (),  # of the kernels of "conv"
     "deform": (),
     "pool": tuple(_pools()),
+    "scatter": (),
+    "pool_grad": (),
+    "unfold": (),
 }
 
 
@@ -241,6 +297,13 @@ def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray 
     input = integers(problem.shape, dtype)
     for number, value in enumerate(problem.special if dtype not in BYTES else ()):
         input.flat[7 + 13 * number :: 101] = value
+    if problem.places:
+        return input, [random.integers(-1, problem.places, problem.shape)]
+    if problem.image is not None:  # norms whose powers are exact
+        return input, [
+            integers(problem.image, dtype),
+            np.exp2(random.integers(-1, 2, problem.shape)).astype(dtype.numpy),
+        ]
     if problem.weight is None:
         return input, []
     weight, sums = dtype, INT32 if dtype in BYTES else dtype
@@ -258,8 +321,10 @@ def _has_bias(problem: Problem) -> bool:
 
 
 def function_of(problem: Problem) -> Callable[..., Any]:
-    """What is called, with the arrays by name: those of `OPERATORS`."""
-    return getattr(gpuconv, problem.function, None) or getattr(gpuconv.grad, problem.function)
+    """What is called, with the arrays by name: those of `OPERATORS`, by whose names functions go."""
+    name = problem.function.removeprefix("grad.")
+    is_gradient = name != problem.function or not hasattr(gpuconv, name)
+    return getattr(gpuconv.grad if is_gradient else gpuconv, name)
 
 
 def named(problem: Problem, arrays: Iterable[Any]) -> dict[str, Any]:

@@ -5,27 +5,30 @@ not even the shape arithmetic. The data are small integers, so every sum is exac
 a GPU problems are added until every kernel is launched (`covering.py`).
 """
 
+import inspect
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, refusal
-from gpuconv.call import understand
+from gpuconv.call import make, understand
 from gpuconv.commands.covering import ROOMS, covering, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.problems import Problem, arrays, function_of, named, of_dtype
 from gpuconv.commands.reference import avg_pool, convolve, deform, input_gradient, max_pool, transpose
+from gpuconv.commands.reference_gradients import add_where, fold, hand_on, norm, unfold, unpool
 from gpuconv.spec import Dtype
 
 REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
     "conv2d": convolve, "conv_transpose2d": transpose, "conv2d_input": input_gradient,
-    "deform_conv2d": deform,
-    "max_pool2d": max_pool, "avg_pool2d": avg_pool,
+    "deform_conv2d": deform, "max_pool2d": max_pool, "avg_pool2d": avg_pool,
+    "max_unpool2d": unpool, "grad.max_pool2d": add_where, "grad.avg_pool2d": hand_on,
+    "grad.adaptive_avg_pool2d": hand_on, "unfold": unfold, "fold": fold,
+    "grad.lp_pool2d": norm,
 }  # fmt: skip
 
 
@@ -163,18 +166,29 @@ def _difference(
     device: Cpu, algorithm: Algorithm, problem: Problem, on_device: Sequence[Any], hosts: Sequence[Any]
 ) -> str | None:
     """What is wrong with the algorithm's result, or None."""
-    function = function_of(problem)
     input, *rest = hosts
-    forced = {"algorithm": algorithm.name} if "algorithm" in signature(function).parameters else {}
     if problem.reversed:
         input = input[..., ::-1, ::-1]
     try:
-        got = function(**named(problem, on_device), **forced)
+        got = _forced(function_of(problem), algorithm.name, **named(problem, on_device))
         results = [device.get(array) for array in (got if isinstance(got, tuple) else (got,))]
     except Exception as error:  # whatever a kernel or a driver raises is the finding
         return f"{type(error).__name__}: {error}"
     expected = REFERENCES[problem.function](input, *rest, **problem.parameters)
     return next(filter(None, map(compare, results, expected)), None)
+
+
+def _forced(function: Callable[..., Any], algorithm: str, *arguments: Any, **keywords: Any) -> Any:
+    """The result of a public function by an algorithm, be it named among its parameters or not."""
+    signature = inspect.signature(function)
+    if "algorithm" in signature.parameters:
+        return function(*arguments, **keywords, algorithm=algorithm)
+    operator = understand(function, *arguments, **keywords).operator
+    bound = signature.bind(*arguments, **keywords)
+    bound.apply_defaults()
+    given = bound.arguments
+    arrays = tuple(given.get(name) for name in operator.arrays)
+    return make(operator, arrays, tuple(given[name] for name in operator.parameters), algorithm)
 
 
 def compare(got: np.ndarray, expected: np.ndarray) -> str | None:

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu import conv, conv_bias, conv_grad, conv_weight, deform, pool
+from gpuconv.cpu import (
+    conv,
+    conv_bias,
+    conv_grad,
+    conv_weight,
+    deform,
+    pool,
+    pool_grad,
+    scatter,
+    unfold,
+)
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.native import converting, plain
 from gpuconv.cpu.engine.processor import Processor
@@ -23,9 +33,11 @@ if TYPE_CHECKING:
 ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {
     "conv": conv.ALGORITHMS, "conv_grad": conv_grad.ALGORITHMS, "conv_weight": conv_weight.ALGORITHMS,
     "conv_bias": conv_bias.ALGORITHMS, "deform": deform.ALGORITHMS, "pool": pool.ALGORITHMS,
+    "pool_grad": pool_grad.ALGORITHMS, "scatter": scatter.ALGORITHMS, "unfold": unfold.ALGORITHMS,
 }  # fmt: skip
 KERNELS: tuple[Kernel, ...] = (
     *conv.KERNELS, *conv_grad.KERNELS, *conv_weight.KERNELS, *deform.KERNELS, *pool.KERNELS,
+    *pool_grad.KERNELS, *scatter.KERNELS, *unfold.KERNELS,
 )  # fmt: skip
 
 Compute = Callable[..., None]

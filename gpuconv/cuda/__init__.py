@@ -6,7 +6,17 @@ GPU, so that kernels can be compiled where there is none.
 """
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cuda import conv, conv_bias, conv_grad, conv_weight, deform, pool
+from gpuconv.cuda import (
+    conv,
+    conv_bias,
+    conv_grad,
+    conv_weight,
+    deform,
+    pool,
+    pool_grad,
+    scatter,
+    unfold,
+)
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.driver import refuse_forked_child, wait_for
 from gpuconv.cuda.runtime.gpu import Gpu, gpu
@@ -17,8 +27,11 @@ from gpuconv.engines import ARCHITECTURES
 ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {
     "conv": conv.ALGORITHMS, "conv_grad": conv_grad.ALGORITHMS, "conv_weight": conv_weight.ALGORITHMS,
     "conv_bias": conv_bias.ALGORITHMS, "deform": deform.ALGORITHMS, "pool": pool.ALGORITHMS,
+    "pool_grad": pool_grad.ALGORITHMS, "scatter": scatter.ALGORITHMS, "unfold": unfold.ALGORITHMS,
 }  # fmt: skip
-KERNELS: tuple[Kernel, ...] = (*conv.KERNELS, *deform.KERNELS, *pool.KERNELS)
+KERNELS: tuple[Kernel, ...] = (
+    *conv.KERNELS, *deform.KERNELS, *pool.KERNELS, *pool_grad.KERNELS, *scatter.KERNELS, *unfold.KERNELS,
+)  # fmt: skip
 
 __all__ = ["ALGORITHMS", "ARCHITECTURES", "KERNELS", "Scratch", "device", "hold", "wait_for"]
 

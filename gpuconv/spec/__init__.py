@@ -13,28 +13,40 @@ from gpuconv.spec.deformed import of_deformed
 from gpuconv.spec.dtypes import Dtype
 from gpuconv.spec.epilogue import Epilogue
 from gpuconv.spec.layouts import (
-    BiasGradientLayouts,
     ConvLayouts,
     DeformedLayouts,
     Layout,
     Layouts,
+    NormGradientLayouts,
+    PlainLayouts,
     PoolLayouts,
     ResidualLayouts,
+    ScatterLayouts,
     WeightGradientLayouts,
     conv_layouts,
 )
+from gpuconv.spec.mean_gradient import (
+    MeanGradientSpec,
+    of_adaptive_mean_gradient,
+    of_mean_gradient,
+    of_norm_gradient,
+)
 from gpuconv.spec.parameters import Pads, as_integer
+from gpuconv.spec.patches import PatchesSpec, of_fold, of_unfold
 from gpuconv.spec.phases import Phase, phases_of
 from gpuconv.spec.pool import PoolSpec
+from gpuconv.spec.scatter import ScatterSpec, of_max_gradient, of_unpool
 from gpuconv.spec.transposed import INPUT_GRADIENT, of_input_gradient, of_transposed
 from gpuconv.spec.weight_gradient import WEIGHT_GRADIENT, of_weight_gradient
 
-Spec = ConvSpec | PoolSpec
+Spec = ConvSpec | PoolSpec | ScatterSpec | MeanGradientSpec | PatchesSpec
 
 __all__ = [
-    "BIAS_GRADIENT", "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "BiasGradientLayouts",
-    "ConvLayouts", "ConvSpec", "DeformedLayouts", "Dtype", "Epilogue", "Layout", "Layouts", "Pads", "Pair",
-    "Phase", "PoolLayouts", "PoolSpec", "ResidualLayouts", "Spec", "WeightGradientLayouts", "as_integer",
-    "check_out", "check_precision", "conv_layouts", "of_bias_gradient", "of_deformed", "of_input_gradient",
-    "of_transposed", "of_weight_gradient", "phases_of",
+    "BIAS_GRADIENT", "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "ConvLayouts", "ConvSpec",
+    "DeformedLayouts", "Dtype", "Epilogue", "Layout", "Layouts", "MeanGradientSpec", "NormGradientLayouts",
+    "Pads", "Pair", "PatchesSpec", "Phase", "PlainLayouts", "PoolLayouts", "PoolSpec", "ResidualLayouts",
+    "ScatterLayouts", "ScatterSpec", "Spec", "WeightGradientLayouts", "as_integer", "check_out",
+    "check_precision", "conv_layouts", "of_adaptive_mean_gradient", "of_bias_gradient", "of_deformed",
+    "of_fold", "of_input_gradient", "of_max_gradient", "of_mean_gradient", "of_norm_gradient",
+    "of_transposed", "of_unfold", "of_unpool", "of_weight_gradient", "phases_of",
 ]  # fmt: skip

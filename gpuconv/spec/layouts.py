@@ -111,8 +111,25 @@ class WeightGradientLayouts(NamedTuple):
     y: Layout
 
 
-class BiasGradientLayouts(NamedTuple):
-    """x (N, K, P, Q), the gradient by the result, and y (K,), the one by the bias."""
+class ScatterLayouts(NamedTuple):
+    """x (N, C, P, Q), the place of each of its elements, likewise, and y (N, C, H, W)."""
+
+    x: Layout
+    places: Layout
+    y: Layout
+
+
+class NormGradientLayouts(NamedTuple):
+    """x (N, C, P, Q), the image (N, C, H, W), its norms (N, C, P, Q), and y (N, C, H, W)."""
+
+    x: Layout
+    image: Layout
+    result: Layout
+    y: Layout
+
+
+class PlainLayouts(NamedTuple):
+    """x and y, each of images or of what is made of images."""
 
     x: Layout
     y: Layout
@@ -124,5 +141,7 @@ Layouts = (
     | DeformedLayouts
     | PoolLayouts
     | WeightGradientLayouts
-    | BiasGradientLayouts
+    | ScatterLayouts
+    | NormGradientLayouts
+    | PlainLayouts
 )

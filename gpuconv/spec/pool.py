@@ -82,7 +82,7 @@ class PoolSpec:
         dtype = checked_dtype(input, POOLED)
         N, C, H, W = batched_shape(input)
         R, S = as_pair(kernel_size, "kernel_size", least=1)
-        stride = (R, S) if _is_left_out(stride) else as_pair(stride, "stride", least=1)
+        stride = (R, S) if is_left_out(stride) else as_pair(stride, "stride", least=1)
         dilation = as_pair(dilation, "dilation", least=1)
         pads = as_pads(padding, (H, W), (R, S), stride, dilation)
         check_pool_pads(pads, padding, (R, S))
@@ -133,7 +133,7 @@ class PoolSpec:
         return self.itemsize * (self.N * self.C * self.H * self.W + outputs) + indices
 
 
-def _is_left_out(stride: Any) -> bool:
+def is_left_out(stride: Any) -> bool:
     """None, or an empty sequence or array, which is what PyTorch passes on for it."""
     if isinstance(stride, Sequence):
         return not isinstance(stride, str | bytes) and not len(stride)

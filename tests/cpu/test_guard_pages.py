@@ -61,7 +61,52 @@ print(count)
 """
 
 
-@pytest.mark.parametrize("code", [CONVOLUTIONS, POOLS], ids=["convolutions", "pools"])
+OTHERS = """
+import faulthandler, sys
+import numpy as np
+import gpuconv
+from gpuconv.call import make
+from gpuconv.operators import OPERATORS
+from tests.cases import PATCHES_CASES, POOL_CASES, integers
+from tests.guarded import after_guard, before_guard
+faulthandler.enable()
+count = 0
+
+def check(name, arrays, parameters):
+    global count
+    expected = make(OPERATORS[name], (*arrays, None), parameters, None)
+    for place in (before_guard, after_guard):
+        print(name, parameters, place.__name__, file=sys.stderr, flush=True)
+        out = place(np.full_like(expected, np.nan))
+        make(OPERATORS[name], (*map(place, arrays), out), parameters, None)
+        assert np.array_equal(out, expected)
+        count += 1
+
+for case in POOL_CASES:
+    for dtype in ("float32", "float64"):
+        rest = case.kernel_size, case.stride, case.padding
+        if case.op == "avg":
+            dy = integers(case.spec(dtype).out_shape, dtype)
+            options = case.ceil_mode, case.count_include_pad, case.divisor_override
+            check("grad.avg_pool2d", (dy,), (case.x, *rest, *options))
+            if dy.size and 0 not in case.x:
+                check("grad.adaptive_avg_pool2d", (dy,), (case.x,))
+        else:
+            dy, indices = gpuconv.max_pool2d(integers(case.x, dtype), **case.parameters, return_indices=True)
+            check("grad.max_pool2d", (dy, indices), (case.x, *rest, case.dilation, case.ceil_mode))
+            check("grad.max_pool2d", (dy, indices), (case.x, None, None, 0, 1, False))
+for case in PATCHES_CASES:
+    for dtype in ("float32", "float64"):
+        x, parameters = integers(case.x, dtype), tuple(case.parameters.values())
+        check("unfold", (x,), parameters)
+        check("fold", (gpuconv.unfold(x, *parameters),), (case.x[2:], *parameters))
+print(count)
+"""
+
+
+@pytest.mark.parametrize(
+    "code", [CONVOLUTIONS, POOLS, OTHERS], ids=["convolutions", "pools", "gradients and patches"]
+)
 def test_nothing_beyond_the_arrays_is_touched(code, fresh_python):
     assert int(fresh_python(code, timeout=300)) > 100
 

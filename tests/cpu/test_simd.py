@@ -11,11 +11,13 @@ from gpuconv.cpu.simd import (
     VECTORS,
     claim,
     even,
+    first_pairs,
     fma,
     from_last,
     from_one,
     greatest,
     lanes,
+    last_pairs,
     load,
     load_between,
     odd,
@@ -55,6 +57,13 @@ def combine(a, b, c, y):
     store(place, 6 * n, u * v)
     store(place, 7 * n, fma(u, v, splat(c)))
     store(place, 8 * n, greatest(u, v))
+
+
+@numba.njit
+def pair(a, b, y):
+    u, v = load(pointer(a, 0), 0), load(pointer(b, 0), 0)
+    store(pointer(y, 0), 0, first_pairs(u, v))
+    store(pointer(y, 0), lanes(a), last_pairs(u, v))
 
 
 @numba.njit
@@ -101,6 +110,15 @@ def test_vectors_are_shuffled_and_combined(dtype):
     ends = np.concatenate([a, b])
     expected = [ends[::2], ends[1::2], ends[1 : n + 1], ends[n - 1 : -1], a + b, a - b, a * b, a * b + a[0]]
     np.testing.assert_array_equal(y.reshape(9, n), [*expected, np.maximum(a, b)])
+
+
+@over_dtypes
+def test_vectors_are_paired(dtype):
+    n = LANES[dtype]
+    a, b = np.arange(2 * n, dtype=dtype).reshape(2, n)
+    y = np.full(2 * n, np.nan, dtype)
+    pair(a, b, y)
+    np.testing.assert_array_equal(y, np.stack([a, b], 1).reshape(-1))
 
 
 @over_dtypes

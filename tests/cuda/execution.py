@@ -17,10 +17,16 @@ from gpuconv.cuda.runtime.passes import Parts, Passes
 from gpuconv.spec import (
     BIAS_GRADIENT,
     WEIGHT_GRADIENT,
-    BiasGradientLayouts,
     ConvSpec,
     DeformedLayouts,
+    MeanGradientSpec,
+    NormGradientLayouts,
+    PatchesSpec,
+    PlainLayouts,
+    PoolSpec,
     ResidualLayouts,
+    ScatterLayouts,
+    ScatterSpec,
     WeightGradientLayouts,
 )
 from gpuconv.spec.dtypes import INT64
@@ -28,6 +34,13 @@ from gpuconv.spec.layouts import ConvLayouts, Layout, PoolLayouts, contiguous_st
 from tests import ptx
 from tests.ptx.arguments import Pointer
 from tests.ptx.region import Region
+
+LAYOUTS = {
+    PoolSpec: PoolLayouts,
+    ScatterSpec: ScatterLayouts,
+    MeanGradientSpec: PlainLayouts,
+    PatchesSpec: PlainLayouts,
+}
 
 
 @functools.cache
@@ -49,13 +62,18 @@ def on_device(array, output=False):
 def layouts_of(spec, *views):
     """How views of (x, w, bias, y), with a residual before y, (x, dy, y) or (x, y, indices) lie in memory."""
     found = [view and _layout_of(view) for view in views]
-    if not isinstance(spec, ConvSpec):
-        return PoolLayouts(*found)
+    if isinstance(spec, ConvSpec):
+        return _conv_layouts(spec)(*found)
+    norms = isinstance(spec, MeanGradientSpec) and spec.norm is not None
+    return (NormGradientLayouts if norms else LAYOUTS[type(spec)])(*found)
+
+
+def _conv_layouts(spec):
     if spec.offset_groups:
-        return DeformedLayouts(*found)
+        return DeformedLayouts
     if spec.direction in (WEIGHT_GRADIENT, BIAS_GRADIENT):
-        return (WeightGradientLayouts if spec.direction == WEIGHT_GRADIENT else BiasGradientLayouts)(*found)
-    return (ResidualLayouts if spec.epilogue.residual else ConvLayouts)(*found)
+        return WeightGradientLayouts if spec.direction == WEIGHT_GRADIENT else PlainLayouts
+    return ResidualLayouts if spec.epilogue.residual else ConvLayouts
 
 
 def _layout_of(view):

@@ -27,8 +27,8 @@ from tests.cuda.execution import compute, poisoned
 
 WRONG, BEYOND, RACE, UNSET = "wrong result", "OutOfBoundsError", "RaceError", "UninitialisedError"
 LATE, MISALIGNED, HARMLESS = "AsynchronousError", "MisalignedError", "harmless"
-ROOMS = "conv", "deform", "pool", "device"
-REMADE = tuple(f"gpuconv.cuda.{room}" for room in ROOMS)  # what a change may reach
+ROOMS = ("conv", "deform", "pool", "pool_grad", "scatter", "unfold", "device")  # what a change may reach
+REMADE = tuple(f"gpuconv.cuda.{room}" for room in ROOMS)
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):

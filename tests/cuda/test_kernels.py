@@ -31,8 +31,8 @@ def each_kernel():
 @pytest.mark.parametrize(("kernel", "arch"), list(compilations()))
 def test_no_spill_no_local_memory_and_the_promised_occupancy(kernel, arch):
     log = kernel.measured(arch).log
-    (frame,) = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log)
-    assert frame == ("0", "0", "0")
+    frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log)
+    assert set(frames) == {("0", "0", "0")}  # of the kernel, and of a power that it calls
     (registers,) = map(int, re.findall(r"Used (\d+) registers", log))
     assert registers * kernel.threads * kernel.blocks_per_sm <= 65536
 
@@ -55,7 +55,8 @@ def test_a_name_of_a_file_is_one_file_of_a_folder_and_no_two_kernels_share_it():
 def test_ptx_has_one_parameter_per_argument_and_is_for_the_architecture(kernel):
     text = kernel.ptx("sm_90a")
     assert ".target sm_90a" in text
-    assert len(re.findall(r"^\s*\.param \.", text, re.MULTILINE)) == len(kernel.arguments)
+    signature = text[text.index(".entry") :].partition(")")[0]
+    assert len(re.findall(r"^\s*\.param \.", signature, re.MULTILINE)) == len(kernel.arguments)
 
 
 @pytest.mark.parametrize("arch", ["90", "sm_9", "sm_90x", "compute_90", ""])

@@ -16,7 +16,7 @@ from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.sixteen_bits import widen
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.spec import BIAS_GRADIENT, BiasGradientLayouts, ConvSpec, PoolLayouts
+from gpuconv.spec import BIAS_GRADIENT, ConvSpec, PlainLayouts, PoolLayouts
 from gpuconv.spec.bias_gradient import sum_of
 from gpuconv.spec.dtypes import FLOATS, SIXTEEN_BITS
 from gpuconv.spec.layouts import packed
@@ -24,15 +24,15 @@ from gpuconv.spec.layouts import packed
 BLOCK = 1 << 18  # elements that are widened at a time, and sums of images that are kept
 
 
-def unsupported(spec: ConvSpec, layouts: BiasGradientLayouts, device: Processor) -> str | None:
+def unsupported(spec: ConvSpec, layouts: PlainLayouts, device: Processor) -> str | None:
     return None
 
 
-def worth(spec: ConvSpec, layouts: BiasGradientLayouts, device: Processor) -> bool:
+def worth(spec: ConvSpec, layouts: PlainLayouts, device: Processor) -> bool:
     return True
 
 
-def plan(pools: Algorithms, spec: ConvSpec, layouts: BiasGradientLayouts, device: Processor) -> Run:
+def plan(pools: Algorithms, spec: ConvSpec, layouts: PlainLayouts, device: Processor) -> Run:
     N, K, P, Q = spec.in_shape
     dtype, is_narrow = spec.dtype.arithmetic, spec.dtype.is_narrow
     images = 1 if is_narrow else max(1, min(N, BLOCK // max(K, 1)))

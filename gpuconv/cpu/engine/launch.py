@@ -18,7 +18,7 @@ from gpuconv.threads import share
 
 Run = Callable[..., None]
 NONE: Mapping[str, Any] = {}
-ARRAYS = "x", "offset", "w", "bias", "mask", "dy", "residual", "y", "indices", "spoilt", "sampled"
+ARRAYS = "x", "offset", "w", "bias", "mask", "dy", "residual", "y", "indices", "spoilt", "sampled", "wrong"
 LAST = "counter", "tasks"
 
 

@@ -88,9 +88,12 @@ def _index(places: np.ndarray) -> Any:
 
 def plain(name: str, layout: Layout | None) -> Layout | None:
     """How an array lies when a kernel gets it."""
-    if layout is None or (layout.dtype.isnative and (layout.is_packed or name not in ("w", "bias"))):
+    if layout is None:
         return layout
-    return packed(layout.shape, layout.dtype.newbyteorder("="))
+    dtype = layout.dtype.newbyteorder("=") if name != "places" else np.dtype(np.int64)
+    if layout.dtype == dtype and (layout.is_packed or name not in ("w", "bias")):
+        return layout
+    return packed(layout.shape, dtype)
 
 
 def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
@@ -126,6 +129,8 @@ def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
 
 
 def _can_be_cut(spec: Spec) -> bool:
+    if not isinstance(spec, ConvSpec | PoolSpec):
+        return False
     if isinstance(spec, ConvSpec) and (spec.padding_mode != "zeros" or spec.offset_groups):
         return False
     return spec.gives_images
@@ -159,7 +164,7 @@ def _rows_of_gradient(spec: ConvSpec, first: int, count: int) -> tuple[Seen, Con
     return Seen(np.arange(begin, end), slice(begin, end), rows), part
 
 
-def _part(spec: Spec, N: int, C: int, rows: Seen, columns: Seen) -> Spec:
+def _part(spec: Any, N: int, C: int, rows: Seen, columns: Seen) -> Spec:
     """The problem of so many images and channels, of some rows and columns."""
     H, W = rows.axis, columns.axis
     pads, stride, dilation = zip(*((axis.pads, axis.stride, axis.dilation) for axis in (H, W)), strict=True)
@@ -176,8 +181,8 @@ def converting(call: "Call", algorithm: Algorithm) -> Compute:
 
     def others(given: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
         for name in beside:
-            here = given[name].dtype.newbyteorder("=")
-            yield np.ascontiguousarray(given[name], here) if name in changed else given[name]
+            kind = np.dtype(np.int64) if name == "places" else given[name].dtype.newbyteorder("=")
+            yield np.ascontiguousarray(given[name], kind) if name in changed else given[name]
 
     def of_others(*arrays: np.ndarray) -> None:
         given = dict(zip(names, arrays, strict=True))

@@ -16,6 +16,7 @@ accumulators in registers. So kernels say themselves:
     greatest(a, b)                  NaN where either is; a where they are equal
     least_bits(a, b)                the lesser as signed integers, of which the bits of -0.0 are the least
     even(a, b), odd(a, b)           elements 0, 2, .. and 1, 3, .. of a and b put end to end
+    first_pairs(a, b)               a0 b0 a1 b1 .., and last_pairs(a, b): what comes after that
     from_one(a, b), from_last(a, b) of a and b put end to end, n elements from a1 on, or from the last of a
     has_nan(v)                      whether any lane is NaN
     has_zero(v)                     whether any is 0; has_negative_zero(v): whether any is -0.0
@@ -44,6 +45,7 @@ from gpuconv.cpu.simd.vectors import (
     Vector,
     claim,
     even,
+    first_pairs,
     fma,
     from_last,
     from_one,
@@ -52,6 +54,7 @@ from gpuconv.cpu.simd.vectors import (
     has_negative_zero,
     has_zero,
     lanes,
+    last_pairs,
     least_bits,
     load,
     load_between,
@@ -70,9 +73,9 @@ from gpuconv.cpu.simd.vectors import (
 )
 
 __all__ = [
-    "LANES", "ROWS", "TILE", "VECTORS", "Tile", "Vector", "claim", "description", "even", "fma",
-    "from_last", "from_one", "greatest", "has_nan", "has_negative_zero", "has_zero", "lanes",
-    "least_bits", "load", "load_between", "load_part", "magnitude", "noinline", "odd", "pointer",
-    "pointer_after", "prefetch", "prefetch_to_write", "splat", "store", "store_part", "tile_of",
+    "LANES", "ROWS", "TILE", "VECTORS", "Tile", "Vector", "claim", "description", "even", "first_pairs",
+    "fma", "from_last", "from_one", "greatest", "has_nan", "has_negative_zero", "has_zero", "lanes",
+    "last_pairs", "least_bits", "load", "load_between", "load_part", "magnitude", "noinline", "odd",
+    "pointer", "pointer_after", "prefetch", "prefetch_to_write", "splat", "store", "store_part", "tile_of",
     "tile_product", "zeros",
 ]  # fmt: skip

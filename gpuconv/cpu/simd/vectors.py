@@ -349,6 +349,8 @@ def _lanes(element):
 greatest, least_bits = _binary(_greatest), _binary(_least_bits)
 even, odd = _binary(_lanes(lambda i, n: 2 * i)), _binary(_lanes(lambda i, n: 2 * i + 1))
 from_one, from_last = _binary(_lanes(lambda i, n: i + 1)), _binary(_lanes(lambda i, n: i + n - 1))
+first_pairs = _binary(_lanes(lambda i, n: i // 2 + i % 2 * n))
+last_pairs = _binary(_lanes(lambda i, n: (n + i) // 2 + i % 2 * n))
 
 
 def _operator(symbol, emit):

@@ -12,7 +12,7 @@ from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.passes import Parts, Step
 from gpuconv.cuda.runtime.scratch import ELEMENT_BYTES
-from gpuconv.spec import BIAS_GRADIENT, BiasGradientLayouts, ConvSpec, PoolLayouts, PoolSpec
+from gpuconv.spec import BIAS_GRADIENT, ConvSpec, PlainLayouts, PoolLayouts, PoolSpec
 from gpuconv.spec.bias_gradient import sum_of
 from gpuconv.spec.dtypes import FLOATS, SIXTEEN_BITS
 from gpuconv.spec.layouts import Layout, packed
@@ -21,7 +21,7 @@ DY, DB, SUMS = range(3)  # places of pointers; the last is memory of our own
 Problem = tuple[PoolSpec, PoolLayouts]
 
 
-def _whole(spec: ConvSpec, layouts: BiasGradientLayouts) -> Problem:
+def _whole(spec: ConvSpec, layouts: PlainLayouts) -> Problem:
     """One window for each channel: images are its rows."""
     N, K, P, Q = spec.in_shape
     n, k, _, q = layouts.x.strides
@@ -33,7 +33,7 @@ def _as_planes(y: Layout) -> Layout:
     return y._replace(shape=(1, *y.shape, 1, 1), strides=(0, *y.strides, 0, 0))
 
 
-def _passes(spec: ConvSpec, layouts: BiasGradientLayouts) -> tuple[Problem, Problem]:
+def _passes(spec: ConvSpec, layouts: PlainLayouts) -> tuple[Problem, Problem]:
     """The sums of each image, and those of the images."""
     N, K, P, Q = spec.in_shape
     sums = packed((N, K, 1, 1), spec.dtype.numpy)
@@ -48,32 +48,28 @@ def _refusal(pools: Algorithms, problem: Problem, gpu: Gpu) -> str | None:
     return f"no pool can run it: {reasons[-1]}" if all(reasons) else None
 
 
-def unsupported_at_once(
-    pools: Algorithms, spec: ConvSpec, layouts: BiasGradientLayouts, gpu: Gpu
-) -> str | None:
+def unsupported_at_once(pools: Algorithms, spec: ConvSpec, layouts: PlainLayouts, gpu: Gpu) -> str | None:
     _, _, p, q = layouts.x.strides
     if spec.P > 1 and p != spec.Q * q:
         return "the rows of a plane do not follow each other"
     return _refusal(pools, _whole(spec, layouts), gpu)
 
 
-def unsupported_in_passes(
-    pools: Algorithms, spec: ConvSpec, layouts: BiasGradientLayouts, gpu: Gpu
-) -> str | None:
+def unsupported_in_passes(pools: Algorithms, spec: ConvSpec, layouts: PlainLayouts, gpu: Gpu) -> str | None:
     return next(filter(None, (_refusal(pools, each, gpu) for each in _passes(spec, layouts))), None)
 
 
-def worth(spec: ConvSpec, layouts: BiasGradientLayouts, gpu: Gpu) -> bool:
+def worth(spec: ConvSpec, layouts: PlainLayouts, gpu: Gpu) -> bool:
     return True
 
 
-def plan_at_once(pools: Algorithms, spec: ConvSpec, layouts: BiasGradientLayouts, gpu: Gpu) -> Parts:
+def plan_at_once(pools: Algorithms, spec: ConvSpec, layouts: PlainLayouts, gpu: Gpu) -> Parts:
     problem = *_whole(spec, layouts), gpu
     plan = select(pools, *problem).plan(*problem)
     return Parts((Step(plan, ((DY, 0), (DB, 0), (None, 0))),), len(layouts))
 
 
-def plan_in_passes(pools: Algorithms, spec: ConvSpec, layouts: BiasGradientLayouts, gpu: Gpu) -> Parts:
+def plan_in_passes(pools: Algorithms, spec: ConvSpec, layouts: PlainLayouts, gpu: Gpu) -> Parts:
     first, second = (select(pools, *each, gpu).plan(*each, gpu) for each in _passes(spec, layouts))
     steps = (
         Step(first, ((DY, 0), (SUMS, 0), (None, 0))),

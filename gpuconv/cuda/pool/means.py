@@ -1,9 +1,9 @@
 """What the sums of a window are divided by, where kernels compute whole tiles of means."""
 
-from gpuconv.spec import PoolSpec
+from gpuconv.spec import MeanGradientSpec, PoolSpec
 
 
-def mean_divisors(spec: PoolSpec) -> dict[str, int]:
+def mean_divisors(spec: PoolSpec | MeanGradientSpec) -> dict[str, int]:
     """Arguments of a kernel: rows and columns that count, whether they do, and what takes their place.
 
     A window is divided by how many of the rows in [rows_from, rows_to) it has, times how many of the columns;

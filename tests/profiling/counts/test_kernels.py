@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from gpuconv import cuda as engine
+from gpuconv.cuda import conv, pool
 from gpuconv.cuda.conv import depthwise_window
 from gpuconv.cuda.conv.depthwise_window import load as window_fill
 from gpuconv.spec import ConvSpec, PoolSpec
@@ -22,7 +22,8 @@ from tests.ptx.machine_code import disassembly
 
 pytestmark = pytest.mark.wide  # minutes of the executor
 
-KERNELS = [kernel for kernel in engine.KERNELS if "bfloat16" not in kernel.name]
+# those of gradients of pools and of patches are not counted
+KERNELS = [kernel for kernel in (*conv.KERNELS, *pool.KERNELS) if "bfloat16" not in kernel.name]
 NAMES = [kernel.name for kernel in KERNELS]
 BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 WINDOWS = {kernel.name for kernel in depthwise_window.KERNELS}
