@@ -134,7 +134,7 @@ def test_precision_is_that_of_float32():
         chosen, verdict = gpuconv.explain(gpuconv.conv2d, x, w, padding=1, precision=precision)[0]
         assert chosen == "conv_widened"
         assert verdict.endswith(f"summed in float32 by conv_{name}, and rounded once")
-    ((x, w),) = [[normal(shape, "float16") for shape in ((1, 64, 14, 14), (64, 64, 3, 3))]]
+    ((x, w),) = [[normal(shape, "float16") for shape in ((1, 256, 14, 14), (256, 256, 3, 3))]]
     equal(gpuconv.conv2d(x, w, precision="tf32"), gpuconv.conv2d(x, w))
 
 
