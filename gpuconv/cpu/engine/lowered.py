@@ -142,6 +142,7 @@ def elements_of_block(lowering: Lowering, spec: ConvSpec) -> int:
     image, converted = (
         math.prod(each.in_shape[1:]) + math.prod(each.out_shape[1:]) for each in (spec, lowered)
     )
+    converted += math.prod(lowered.out_shape[1:]) * lowered.epilogue.residual
     allowed = min(workspace_limit(), max(BLOCK, lowered.itemsize * converted))
     return allowed * image // max(lowered.itemsize * converted, 1)
 

@@ -76,7 +76,8 @@ def test_blocks_of_any_size_in_any_layout(workspace, case, dtype, limit, data):
 
 @pytest.mark.parametrize("function", ["conv2d", "conv_transpose2d"])
 @pytest.mark.parametrize("shape", [(1, 2, 300, 40), (9, 2, 20, 30)])
-def test_the_limit_of_the_workspace_is_kept(shape, function, workspace, monkeypatch):
+@pytest.mark.parametrize("is_added", [False, True])
+def test_the_limit_of_the_workspace_is_kept(shape, function, is_added, workspace, monkeypatch):
     taken, reserve = [], lowered.reserve
 
     def noted(slot, dtype, *sizes):
@@ -85,10 +86,14 @@ def test_the_limit_of_the_workspace_is_kept(shape, function, workspace, monkeypa
 
     monkeypatch.setattr(lowered, "reserve", noted)
     x, w = integers(shape, "float16"), integers((2, 2, 3, 3), "float16", 1)
-    whole = getattr(gpuconv, function)(x, w, stride=2, padding=1)
+    parameters = {"stride": 2, "padding": 1}
+    whole = getattr(gpuconv, function)(x, w, **parameters)
+    if is_added:
+        parameters["residual"] = whole
+        whole = getattr(gpuconv, function)(x, w, **parameters)
     taken.clear()
     workspace(20_000)
-    equal(getattr(gpuconv, function)(x, w, stride=2, padding=1), whole)
+    equal(getattr(gpuconv, function)(x, w, **parameters), whole)
     assert len(taken) >= 3 and max(taken) <= 20_000
 
 
@@ -134,7 +139,7 @@ def test_precision_is_that_of_float32():
         chosen, verdict = gpuconv.explain(gpuconv.conv2d, x, w, padding=1, precision=precision)[0]
         assert chosen == "conv_widened"
         assert verdict.endswith(f"summed in float32 by conv_{name}, and rounded once")
-    ((x, w),) = [[normal(shape, "float16") for shape in ((1, 64, 14, 14), (64, 64, 3, 3))]]
+    ((x, w),) = [[normal(shape, "float16") for shape in ((1, 256, 14, 14), (256, 256, 3, 3))]]
     equal(gpuconv.conv2d(x, w, precision="tf32"), gpuconv.conv2d(x, w))
 
 

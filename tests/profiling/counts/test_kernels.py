@@ -22,8 +22,14 @@ from tests.ptx.machine_code import disassembly
 
 pytestmark = pytest.mark.wide  # minutes of the executor
 
-# those of gradients of pools and of patches are not counted
-KERNELS = [kernel for kernel in (*conv.KERNELS, *pool.KERNELS) if "bfloat16" not in kernel.name]
+# Not counted: gradients of pools, patches and samples, and the same sources for another dtype.
+ALIKE = "bfloat16", "conv_tiled float16", "conv_tiled complex", "conv_tiled int8", "conv_tiled uint8"
+SIMPLE = "conv_mirror", "conv_epilogue"  # a thread for each element
+KERNELS = [
+    kernel
+    for kernel in (*conv.KERNELS, *pool.KERNELS)
+    if not any(name in kernel.name for name in (*ALIKE, *SIMPLE))
+]
 NAMES = [kernel.name for kernel in KERNELS]
 BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 WINDOWS = {kernel.name for kernel in depthwise_window.KERNELS}
