@@ -10,6 +10,7 @@ import pytest
 
 import gpuconv
 from gpuconv import cpu as engine
+from gpuconv.cpu.conv import direct
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.conv import NETWORK_CHANNELS
 from gpuconv.spec.dtypes import FLOATS
@@ -150,7 +151,7 @@ def test_quick_takes_a_layer_of_each_workload_in_turn():
 
 def test_an_algorithm_is_measured_by_being_listed(ready, tmp_path, monkeypatch):
     listed = engine.ALGORITHMS["conv"]
-    other = replace(listed[-1], name="other")
+    other = replace(direct.ALGORITHM, name="other")
     picky = replace(other, name="picky", unsupported=lambda spec, layouts, device: "never")
     monkeypatch.setitem(engine.ALGORITHMS, "conv", (*listed, other, picky))
     _, result = run(tmp_path, "--workload", "call_cost")
@@ -167,7 +168,7 @@ def test_a_wrong_result_is_not_timed_and_fails_the_run(ready, tmp_path, monkeypa
         y[...] = 0
 
     listed = engine.ALGORITHMS["conv"]
-    wrong = replace(listed[-1], name="wrong", plan=lambda spec, layouts, device: zeros)
+    wrong = replace(direct.ALGORITHM, name="wrong", plan=lambda spec, layouts, device: zeros)
     monkeypatch.setitem(engine.ALGORITHMS, "conv", (*listed, wrong))
     status, result = run(tmp_path, "--workload", "call_cost")
     (row, *_) = [row for row in result["rows"] if row["algorithm"] == "wrong"]
