@@ -52,7 +52,8 @@ def test_a_kernel_takes_arrays_of_any_layout_and_sees_its_inputs_as_read_only():
         given = {name: kinds[name] for name in ("x", "w", "bias", "y", "indices") if name in kinds}
         assert {name for name, kind in given.items() if kind.mutable} <= {"y", "indices"}
         assert not any(kind.aligned for name, kind in given.items() if name != "indices")
-        assert {kind.layout for name, kind in given.items() if name in ("x", "y")} <= {"A"}
+        images = [kind for name, kind in given.items() if name in ("x", "y") and kind.ndim == 4]
+        assert {kind.layout for kind in images} <= {"A"}
         assert given or kernel in sixteen_bits.KERNELS
 
 

@@ -11,10 +11,11 @@ from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
 from gpuconv.cuda.device.elements import SCALARS, inlined
 from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate, too_many
 from gpuconv.cuda.language import int32, int64, types
+from gpuconv.cuda.runtime import passes
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
-from gpuconv.cuda.runtime.passes import BIAS, SCRATCH, Parts, Step, W, X, Y
+from gpuconv.cuda.runtime.passes import Parts, Step
 from gpuconv.cuda.runtime.scratch import ELEMENT_BYTES
 from gpuconv.spec import PRECISIONS, ConvLayouts, ConvSpec
 from gpuconv.spec.checks import axes_of
@@ -90,10 +91,10 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, gpu: Gp
         problem = region.spec, arrays, gpu
         convolve = select(convolutions, *problem).plan(*problem)
         if region.is_copied:
-            found.append(Step(_copy(region, spec, layouts.x), ((X, 0), (SCRATCH, 0))))
+            found.append(Step(_copy(region, spec, layouts.x), ((passes.X, 0), (passes.SCRATCH, 0))))
             most = max(most, blocks_of(region.spec.in_shape) * THREADS * spec.itemsize)
-        source = (SCRATCH, 0) if region.is_copied else (X, x)
-        found.append(Step(convolve, (source, (W, 0), (BIAS, 0), (Y, y))))
+        source = (passes.SCRATCH, 0) if region.is_copied else (passes.X, x)
+        found.append(Step(convolve, (source, (passes.W, 0), (passes.BIAS, 0), (passes.Y, y))))
     return Parts(tuple(found), len(layouts), between=-(-most // ELEMENT_BYTES))
 
 

@@ -47,7 +47,7 @@ def make_function(dtype: str) -> Callable[..., None]:
             h = scalar(int32(p * stride_h + r * dilation_h) + h_origin) + offset[at]
             w = scalar(int32(q * stride_w + s * dilation_w) + w_origin) + offset[at + offset_c]
             total = scalar(0)
-            if h != h or w != w:
+            if not (h == h and w == w):  # one is no number
                 total = h + w
             elif h > scalar(-1) and w > scalar(-1) and h < scalar(H) and w < scalar(W):
                 low_h, low_w = math.floor(h), math.floor(w)
