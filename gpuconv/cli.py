@@ -49,10 +49,12 @@ def _run(options: dict[str, Any]) -> int:
         return 130
 
 
-def _demo(**options: Any) -> int:
-    from gpuconv.commands import demo
-
-    return demo.demo(**options)
+def _demo(learn: bool, **options: Any) -> int:
+    if learn:
+        from gpuconv.commands.learn import learn as run
+    else:
+        from gpuconv.commands.demo import demo as run
+    return run(**options)
 
 
 def _info() -> int:
@@ -105,7 +107,15 @@ def _add_demo(commands) -> None:
         help="picture files (scikit-image's photographs if none is given)",
     )
     demo.add_argument(
-        "--out", default="gpuconv-demo.png", metavar="FILE", help="the contact sheet, a PNG (%(default)s)"
+        "--learn",
+        action="store_true",
+        help="learn filters instead, then to read digits, with the gradients of this library, on the CPU",
+    )
+    demo.add_argument(
+        "--out",
+        default=argparse.SUPPRESS,  # the function's own
+        metavar="FILE",
+        help="the contact sheet, a PNG (gpuconv-demo.png, or gpuconv-learn.png)",
     )
     demo.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (%(default)s)"

@@ -117,7 +117,8 @@ from gpuconv.cli import main
 try:
     main(["--help"])
 except SystemExit:
-    print(sorted({"numba", "numba_cuda", "cupy", "matplotlib", "skimage", "rich"} & set(sys.modules)))
+    packages = {"numba", "numba_cuda", "cupy", "matplotlib", "skimage", "sklearn", "rich"}
+    print(sorted(packages & set(sys.modules)))
 """
     assert fresh_python(code).splitlines()[-1] == "[]"
 
@@ -280,7 +281,7 @@ import sys
 sys.modules["gpuconv.cuda"] = None
 from gpuconv.cli import main
 main(["info"])
-print(sorted({"numba_cuda", "cupy", "torch", "matplotlib", "skimage", "rich"} & set(sys.modules)))
+print(sorted({"numba_cuda", "cupy", "torch", "matplotlib", "skimage", "sklearn", "rich"} & set(sys.modules)))
 """
     assert fresh_python(code).splitlines()[-1] == "[]"
 

@@ -13,7 +13,7 @@ from PIL import Image
 from gpuconv import cpu
 from gpuconv.call import understand
 from gpuconv.cli import main
-from gpuconv.commands import contact_sheet, demo, pictures
+from gpuconv.commands import contact_sheet, demo, pictures, sheet_file
 from gpuconv.commands.environment import Cpu
 
 
@@ -168,7 +168,7 @@ def a_read_only_folder(monkeypatch):
     def refuse(**options):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(demo.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(sheet_file.tempfile, "TemporaryFile", refuse)
     return "Read-only file system"
 
 

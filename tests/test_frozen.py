@@ -24,6 +24,7 @@ LEFT_OUT = (
     "pytest",
     "scipy",
     "skimage",
+    "sklearn",
     "torch",
 )
 

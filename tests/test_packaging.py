@@ -63,7 +63,8 @@ def test_the_version_is_one_number_in_the_package_and_the_changelog():
 
 
 def test_the_extras_hold_what_the_command_line_asks_for():
-    assert names(EXTRAS["demo"]) == set(environment.DEMO_PACKAGES.values())
+    packages = environment.DEMO_PACKAGES.values(), environment.LEARN_PACKAGES.values()
+    assert names(EXTRAS["demo"]) == set().union(*packages)
     for extra in ("cuda12", "cuda13"):
         cupy = f"cupy-cuda{extra.removeprefix('cuda')}x"
         assert names(EXTRAS[extra]) == {cupy, "cuda-bindings"}

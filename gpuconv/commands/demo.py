@@ -1,20 +1,19 @@
 """`gpuconv demo`: filter and pool pictures as one batch; a contact sheet as PNG, and a table of times."""
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import gpuconv
 from gpuconv.call import Call, understand
-from gpuconv.commands.environment import DEMO_HINT, DEMO_PACKAGES, DEVICES, CommandError, Cpu, require
+from gpuconv.commands import sheet_file
+from gpuconv.commands.environment import DEMO_HINT, DEMO_PACKAGES, DEVICES, Cpu, require
 from gpuconv.spec import ConvSpec
 
 TABLE_WIDTH = 96  # an operator, a shape and an algorithm side by side
@@ -92,7 +91,7 @@ def demo(images: Sequence[str] = (), out: str = "gpuconv-demo.png", device: str 
         For a missing package or device, an unreadable picture or a file that cannot be written.
     """
     require(DEMO_PACKAGES, DEMO_HINT)
-    target = _target(out, images)
+    target = sheet_file.writable(out, images)
     opened = DEVICES[device]()
     from gpuconv.commands import pictures as pictures_module
 
@@ -103,37 +102,10 @@ def demo(images: Sequence[str] = (), out: str = "gpuconv-demo.png", device: str 
     _print_table(measurements, batch.shape, opened, note)
     names = [picture.name for picture in pictures]
     png = _contact_sheet(names, batch, [done.result for done in measurements])
-    try:
-        target.write_bytes(png)
-    except OSError as error:
-        raise CommandError(f"--out {out}: {error.strerror}") from error
+    sheet_file.write(target, png)
     left_out = f" (the first {SHOWN} of {len(names)} pictures)" if len(names) > SHOWN else ""
     print(f"contact sheet{left_out}: {target}")
     return 0
-
-
-def _target(out: str, images: Sequence[str]) -> Path:
-    """Where the contact sheet is written, which can be: all that is wrong with it is said before the work."""
-    if not out.lower().endswith(".png"):
-        raise CommandError(f"--out must end in .png, got {out}")
-    try:
-        path = Path(out).resolve()
-        if path in [Path(image).resolve() for image in images]:
-            raise CommandError(f"--out {out} is one of the pictures")
-        if not path.parent.is_dir():
-            raise CommandError(f"--out {out}: there is no folder {path.parent}")
-        _try_to_write(path)
-    except OSError as error:
-        raise CommandError(f"--out {out}: {error.strerror}") from error
-    return Path(out)
-
-
-def _try_to_write(path: Path) -> None:
-    """Raise the OSError that a file there would; nothing is left, and a file that is there stays as it is."""
-    if path.exists():
-        path.open("ab").close()
-    else:
-        tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def steps(device: Cpu, x: Any) -> tuple[Step, ...]:

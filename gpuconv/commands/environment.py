@@ -17,6 +17,7 @@ from gpuconv.threads import get_num_threads
 
 DEMO_HINT = "pip install 'gpuconv[demo]'"
 DEMO_PACKAGES = {"matplotlib": "matplotlib", "rich": "rich", "skimage": "scikit-image"}
+LEARN_PACKAGES = {"matplotlib": "matplotlib", "rich": "rich", "sklearn": "scikit-learn"}  # demo --learn
 ENGINE_PACKAGES = {"cuda.bindings": "cuda-bindings"}  # to import the GPU engine, and to compile with it
 GPU_PACKAGES = {"cupy": "CuPy", **ENGINE_PACKAGES}  # to compute
 

@@ -19,6 +19,7 @@ from gpuconv.commands.environment import (
     DEMO_PACKAGES,
     ENGINE_PACKAGES,
     GPU_PACKAGES,
+    LEARN_PACKAGES,
     CommandError,
     cuda_engine,
     missing,
@@ -134,7 +135,7 @@ def _missing() -> Iterator[tuple[str, str]]:
     absent = False
     for purpose, packages, hint in (
         ("computing on a GPU", GPU_PACKAGES, GPU_ENGINE_HINT),
-        ("gpuconv demo", DEMO_PACKAGES, DEMO_HINT),
+        ("gpuconv demo", {**DEMO_PACKAGES, **LEARN_PACKAGES}, DEMO_HINT),
     ):
         names = missing(packages)
         if names:
