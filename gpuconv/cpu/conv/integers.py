@@ -27,7 +27,7 @@ import numpy as np
 from gpuconv.algorithm import Algorithm, Algorithms
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, inlined, inner, kernel, source, target, workspace
 from gpuconv.cpu.engine.lowered import WHOLE, Lowering, Weights, by_which, of_channels, plan, take_channels
-from gpuconv.cpu.engine.planes import PLANES, ROWS, SMALL, plane_at, read, shared
+from gpuconv.cpu.engine.planes import PLANES, ROWS, SMALL, make_read, plane_at, shared
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.cpu.simd import claim, pointer
@@ -57,14 +57,17 @@ def widened(value):
     return numba.float32(value)
 
 
+_READ = make_read(widened)
+
+
 @kernel(_signed)
 def read_int8(x, values, block, together, counter, tasks):
-    read(x, values, block, together, counter, tasks, widened)
+    _READ(x, values, block, together, counter, tasks)
 
 
 @kernel(_unsigned)
 def read_uint8(x, values, block, together, counter, tasks):
-    read(x, values, block, together, counter, tasks, widened)
+    _READ(x, values, block, together, counter, tasks)
 
 
 @kernel(_adds)

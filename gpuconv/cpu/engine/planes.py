@@ -48,90 +48,107 @@ def plane_at(x, plane):
     return n * (x.strides[0] // x.itemsize) + c * (x.strides[1] // x.itemsize)
 
 
-@inner
-def read(x, values, block, together, counter, tasks, convert):
-    """The values of x; a task is `block` planes."""
-    N, C, H, W = x.shape
-    while True:
-        task = claim(counter)
-        if task >= tasks:
-            break
-        begin, end = task * block, min((task + 1) * block, N * C)
-        if together == ALL:
-            read_run(pointer(x, begin * H * W), values, begin * H * W, (end - begin) * H * W, convert)
-            continue
-        for plane in range(begin, end):
-            first, at = plane_at(x, plane), plane * H * W
-            if together == PLANES:
-                read_run(pointer(x, first), values, at, H * W, convert)
+def make_read(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """read(x, values, block, together, counter, tasks), of elements that `convert` makes numbers of.
+
+    What is made so can be kept on disk, which a function that is handed to another cannot.
+    """
+
+    @inner
+    def read_run(place, values, at, count):
+        row = pointer(
+            values, at
+        )  # an index of an array may be negative, which keeps LLVM from making vectors
+        for i in range(count):
+            row[i] = convert(place[i])
+
+    @inner
+    def read(x, values, block, together, counter, tasks):
+        """The values of x; a task is `block` planes."""
+        N, C, H, W = x.shape
+        while True:
+            task = claim(counter)
+            if task >= tasks:
+                break
+            begin, end = task * block, min((task + 1) * block, N * C)
+            if together == ALL:
+                read_run(pointer(x, begin * H * W), values, begin * H * W, (end - begin) * H * W)
                 continue
-            for h in range(H):
-                if together == ROWS:
-                    row = first + h * (x.strides[2] // x.itemsize)
-                    read_run(pointer(x, row), values, at + h * W, W, convert)
-                else:
-                    for w in range(W):
-                        values[at + h * W + w] = convert(x[plane // C, plane % C, h, w])
+            for plane in range(begin, end):
+                first, at = plane_at(x, plane), plane * H * W
+                if together == PLANES:
+                    read_run(pointer(x, first), values, at, H * W)
+                    continue
+                for h in range(H):
+                    if together == ROWS:
+                        row = first + h * (x.strides[2] // x.itemsize)
+                        read_run(pointer(x, row), values, at + h * W, W)
+                    else:
+                        for w in range(W):
+                            values[at + h * W + w] = convert(x[plane // C, plane % C, h, w])
+
+    return read
 
 
-@inner
-def read_run(place, values, at, count, convert):
-    row = pointer(values, at)  # an index of an array may be negative, which keeps LLVM from making vectors
-    for i in range(count):
-        row[i] = convert(place[i])
+def make_write(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """write(y, values, block, together, counter, tasks), of numbers that `convert` makes elements of."""
 
+    @inner
+    def write_run(place, values, at, count):
+        row = pointer(values, at)
+        for i in range(count):
+            place[i] = convert(row[i])
 
-@inner
-def write(y, values, block, together, counter, tasks, convert):
-    """y of the values; a task is `block` planes."""
-    N, C, H, W = y.shape
-    while True:
-        task = claim(counter)
-        if task >= tasks:
-            break
-        begin, end = task * block, min((task + 1) * block, N * C)
-        if together == ALL:
-            write_run(pointer(y, begin * H * W), values, begin * H * W, (end - begin) * H * W, convert)
-            continue
-        for plane in range(begin, end):
-            first, at = plane_at(y, plane), plane * H * W
-            if together == PLANES:
-                write_run(pointer(y, first), values, at, H * W, convert)
+    @inner
+    def write(y, values, block, together, counter, tasks):
+        """y of the values; a task is `block` planes."""
+        N, C, H, W = y.shape
+        while True:
+            task = claim(counter)
+            if task >= tasks:
+                break
+            begin, end = task * block, min((task + 1) * block, N * C)
+            if together == ALL:
+                write_run(pointer(y, begin * H * W), values, begin * H * W, (end - begin) * H * W)
                 continue
-            for h in range(H):
-                if together == ROWS:
-                    row = first + h * (y.strides[2] // y.itemsize)
-                    write_run(pointer(y, row), values, at + h * W, W, convert)
-                else:
-                    for w in range(W):
-                        y[plane // C, plane % C, h, w] = convert(values[at + h * W + w])
+            for plane in range(begin, end):
+                first, at = plane_at(y, plane), plane * H * W
+                if together == PLANES:
+                    write_run(pointer(y, first), values, at, H * W)
+                    continue
+                for h in range(H):
+                    if together == ROWS:
+                        row = first + h * (y.strides[2] // y.itemsize)
+                        write_run(pointer(y, row), values, at + h * W, W)
+                    else:
+                        for w in range(W):
+                            y[plane // C, plane % C, h, w] = convert(values[at + h * W + w])
+
+    return write
 
 
-@inner
-def write_run(place, values, at, count, convert):
-    row = pointer(values, at)
-    for i in range(count):
-        place[i] = convert(row[i])
+_READ_FLOAT16, _READ_BFLOAT16 = make_read(widen_float16), make_read(widen_bfloat16)
+_WRITE_FLOAT16, _WRITE_BFLOAT16 = make_write(narrow_float16), make_write(narrow_bfloat16)
 
 
 @kernel(_widens, (FLOAT32,))
 def read_float16(x, values, block, together, counter, tasks):
-    read(x, values, block, together, counter, tasks, widen_float16)
+    _READ_FLOAT16(x, values, block, together, counter, tasks)
 
 
 @kernel(_widens, (FLOAT32,))
 def read_bfloat16(x, values, block, together, counter, tasks):
-    read(x, values, block, together, counter, tasks, widen_bfloat16)
+    _READ_BFLOAT16(x, values, block, together, counter, tasks)
 
 
 @kernel(_narrows, (FLOAT32,))
 def write_float16(y, values, block, together, counter, tasks):
-    write(y, values, block, together, counter, tasks, narrow_float16)
+    _WRITE_FLOAT16(y, values, block, together, counter, tasks)
 
 
 @kernel(_narrows, (FLOAT32,))
 def write_bfloat16(y, values, block, together, counter, tasks):
-    write(y, values, block, together, counter, tasks, narrow_bfloat16)
+    _WRITE_BFLOAT16(y, values, block, together, counter, tasks)
 
 
 READ: Mapping[str, Kernel] = {FLOAT16: read_float16, BFLOAT16: read_bfloat16}
