@@ -126,6 +126,17 @@ def select(
     return fallback
 
 
+def plan_by(algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any) -> Any:
+    """The plan of what `select` takes: how an algorithm leaves a problem of its own to a list of others."""
+    return select(algorithms, spec, layouts, device).plan(spec, layouts, device)
+
+
+def refused_by_all(algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any) -> str | None:
+    """Why none of the algorithms can run a problem, in the words of the last, or None where one can."""
+    reasons = [refusal(each, spec, layouts, device) for each in algorithms]
+    return reasons[-1] if all(reasons) else None
+
+
 def explain(
     algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any, name: str | None = None
 ) -> list[tuple[str, str]]:

@@ -6,9 +6,17 @@ touches memory: only shapes, dtypes and parameters are read. Nothing below here 
 """
 
 from gpuconv.spec.axis import Axis, Pair
-from gpuconv.spec.bias_gradient import BIAS_GRADIENT, of_bias_gradient
+from gpuconv.spec.bias_gradient import of_bias_gradient
 from gpuconv.spec.checks import check_out
-from gpuconv.spec.conv import PRECISIONS, ConvSpec, check_precision
+from gpuconv.spec.conv import (
+    BIAS_GRADIENT,
+    INPUT_GRADIENT,
+    PRECISIONS,
+    WEIGHT_GRADIENT,
+    ConvSpec,
+    check_precision,
+    without_epilogue,
+)
 from gpuconv.spec.deformed import of_deformed
 from gpuconv.spec.dtypes import Dtype
 from gpuconv.spec.epilogue import Epilogue
@@ -36,8 +44,8 @@ from gpuconv.spec.patches import PatchesSpec, of_fold, of_unfold
 from gpuconv.spec.phases import Phase, phases_of
 from gpuconv.spec.pool import PoolSpec
 from gpuconv.spec.scatter import ScatterSpec, of_max_gradient, of_unpool
-from gpuconv.spec.transposed import INPUT_GRADIENT, of_input_gradient, of_transposed
-from gpuconv.spec.weight_gradient import WEIGHT_GRADIENT, of_weight_gradient
+from gpuconv.spec.transposed import of_input_gradient, of_transposed
+from gpuconv.spec.weight_gradient import of_weight_gradient
 
 Spec = ConvSpec | PoolSpec | ScatterSpec | MeanGradientSpec | PatchesSpec
 
@@ -48,5 +56,5 @@ __all__ = [
     "ScatterLayouts", "ScatterSpec", "Spec", "WeightGradientLayouts", "as_integer", "check_out",
     "check_precision", "conv_layouts", "of_adaptive_mean_gradient", "of_bias_gradient", "of_deformed",
     "of_fold", "of_input_gradient", "of_max_gradient", "of_mean_gradient", "of_norm_gradient",
-    "of_transposed", "of_unfold", "of_unpool", "of_weight_gradient", "phases_of",
+    "of_transposed", "of_unfold", "of_unpool", "of_weight_gradient", "phases_of", "without_epilogue",
 ]  # fmt: skip

@@ -3,11 +3,9 @@
 from typing import Any
 
 from gpuconv.spec.checks import batched_shape, checked_dtype
-from gpuconv.spec.conv import ConvSpec
+from gpuconv.spec.conv import BIAS_GRADIENT, ConvSpec
 from gpuconv.spec.dtypes import FLOATS, SIXTEEN_BITS
 from gpuconv.spec.pool import PoolSpec
-
-BIAS_GRADIENT = "bias gradient"
 
 
 def of_bias_gradient(grad_output: Any) -> ConvSpec:

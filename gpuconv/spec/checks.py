@@ -9,7 +9,7 @@ import numpy as np
 from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.dtypes import INT32, Dtype
 from gpuconv.spec.idioms import idioms_of
-from gpuconv.spec.parameters import Pads
+from gpuconv.spec.parameters import Pads, as_integer
 
 
 def batched_shape(input: Any, name: str = "input") -> tuple[int, int, int, int]:
@@ -21,6 +21,19 @@ def batched_shape(input: Any, name: str = "input") -> tuple[int, int, int, int]:
         hint = f": one channel of one image is {name}[None]" if len(shape) == 2 else ""
         raise ValueError(f"{name} must have shape (N, C, H, W) or (C, H, W), got {shape}{hint}")
     return shape
+
+
+def image_size(input_size: Any, grad_output: Any) -> tuple[int, int, int, int]:
+    """(N, C, H, W) of the input of an operator, with as many axes as its result."""
+    axes = len(grad_output.shape)
+    try:
+        size = tuple(as_integer(each, "input_size", least=0) for each in input_size)
+    except TypeError:
+        raise TypeError(f"input_size must be {axes} integers, got {input_size!r}") from None
+    if len(size) != axes:
+        raise ValueError(f"input_size must be {axes} integers, as grad_output has axes, got {input_size!r}")
+    N, C, H, W = size if axes == 4 else (1, *size)
+    return N, C, H, W
 
 
 def checked_dtype(input: Any, taken: Collection[Dtype], argument: str = "input") -> Dtype:

@@ -1,7 +1,7 @@
 """One convolution: every check of the user's arguments, and what follows from the shapes."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from gpuconv.spec.checks import (
@@ -15,11 +15,13 @@ from gpuconv.spec.checks import (
 from gpuconv.spec.dtypes import BYTES, COMPLEX, CONVOLVED, FLOAT32, INT32, Dtype
 from gpuconv.spec.epilogue import NO_EPILOGUE, Epilogue, as_epilogue
 from gpuconv.spec.idioms import idioms_of
+from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.spec.orders import hint_of_channels, noticing_channels
 from gpuconv.spec.padding_mode import check_padding_mode
 from gpuconv.spec.parameters import Pads, Pair, as_integer, as_pads, as_pair
 
 PRECISIONS = (None, "ieee", "tf32")  # what the caller may ask for, from the norm, to each output, to speed
+INPUT_GRADIENT, WEIGHT_GRADIENT, BIAS_GRADIENT = "input gradient", "weight gradient", "bias gradient"
 NETWORK_CHANNELS = 32  # input channels of a group, from which a layer is one of a network and no image filter
 
 
@@ -134,9 +136,9 @@ class ConvSpec:
     @property
     def out_shape(self) -> tuple[int, ...]:
         """(N, K, P, Q), or (N, C, H, W) of a gradient by the input; the shape of what others are by."""
-        if self.direction == "bias gradient":
+        if self.direction == BIAS_GRADIENT:
             return (self.K,)
-        return self.weight_shape if self.direction == "weight gradient" else self._shapes[1]
+        return self.weight_shape if self.direction == WEIGHT_GRADIENT else self._shapes[1]
 
     @property
     def in_shape(self) -> tuple[int, int, int, int]:
@@ -146,12 +148,12 @@ class ConvSpec:
     @property
     def _shapes(self) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
         image, result = (self.N, self.C, self.H, self.W), (self.N, self.K, self.P, self.Q)
-        return (image, result) if self.direction in ("forward", "weight gradient") else (result, image)
+        return (image, result) if self.direction in ("forward", WEIGHT_GRADIENT) else (result, image)
 
     @property
     def gives_images(self) -> bool:
         """The result is a batch of images, as the input is."""
-        return self.direction in ("forward", "input gradient")
+        return self.direction in ("forward", INPUT_GRADIENT)
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
@@ -232,6 +234,12 @@ def epilogue_of(activation: Any, residual: Any, dtype: Dtype) -> Epilogue:
     if epilogue.activation is not None and dtype in (*COMPLEX, *BYTES):
         raise ValueError(f"activation must be None for an input of {dtype}, got {activation!r}")
     return epilogue
+
+
+def without_epilogue(spec: ConvSpec, layouts: Any) -> tuple[ConvSpec, ConvLayouts]:
+    """The convolution before its epilogue, and how its arrays lie."""
+    arrays = (getattr(layouts, name) for name in ConvLayouts._fields)
+    return replace(spec, epilogue=NO_EPILOGUE), ConvLayouts(*arrays)
 
 
 def check_residual(residual: Any, input: Any, spec: ConvSpec) -> None:

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpuconv.spec.axis import Axis
-from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, same_dtype
+from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, image_size, same_dtype
 from gpuconv.spec.dtypes import FLOAT32, Dtype
 from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 from gpuconv.spec.pool import POOLED, PoolSpec, is_left_out
-from gpuconv.spec.scatter import NO_PADS, check_result, image_size
+from gpuconv.spec.scatter import NO_PADS, check_result
 
 
 @dataclass(frozen=True, slots=True)

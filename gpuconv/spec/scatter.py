@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpuconv.spec.axis import Axis
-from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype
+from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, image_size
 from gpuconv.spec.dtypes import FLOAT32, INT64, Dtype
 from gpuconv.spec.idioms import idioms_of
-from gpuconv.spec.parameters import Pads, Pair, as_flag, as_integer, as_pads, as_pair
+from gpuconv.spec.parameters import Pads, Pair, as_flag, as_pads, as_pair
 from gpuconv.spec.pool import POOLED, PoolSpec, is_left_out
 
 NO_PADS: Pads = ((0, 0), (0, 0))
@@ -185,19 +185,6 @@ def check_indices(indices: Any, beside: Any, name: str) -> None:
         raise ValueError(
             f"indices must have the shape of {name}, {tuple(beside.shape)}, got {tuple(indices.shape)}"
         )
-
-
-def image_size(input_size: Any, grad_output: Any) -> tuple[int, int, int, int]:
-    """(N, C, H, W) of the input of an operator, with as many axes as its result."""
-    axes = len(grad_output.shape)
-    try:
-        size = tuple(as_integer(each, "input_size", least=0) for each in input_size)
-    except TypeError:
-        raise TypeError(f"input_size must be {axes} integers, got {input_size!r}") from None
-    if len(size) != axes:
-        raise ValueError(f"input_size must be {axes} integers, as grad_output has axes, got {input_size!r}")
-    N, C, H, W = size if axes == 4 else (1, *size)
-    return N, C, H, W
 
 
 def check_result(grad_output: Any, batch: tuple[int, ...], wanted: tuple[int, ...]) -> None:

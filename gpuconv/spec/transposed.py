@@ -3,8 +3,9 @@
 from typing import Any
 
 from gpuconv.spec.axis import Axis, Pair
-from gpuconv.spec.checks import batched_shape, checked_dtype
+from gpuconv.spec.checks import batched_shape, checked_dtype, image_size
 from gpuconv.spec.conv import (
+    INPUT_GRADIENT,
     ConvSpec,
     check_beside,
     check_precision,
@@ -15,8 +16,6 @@ from gpuconv.spec.conv import (
 )
 from gpuconv.spec.dtypes import COMPLEX, CONVOLVED
 from gpuconv.spec.parameters import Pads, as_integer, as_pads, as_pair
-
-INPUT_GRADIENT = "input gradient"
 
 
 def of_transposed(
@@ -82,7 +81,7 @@ def of_input_gradient(
     """
     dtype = checked_dtype(grad_output, CONVOLVED, "grad_output")
     batch = batched_shape(grad_output, "grad_output")
-    N, C, H, W = _size_of(input_size, len(grad_output.shape))
+    N, C, H, W = image_size(input_size, grad_output)
     K, C_group, R, S = weight_shape(weight)
     groups = as_integer(groups, "groups", least=1)
     if K % groups or C_group * groups != C:
@@ -135,15 +134,3 @@ def _less_behind(pads: Pads, more: Pair) -> Pads:
     """Padding behind the image that windows reach: what the output has more is reached by none."""
     (top, bottom), (left, right) = pads
     return (top, bottom - more[0]), (left, right - more[1])
-
-
-def _size_of(input_size: Any, axes: int) -> tuple[int, int, int, int]:
-    """(N, C, H, W) of the input of a convolution, with as many axes as its result."""
-    try:
-        size = tuple(as_integer(each, "input_size", least=0) for each in input_size)
-    except TypeError:
-        raise TypeError(f"input_size must be {axes} integers, got {input_size!r}") from None
-    if len(size) != axes:
-        raise ValueError(f"input_size must be {axes} integers, as grad_output has axes, got {input_size!r}")
-    N, C, H, W = size if axes == 4 else (1, *size)
-    return N, C, H, W

@@ -3,11 +3,9 @@
 from typing import Any
 
 from gpuconv.spec.checks import batched_shape, checked_dtype, same_dtype
-from gpuconv.spec.conv import ConvSpec, check_groups, check_precision
+from gpuconv.spec.conv import WEIGHT_GRADIENT, ConvSpec, check_groups, check_precision
 from gpuconv.spec.dtypes import FLOATS
 from gpuconv.spec.parameters import as_integer, as_pads, as_pair
-
-WEIGHT_GRADIENT = "weight gradient"
 
 
 def of_weight_gradient(

@@ -6,20 +6,19 @@ y = activation(y + residual)              a plane at a time, shared among the th
 
 import math
 from collections.abc import Collection
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, Algorithms, AllBut, refusal, select
+from gpuconv.algorithm import Algorithm, Algorithms, AllBut, plan_by, refused_by_all
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, merged, source, target
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import is_contiguous
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import claim
-from gpuconv.spec import PRECISIONS, ConvLayouts, ConvSpec, Layouts
+from gpuconv.spec import PRECISIONS, ConvSpec, Layouts, without_epilogue
 from gpuconv.spec.dtypes import BYTES, COMPLEX, FLOATS
 from gpuconv.spec.epilogue import ACTIVATIONS, NO_EPILOGUE
 
@@ -106,9 +105,8 @@ def between(value, least, most):
 
 
 def unsupported(convolutions: Algorithms, spec: ConvSpec, layouts: Layouts, device: Processor) -> str | None:
-    plain, arrays = _plain(spec, layouts)
-    reasons = [refusal(each, plain, arrays, device) for each in convolutions]
-    return f"no algorithm can run the convolution: {reasons[-1]}" if all(reasons) else None
+    reason = refused_by_all(convolutions, *without_epilogue(spec, layouts), device)
+    return reason and f"no algorithm can run the convolution: {reason}"
 
 
 def worth(spec: ConvSpec, layouts: Layouts, device: Processor) -> bool:
@@ -116,8 +114,8 @@ def worth(spec: ConvSpec, layouts: Layouts, device: Processor) -> bool:
 
 
 def plan(convolutions: Algorithms, spec: ConvSpec, layouts: Layouts, device: Processor) -> Run:
-    problem = *_plain(spec, layouts), device
-    convolve, finished = select(convolutions, *problem).plan(*problem), _plan_finish(spec, layouts)
+    problem = *without_epilogue(spec, layouts), device
+    convolve, finished = plan_by(convolutions, *problem), _plan_finish(spec, layouts)
 
     def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
         *residual, y = others
@@ -125,12 +123,6 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: Layouts, device: Pro
         finished(*residual or (y,), y)
 
     return run
-
-
-def _plain(spec: ConvSpec, layouts: Layouts) -> tuple[ConvSpec, ConvLayouts]:
-    """The convolution without its epilogue."""
-    arrays = (getattr(layouts, name) for name in ConvLayouts._fields)
-    return replace(spec, epilogue=NO_EPILOGUE), ConvLayouts(*arrays)
 
 
 def _plan_finish(spec: ConvSpec, layouts: Layouts) -> Run:

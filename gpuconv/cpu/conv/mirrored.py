@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuconv.algorithm import ANY, Algorithm, Algorithms, select
+from gpuconv.algorithm import ANY, Algorithm, Algorithms, plan_by
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
@@ -77,7 +77,7 @@ def _plan_piece(
     others = {name: getattr(layouts, name) for name in ("residual", "y") if name in layouts._fields}
     parts = {name: each._replace(shape=part.out_shape) for name, each in others.items()}
     problem = part, layouts._replace(x=x, **parts), device
-    return select(convolutions, *problem).plan(*problem)
+    return plan_by(convolutions, *problem)
 
 
 def over(convolutions: Algorithms) -> Algorithm:

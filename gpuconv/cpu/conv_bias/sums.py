@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, Algorithms, select
+from gpuconv.algorithm import Algorithm, Algorithms, plan_by
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.sixteen_bits import widen
@@ -42,7 +42,7 @@ def plan(pools: Algorithms, spec: ConvSpec, layouts: PlainLayouts, device: Proce
         shape = n, k, P, Q
         x = packed(shape, dtype.numpy) if is_narrow else layouts.x._replace(shape=shape)
         problem = sum_of(*shape, dtype), PoolLayouts(x, packed((n, k, 1, 1), dtype.numpy)), device
-        return select(pools, *problem).plan(*problem)
+        return plan_by(pools, *problem)
 
     blocks = [*itertools.product(range(0, N, images), range(0, K, planes))]
     counts = {(min(images, N - n), min(planes, K - k)) for n, k in blocks}

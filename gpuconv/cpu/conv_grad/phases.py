@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, Algorithms, select
+from gpuconv.algorithm import Algorithm, Algorithms, plan_by
 from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.conv_grad.weights import plan_weights
 from gpuconv.cpu.engine.launch import Run
@@ -49,7 +49,7 @@ def _plan_phase(convolutions: Algorithms, phase: Phase, layouts: ConvLayouts, de
     strides = n, k, p * phase.outputs[0].step, q * phase.outputs[1].step
     y = layouts.y._replace(shape=spec.out_shape, strides=strides)
     problem = spec, ConvLayouts(x, w, layouts.bias, y), device
-    return select(convolutions, *problem).plan(*problem)
+    return plan_by(convolutions, *problem)
 
 
 def over(convolutions: Algorithms) -> Algorithm:

@@ -15,7 +15,7 @@ from functools import partial
 import numba
 import numpy as np
 
-from gpuconv.algorithm import ANY, Algorithm, Algorithms, select
+from gpuconv.algorithm import ANY, Algorithm, Algorithms, plan_by
 from gpuconv.cpu.conv.taken import TAKEN
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, workspace
 from gpuconv.cpu.engine.launch import Run, bind
@@ -169,7 +169,7 @@ def _plan_product(
     x, w = (packed(shape, spec.dtype.numpy) for shape in (product.in_shape, product.weight_shape))
     y = layouts.y._replace(shape=product.out_shape)
     problem = product, ConvLayouts(x, w, layouts.bias, y), device
-    return select(convolutions, *problem).plan(*problem)
+    return plan_by(convolutions, *problem)
 
 
 def over(convolutions: Algorithms) -> Algorithm:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithms, select
+from gpuconv.algorithm import Algorithms, plan_by, select
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.native import FEW, Piece, pieces, views
 from gpuconv.cpu.engine.processor import Processor
@@ -111,7 +111,7 @@ def plan_parts(
         problem = lowered, *_ = problem_of(lowering.lower(spec), device)
         shapes = lowered.in_shape, lowered.out_shape
         sizes = math.prod(shapes[0]), *[math.prod(shapes[1])] * (1 + lowered.epilogue.residual)
-        convolve = select(algorithms, *problem).plan(*problem)
+        convolve = plan_by(algorithms, *problem)
         parts.append(Part(channels, spec, lowered, shapes, sizes, convolve))
     return tuple(parts)
 

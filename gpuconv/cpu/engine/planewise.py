@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, Algorithms, select
+from gpuconv.algorithm import Algorithm, Algorithms, plan_by
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.sixteen_bits import narrow, widen
@@ -70,7 +70,7 @@ def _block(algorithms: Algorithms, spec: Any, count: int, layouts: Any, device: 
     block = replace(spec, N=1, C=count, dtype=FLOAT32)
     x, y = (packed(shape, np.dtype(FLOAT32)) for shape in (block.in_shape, block.out_shape))
     problem = block, layouts._replace(x=x, y=y), device
-    return select(algorithms, *problem).plan(*problem)
+    return plan_by(algorithms, *problem)
 
 
 def nothing_to_check(spec: Any) -> Check:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, Algorithms, select
+from gpuconv.algorithm import Algorithm, Algorithms, plan_by
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.layout import reshaped
 from gpuconv.cpu.engine.processor import Processor
@@ -116,7 +116,7 @@ def plan_block(algorithms: Algorithms, block: PoolSpec, layouts: PoolLayouts, de
     x, y = reshaped(x, *x.shape), reshaped(x, *block.out_shape)
     indices = layouts.indices and layouts.indices._replace(shape=block.out_shape)
     problem = block, PoolLayouts(x, y, indices), device
-    return select(algorithms, *problem).plan(*problem)
+    return plan_by(algorithms, *problem)
 
 
 def over(algorithms: Algorithms) -> Algorithm:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuconv.algorithm import ANY, Algorithm, Algorithms, select
+from gpuconv.algorithm import ANY, Algorithm, Algorithms, plan_by
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.pool_grad.taken import TAKEN
@@ -66,7 +66,7 @@ def _shares(algorithms: Algorithms, spec: MeanGradientSpec, count: int, device: 
     block = replace(spec, N=1, C=count, norm=None, dtype=spec.dtype.arithmetic)
     x, y = (packed(shape, np.dtype(block.dtype)) for shape in (block.in_shape, block.out_shape))
     problem = block, PlainLayouts(x, y), device
-    return select(algorithms, *problem).plan(*problem)
+    return plan_by(algorithms, *problem)
 
 
 def over(algorithms: Algorithms) -> Algorithm:

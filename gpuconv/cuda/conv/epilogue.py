@@ -6,13 +6,12 @@ y = activation(y + residual)              one thread for each result
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, Algorithms, AllBut, refusal, select
+from gpuconv.algorithm import Algorithm, Algorithms, AllBut, plan_by, refused_by_all
 from gpuconv.cuda.device.elements import SCALARS, inlined
 from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate, too_many
 from gpuconv.cuda.language import int32, int64, libdevice, types, uint64
@@ -20,7 +19,7 @@ from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
 from gpuconv.cuda.runtime.passes import Parts, Step
-from gpuconv.spec import PRECISIONS, ConvLayouts, ConvSpec, Layouts
+from gpuconv.spec import PRECISIONS, ConvLayouts, ConvSpec, Layouts, without_epilogue
 from gpuconv.spec.dtypes import FLOAT32, FLOATS
 from gpuconv.spec.epilogue import ACTIVATIONS, NO_EPILOGUE
 
@@ -106,10 +105,8 @@ KERNELS = tuple(KERNEL_OF.values())
 
 
 def unsupported(convolutions: Algorithms, spec: ConvSpec, layouts: Layouts, gpu: Gpu) -> str | None:
-    plain, arrays = _plain(spec, layouts)
-    reasons = [refusal(each, plain, arrays, gpu) for each in convolutions]
-    if all(reasons):
-        return f"no algorithm can run the convolution: {reasons[-1]}"
+    if reason := refused_by_all(convolutions, *without_epilogue(spec, layouts), gpu):
+        return f"no algorithm can run the convolution: {reason}"
     return too_many(spec.out_shape)
 
 
@@ -118,18 +115,12 @@ def worth(spec: ConvSpec, layouts: Layouts, gpu: Gpu) -> bool:
 
 
 def plan(convolutions: Algorithms, spec: ConvSpec, layouts: Layouts, gpu: Gpu) -> Parts:
-    problem = *_plain(spec, layouts), gpu
+    problem = *without_epilogue(spec, layouts), gpu
     places = {name: place for place, name in enumerate(layouts._fields)}
     arrays = tuple((places[name], 0) for name in ConvLayouts._fields)
     finished = (places.get("residual"), 0), (places["y"], 0)
-    convolve = select(convolutions, *problem).plan(*problem)
+    convolve = plan_by(convolutions, *problem)
     return Parts((Step(convolve, arrays), Step(_finish(spec, layouts), finished)), len(layouts))
-
-
-def _plain(spec: ConvSpec, layouts: Layouts) -> tuple[ConvSpec, ConvLayouts]:
-    """The convolution without its epilogue."""
-    arrays = (getattr(layouts, name) for name in ConvLayouts._fields)
-    return replace(spec, epilogue=NO_EPILOGUE), ConvLayouts(*arrays)
 
 
 def _finish(spec: ConvSpec, layouts: Layouts) -> Launch:

@@ -7,7 +7,7 @@ each element, into memory of our own, which one border after the other uses.
 from collections.abc import Callable
 from functools import partial
 
-from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
+from gpuconv.algorithm import Algorithm, Algorithms, plan_by, refused_by_all
 from gpuconv.cuda.device.elements import SCALARS, inlined
 from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate, too_many
 from gpuconv.cuda.language import int32, int64, types
@@ -72,9 +72,8 @@ def unsupported(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, 
         return "the padded image has a side of 2^29 or more"
     for region in regions_of(spec):
         arrays, _ = _seen(region, layouts)
-        reasons = [refusal(each, region.spec, arrays, gpu) for each in convolutions]
-        if all(reasons):
-            return f"no convolution can run one of its regions: {reasons[-1]}"
+        if reason := refused_by_all(convolutions, region.spec, arrays, gpu):
+            return f"no convolution can run one of its regions: {reason}"
         if region.is_copied and (reason := too_many(region.spec.in_shape)):
             return reason
     return None
@@ -89,7 +88,7 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, gpu: Gp
     for region in regions_of(spec):
         arrays, (x, y) = _seen(region, layouts)
         problem = region.spec, arrays, gpu
-        convolve = select(convolutions, *problem).plan(*problem)
+        convolve = plan_by(convolutions, *problem)
         if region.is_copied:
             found.append(Step(_copy(region, spec, layouts.x), ((passes.X, 0), (passes.SCRATCH, 0))))
             most = max(most, blocks_of(region.spec.in_shape) * THREADS * spec.itemsize)

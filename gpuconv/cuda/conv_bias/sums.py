@@ -8,7 +8,7 @@ window, which is read once and rounded once.
 
 from functools import partial
 
-from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
+from gpuconv.algorithm import Algorithm, Algorithms, plan_by, refused_by_all
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.passes import Parts, Step
 from gpuconv.cuda.runtime.scratch import ELEMENT_BYTES
@@ -44,8 +44,8 @@ def _passes(spec: ConvSpec, layouts: PlainLayouts) -> tuple[Problem, Problem]:
 
 
 def _refusal(pools: Algorithms, problem: Problem, gpu: Gpu) -> str | None:
-    reasons = [refusal(each, *problem, gpu) for each in pools]
-    return f"no pool can run it: {reasons[-1]}" if all(reasons) else None
+    reason = refused_by_all(pools, *problem, gpu)
+    return reason and f"no pool can run it: {reason}"
 
 
 def unsupported_at_once(pools: Algorithms, spec: ConvSpec, layouts: PlainLayouts, gpu: Gpu) -> str | None:
@@ -65,12 +65,12 @@ def worth(spec: ConvSpec, layouts: PlainLayouts, gpu: Gpu) -> bool:
 
 def plan_at_once(pools: Algorithms, spec: ConvSpec, layouts: PlainLayouts, gpu: Gpu) -> Parts:
     problem = *_whole(spec, layouts), gpu
-    plan = select(pools, *problem).plan(*problem)
+    plan = plan_by(pools, *problem)
     return Parts((Step(plan, ((DY, 0), (DB, 0), (None, 0))),), len(layouts))
 
 
 def plan_in_passes(pools: Algorithms, spec: ConvSpec, layouts: PlainLayouts, gpu: Gpu) -> Parts:
-    first, second = (select(pools, *each, gpu).plan(*each, gpu) for each in _passes(spec, layouts))
+    first, second = (plan_by(pools, *each, gpu) for each in _passes(spec, layouts))
     steps = (
         Step(first, ((DY, 0), (SUMS, 0), (None, 0))),
         Step(second, ((SUMS, 0), (DB, 0), (None, 0))),

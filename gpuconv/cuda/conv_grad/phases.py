@@ -10,7 +10,7 @@ no fixed distance, for there are groups of several channels on both sides, each 
 from collections.abc import Iterator
 from functools import partial
 
-from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
+from gpuconv.algorithm import Algorithm, Algorithms, plan_by, refused_by_all
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.passes import Part, Parts, convolution
 from gpuconv.spec import INPUT_GRADIENT, PRECISIONS, ConvLayouts, ConvSpec, Phase, phases_of
@@ -23,9 +23,8 @@ Window = tuple[slice, slice]
 
 def unsupported(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> str | None:
     for part in parts_of(spec, layouts):
-        reasons = [refusal(each, part.spec, part.layouts, gpu) for each in convolutions]
-        if all(reasons):
-            return f"no convolution can run one of its phases: {reasons[-1]}"
+        if reason := refused_by_all(convolutions, part.spec, part.layouts, gpu):
+            return f"no convolution can run one of its phases: {reason}"
     return None
 
 
@@ -37,7 +36,7 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, gpu: Gp
     steps = []
     for part in parts_of(spec, layouts):
         problem = part.spec, part.layouts, gpu
-        steps.append(convolution(select(convolutions, *problem).plan(*problem), part.moved))
+        steps.append(convolution(plan_by(convolutions, *problem), part.moved))
     return Parts(tuple(steps), len(layouts))
 
 

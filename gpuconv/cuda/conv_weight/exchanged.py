@@ -10,7 +10,7 @@ seen with their axes exchanged. Each group is a part of its own.
 from collections.abc import Iterator
 from functools import partial
 
-from gpuconv.algorithm import Algorithm, Algorithms, refusal, select
+from gpuconv.algorithm import Algorithm, Algorithms, plan_by, refused_by_all
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.passes import Part, Parts, Step
 from gpuconv.spec import PRECISIONS, WEIGHT_GRADIENT, ConvLayouts, ConvSpec, Pair, WeightGradientLayouts
@@ -26,9 +26,8 @@ def unsupported(
     convolutions: Algorithms, spec: ConvSpec, layouts: WeightGradientLayouts, gpu: Gpu
 ) -> str | None:
     for part in parts_of(spec, layouts):
-        reasons = [refusal(each, part.spec, part.layouts, gpu) for each in convolutions]
-        if all(reasons):
-            return f"no convolution can run one of its groups: {reasons[-1]}"
+        if reason := refused_by_all(convolutions, part.spec, part.layouts, gpu):
+            return f"no convolution can run one of its groups: {reason}"
     return None
 
 
@@ -41,7 +40,7 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: WeightGradientLayout
     for part in parts_of(spec, layouts):
         problem = part.spec, part.layouts, gpu
         begins = tuple(zip(PLACES, part.moved, strict=True))
-        steps.append(Step(select(convolutions, *problem).plan(*problem), begins))
+        steps.append(Step(plan_by(convolutions, *problem), begins))
     return Parts(tuple(steps), len(layouts))
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from gpuconv.algorithm import ANY, Algorithm, Algorithms, refusal, select
+from gpuconv.algorithm import ANY, Algorithm, Algorithms, plan_by, refused_by_all
 from gpuconv.cuda.device.elements import SCALARS
 from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate, too_many
 from gpuconv.cuda.language import int32, int64, types, uint32
@@ -111,10 +111,8 @@ def unsupported(convolutions: Algorithms, spec: ConvSpec, layouts: DeformedLayou
     images = images_of(spec)
     if max(spec.H, spec.W, spec.P * spec.stride[0], spec.Q * spec.stride[1]) + 2**21 >= 2**31:
         return "the padded image has a side of nearly 2^31 or more"
-    problem = *_product(spec, layouts, images), gpu
-    reasons = [refusal(each, *problem) for each in convolutions]
-    if all(reasons):
-        return f"no convolution can multiply its columns: {reasons[-1]}"
+    if reason := refused_by_all(convolutions, *_product(spec, layouts, images), gpu):
+        return f"no convolution can multiply its columns: {reason}"
     return too_many((images, spec.C * spec.R * spec.S, spec.P, spec.Q))
 
 
@@ -134,7 +132,7 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: DeformedLayouts, gpu
         y = arrays.y._replace(offset=(layouts.y.offset + moved["y"]) % ALIGNED)
         problem = product, arrays._replace(y=y), gpu
         multiplied = (COLUMNS, 0), (W, 0), (BIAS, 0), (Y, moved["y"])
-        found.append(Step(select(convolutions, *problem).plan(*problem), multiplied))
+        found.append(Step(plan_by(convolutions, *problem), multiplied))
     between = images * spec.C * spec.R * spec.S * spec.P * spec.Q * spec.itemsize
     return Parts(tuple(found), len(layouts), -(-between // (ALIGNED * ELEMENT_BYTES)) * ALIGNED)
 

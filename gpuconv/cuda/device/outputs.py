@@ -13,12 +13,12 @@ THREADS = 256
 def locate(C, H, W):
     """(n, c, h, w) of this thread's element: 64-bit division once per block, 32-bit within it."""
     first = int64(cuda.blockIdx.x) * THREADS
-    plane_size = int64(H) * int64(W)
-    plane = first // plane_size
-    place = uint32(first - plane * plane_size) + uint32(cuda.threadIdx.x)
-    if plane_size < int64(2**31):
-        plane += int64(place // uint32(plane_size))
-        place = uint32(place % uint32(plane_size))
+    outputs = int64(H) * int64(W)
+    plane = first // outputs
+    place = uint32(first - plane * outputs) + uint32(cuda.threadIdx.x)
+    if outputs < int64(2**31):
+        plane += int64(place // uint32(outputs))
+        place = uint32(place % uint32(outputs))
     return plane // int64(C), plane % int64(C), uint32(place // W), uint32(place % W)
 
 

@@ -18,30 +18,16 @@ import math
 from collections.abc import Callable
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cuda.device.elements import ELEMENTS, inlined
+from gpuconv.cuda.device.elements import ELEMENTS
+from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate
 from gpuconv.cuda.device.reduction import RUN, reduction_of
-from gpuconv.cuda.language import cuda, int32, int64, types, uint32
+from gpuconv.cuda.language import int32, int64, types, uint32
 from gpuconv.cuda.pool.taken import TAKEN
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch, steps
 from gpuconv.spec import PoolSpec
 from gpuconv.spec.layouts import PoolLayouts
-
-THREADS = 256
-
-
-@inlined
-def locate(C, P, Q):
-    """(n, c, p, q) of this thread's output: 64-bit division once per block, 32-bit within it."""
-    first = int64(cuda.blockIdx.x) * THREADS
-    outputs = int64(P) * int64(Q)
-    plane = first // outputs
-    place = uint32(first - plane * outputs) + uint32(cuda.threadIdx.x)
-    if outputs < int64(2**31):
-        plane += int64(place // uint32(outputs))
-        place = uint32(place % uint32(outputs))
-    return plane // int64(C), plane % int64(C), uint32(place // Q), uint32(place % Q)
 
 
 def make_max_function(dtype: str, with_indices: bool) -> Callable[..., None]:
@@ -149,7 +135,7 @@ def unsupported(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> str | None:
         return "there are 2^32 images or channels or more"
     if spec.P * spec.Q >= 2**31:
         return "an output plane has 2^31 elements or more"
-    if -(-math.prod(spec.out_shape) // THREADS) > MAX_BLOCKS:
+    if blocks_of(spec.out_shape) > MAX_BLOCKS:
         return "the output needs more blocks than a grid has"
     return None
 
@@ -179,7 +165,7 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> Launch:
         result = "max" if indices is None else "argmax"
         scalars |= steps(i_ncpq=(0, 0, 0, 0) if indices is None else indices.elements)
         scalars |= {"dilation_h": spec.dilation[0], "dilation_w": spec.dilation[1]}
-    blocks = -(-math.prod(spec.out_shape) // THREADS)
+    blocks = blocks_of(spec.out_shape)
     return Launch(KERNEL_OF[spec.dtype, result], blocks, 0, scalars)
 
 

@@ -9,16 +9,15 @@ is to say of them, and of threads and sums, is said in `shares`. For norms of 2 
 
 import functools
 import itertools
-import math
 import struct
 from collections.abc import Callable
 
 from gpuconv.algorithm import ANY, Algorithm
 from gpuconv.cuda.device.division import overlap
 from gpuconv.cuda.device.elements import ELEMENTS, inlined
+from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate
 from gpuconv.cuda.device.reduction import reduction_of
 from gpuconv.cuda.language import int32, int64, libdevice, types, uint32
-from gpuconv.cuda.pool.direct import THREADS, locate
 from gpuconv.cuda.pool_grad.shares import regular_windows, too_large
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
@@ -115,7 +114,7 @@ def plan(spec: MeanGradientSpec, layouts: NormGradientLayouts, gpu: Gpu) -> Laun
         "S": spec.S, "stride_h": spec.stride[0], "stride_w": spec.stride[1],
         "exponent_bits": int.from_bytes(struct.pack("<d", norm - 1), "little", signed=True),
     }  # fmt: skip
-    blocks = -(-math.prod(spec.out_shape) // THREADS)
+    blocks = blocks_of(spec.out_shape)
     return Launch(KERNEL_OF[spec.dtype, "square" if norm == 2 else "any"], blocks, 0, scalars)
 
 

@@ -12,15 +12,14 @@ lie along w: the stores of a warp are contiguous, and lanes that are of one wind
 
 import functools
 import itertools
-import math
 from collections.abc import Callable
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.device.division import overlap
 from gpuconv.cuda.device.elements import ELEMENTS, inlined
+from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate
 from gpuconv.cuda.device.reduction import RUN, reduction_of
 from gpuconv.cuda.language import int32, int64, types, uint32
-from gpuconv.cuda.pool.direct import THREADS, locate
 from gpuconv.cuda.pool.means import mean_divisors
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
@@ -126,7 +125,7 @@ def too_large(spec: MeanGradientSpec) -> str | None:
         return "there are 2^32 images or channels or more"
     if spec.H * spec.W >= 2**31:
         return "a plane has 2^31 elements or more"
-    if -(-math.prod(spec.out_shape) // THREADS) > MAX_BLOCKS:
+    if blocks_of(spec.out_shape) > MAX_BLOCKS:
         return "the output needs more blocks than a grid has"
     return None
 
@@ -147,7 +146,7 @@ def plan(spec: MeanGradientSpec, layouts: PlainLayouts, gpu: Gpu) -> Launch:
         "S": spec.S, "top": top, "left": left, "stride_h": spec.stride[0], "stride_w": spec.stride[1],
         **mean_divisors(spec),
     }  # fmt: skip
-    blocks = -(-math.prod(spec.out_shape) // THREADS)
+    blocks = blocks_of(spec.out_shape)
     return Launch(KERNEL_OF[spec.dtype, spec.windows], blocks, 0, scalars)
 
 

@@ -8,14 +8,13 @@ What windows share is read again from the first-level cache. Numbers are copied 
 """
 
 import functools
-import math
 from collections.abc import Callable
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.elements import ELEMENTS
+from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate
 from gpuconv.cuda.language import int64, types, uint32
-from gpuconv.cuda.pool.direct import THREADS, locate
 from gpuconv.cuda.ptx.memory import load_if
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
@@ -71,7 +70,7 @@ def too_large(spec: PatchesSpec) -> str | None:
         return "there are 2^32 images or rows or more"
     if max(spec.P * spec.Q, spec.H * spec.W) >= 2**31:
         return "a plane has 2^31 elements or more"
-    if -(-math.prod(spec.out_shape) // THREADS) > MAX_BLOCKS:
+    if blocks_of(spec.out_shape) > MAX_BLOCKS:
         return "the output needs more blocks than a grid has"
     return None
 
@@ -98,7 +97,7 @@ def plan(spec: PatchesSpec, layouts: PlainLayouts, gpu: Gpu) -> Launch:
         **steps(x_nchw=layouts.x.elements, y_nkl=layouts.y.elements), **geometry(spec),
         "stride_h": spec.stride[0], "stride_w": spec.stride[1],
     }  # fmt: skip
-    blocks = -(-math.prod(spec.out_shape) // THREADS)
+    blocks = blocks_of(spec.out_shape)
     return Launch(KERNEL_OF[spec.itemsize], blocks, 0, scalars)
 
 

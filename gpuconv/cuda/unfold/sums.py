@@ -9,15 +9,14 @@ contiguous, and its loads too at stride 1.
 """
 
 import functools
-import math
 from collections.abc import Callable
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.device.division import quotient_and_rest, with_reciprocals
 from gpuconv.cuda.device.elements import ELEMENTS
+from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate
 from gpuconv.cuda.device.reduction import reduction_of
 from gpuconv.cuda.language import int64, types, uint32
-from gpuconv.cuda.pool.direct import THREADS, locate
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
@@ -84,7 +83,7 @@ def plan(spec: PatchesSpec, layouts: PlainLayouts, gpu: Gpu) -> Launch:
         **steps(x_nkl=layouts.x.elements, y_nchw=layouts.y.elements), **geometry(spec),
         **with_reciprocals({"stride_h": spec.stride[0], "stride_w": spec.stride[1]}),
     }  # fmt: skip
-    blocks = -(-math.prod(spec.out_shape) // THREADS)
+    blocks = blocks_of(spec.out_shape)
     return Launch(KERNEL_OF[spec.dtype], blocks, 0, scalars)
 
 

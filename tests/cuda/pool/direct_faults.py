@@ -66,7 +66,7 @@ FAULTS = [
         WRONG,
     ),
     (
-        "pool.direct", "a block's first output",
+        "device.outputs", "a block's first output",
         "place = uint32(first - plane * outputs) +",
         "place =",
         f"{WRONG} {RACE} {BEYOND}",
