@@ -29,7 +29,7 @@ from gpuconv.spec.layouts import contiguous_strides, packed
 CALLS = 4096  # that are remembered
 OPTIONAL = ("bias", "residual", "mask", "out")  # arrays that may be left out
 UNSEEN = ("residual",)  # of which, where they are, no algorithm sees anything
-_PLAIN = frozenset({int, str, bool, type(None)})
+_PLAIN = frozenset({int, float, str, bool, type(None)})
 _known: dict[tuple, Replay] = {}
 _learning = threading.Lock()
 

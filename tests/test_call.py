@@ -43,6 +43,13 @@ def test_the_same_plain_arguments_are_understood_once(learned, stride):
     assert len(learned) == 5
 
 
+def test_a_norm_is_plain(learned):
+    x = np.ones((1, 1, 2, 2))
+    for _ in range(3):
+        gpuconv.grad.lp_pool2d(x[..., :1, :1], x, x[..., :1, :1], 1.5, 2)
+    assert len(learned) == 1
+
+
 @pytest.mark.parametrize("one", [1.0, True, np.float32(1)], ids=repr)
 def test_what_is_equal_is_not_the_same(learned, one):
     for right, wrong in ((1, one), ((1, 1), (1, one)), (((1, 1), (1, 1)), ((1, 1), (1, one)))):

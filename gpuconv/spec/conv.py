@@ -15,6 +15,7 @@ from gpuconv.spec.checks import (
 from gpuconv.spec.dtypes import BYTES, COMPLEX, CONVOLVED, FLOAT32, INT32, Dtype
 from gpuconv.spec.epilogue import NO_EPILOGUE, Epilogue, as_epilogue
 from gpuconv.spec.idioms import idioms_of
+from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.spec.orders import hint_of_channels, noticing_channels
 from gpuconv.spec.padding_mode import check_padding_mode
@@ -26,7 +27,7 @@ NETWORK_CHANNELS = 32  # input channels of a group, from which a layer is one of
 
 
 @dataclass(frozen=True, slots=True)
-class ConvSpec:
+class ConvSpec(ImagesSpec):
     """One 2-D convolution problem: the shapes, the parameters and the dtypes, and nothing else.
 
     `dtype` is the input's, and the weights' unless `weight_dtype` says another. With `conjugate` it is their
@@ -169,11 +170,6 @@ class ConvSpec:
     def K_group(self) -> int:
         """Output channels of one group: K / groups."""
         return self.K // self.groups
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element of the input."""
-        return self.dtype.itemsize
 
     @property
     def dtype_of_weights(self) -> Dtype:

@@ -10,13 +10,14 @@ import numpy as np
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, image_size, same_dtype
 from gpuconv.spec.dtypes import FLOAT32, Dtype
+from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 from gpuconv.spec.pool import POOLED, PoolSpec, is_left_out
 from gpuconv.spec.scatter import NO_PADS, check_result
 
 
 @dataclass(frozen=True, slots=True)
-class MeanGradientSpec:
+class MeanGradientSpec(ImagesSpec):
     """Gradients (N, C, P, Q) by means of windows, handed on in equal shares to the places of each window.
 
     The windows are "regular", of R x S places every stride, or "adaptive": the p-th of P has the rows from
@@ -67,21 +68,6 @@ class MeanGradientSpec:
     def out_shape(self) -> tuple[int, int, int, int]:
         """(N, C, H, W)."""
         return self.N, self.C, self.H, self.W
-
-    @property
-    def gives_images(self) -> bool:
-        """The result is a batch of images, as the input is."""
-        return True
-
-    @property
-    def result(self) -> Dtype:
-        """The dtype of the output: the input's."""
-        return self.dtype
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return self.dtype.itemsize
 
     @property
     def min_bytes(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import axes_of, batched_shape, checked_dtype, checked_outputs
 from gpuconv.spec.dtypes import FLOAT32, Dtype
+from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
 from gpuconv.spec.parameters import Pads, Pair, as_pads, as_pair
 from gpuconv.spec.pool import POOLED
@@ -17,7 +18,7 @@ UNFOLD, FOLD = "unfold", "fold"
 
 
 @dataclass(frozen=True, slots=True)
-class PatchesSpec:
+class PatchesSpec(ImagesSpec):
     """Images (N, C, H, W) and their windows (N, C R S, P Q): from one to the other, by `direction`.
 
     Row (c R + r) S + s of the matrix has what the windows see at their tap (r, s), with zeros around images.
@@ -80,21 +81,6 @@ class PatchesSpec:
     def axes(self) -> tuple[Axis, Axis]:
         """The rows and the columns of the windows."""
         return axes_of(self)
-
-    @property
-    def gives_images(self) -> bool:
-        """The result has an axis of images, as the input has."""
-        return True
-
-    @property
-    def result(self) -> Dtype:
-        """The dtype of the output: the input's."""
-        return self.dtype
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return self.dtype.itemsize
 
     @property
     def min_bytes(self) -> int:

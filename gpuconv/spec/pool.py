@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, checked_outputs
 from gpuconv.spec.dtypes import FLOAT32, FLOATS, INT64, SIXTEEN_BITS, Dtype
+from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
 from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 
@@ -13,7 +14,7 @@ POOLED = (*FLOATS, *SIXTEEN_BITS)
 
 
 @dataclass(frozen=True, slots=True)
-class PoolSpec:
+class PoolSpec(ImagesSpec):
     """One 2-D pooling problem: what a window of R x S is reduced to, by `reduction`, "max" or "mean".
 
     Windows are "regular": one every stride. Windows of other kinds have another name there.
@@ -104,21 +105,6 @@ class PoolSpec:
     def out_shape(self) -> tuple[int, int, int, int]:
         """(N, C, P, Q)."""
         return self.N, self.C, self.P, self.Q
-
-    @property
-    def gives_images(self) -> bool:
-        """The result is a batch of images, as the input is."""
-        return True
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return self.dtype.itemsize
-
-    @property
-    def result(self) -> Dtype:
-        """The dtype of the output: the input's."""
-        return self.dtype
 
     @property
     def flops(self) -> int:

@@ -11,6 +11,7 @@ from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, image_size
 from gpuconv.spec.dtypes import FLOAT32, INT64, Dtype
 from gpuconv.spec.idioms import idioms_of
+from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.parameters import Pads, Pair, as_flag, as_pads, as_pair
 from gpuconv.spec.pool import POOLED, PoolSpec, is_left_out
 
@@ -18,7 +19,7 @@ NO_PADS: Pads = ((0, 0), (0, 0))
 
 
 @dataclass(frozen=True, slots=True)
-class ScatterSpec:
+class ScatterSpec(ImagesSpec):
     """Values (N, C, P, Q) and an index for each, flat in its plane of H x W; an index of -1 is of no place.
 
     `combine` says what becomes of several values of one place: their "sum", or the "last" of them in the
@@ -72,21 +73,6 @@ class ScatterSpec:
     def rows(self) -> Axis:
         """The rows, with the windows along them."""
         return Axis(self.H, self.R, self.pads[0], self.stride[0], self.dilation[0])
-
-    @property
-    def gives_images(self) -> bool:
-        """The result is a batch of images, as the input is."""
-        return True
-
-    @property
-    def result(self) -> Dtype:
-        """The dtype of the output: the input's."""
-        return self.dtype
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return self.dtype.itemsize
 
     @property
     def min_bytes(self) -> int:

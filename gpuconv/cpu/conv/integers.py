@@ -19,21 +19,19 @@ int8 and uint8 by uint8, beside ConvInteger of ONNX Runtime 1.32, which multipli
 """
 
 from dataclasses import replace
-from functools import partial
 
 import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms
+from gpuconv.cpu.engine import lowered
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, inlined, inner, kernel, source, target, workspace
-from gpuconv.cpu.engine.lowered import WHOLE, Lowering, Weights, by_which, of_channels, plan, take_channels
+from gpuconv.cpu.engine.lowered import WHOLE, Lowering, Weights, of_channels, take_channels
 from gpuconv.cpu.engine.planes import PLANES, ROWS, SMALL, make_read, plane_at, shared
-from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.cpu.simd import claim, pointer
-from gpuconv.spec import PRECISIONS, ConvLayouts, ConvSpec
+from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import BYTES, FLOAT32, FLOAT64, INT8, UINT8, Dtype
-from gpuconv.threads import get_num_threads
 
 GREATEST: dict[Dtype, int] = {INT8: 128, UINT8: 255}  # magnitudes
 EXACT = 1 << 24  # up to which every whole number is a float32
@@ -180,27 +178,15 @@ def write(spec: ConvSpec, sums: np.ndarray, bias: np.ndarray, y: np.ndarray, fir
 LOWERING = Lowering("conv_integers", lower, weights, read_bytes, write, terms)
 
 
-def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
-    return None
-
-
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    return True
-
-
 def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:
     """The algorithm that sums with the first of `algorithms` that is fast for it."""
-    return Algorithm(
-        LOWERING.name,
-        {
-            "dtype": BYTES, "weight_dtype": (None, *BYTES), "precision": PRECISIONS,
-            "direction": (direction,),
-        },
-        unsupported, worth, partial(plan, LOWERING, algorithms), fast_for="integers of 8 bits",
-        remark=partial(remark, algorithms),
+    return lowered.over(
+        LOWERING, algorithms,
+        {"dtype": BYTES, "weight_dtype": (None, *BYTES), "direction": (direction,)}, "integers of 8 bits",
+        remark,
     )  # fmt: skip
 
 
-def remark(algorithms: Algorithms, spec: ConvSpec) -> str:
-    name, count = by_which(LOWERING, algorithms, spec, Processor(get_num_threads())), len(terms(spec))
+def remark(spec: ConvSpec, name: str) -> str:
+    count = len(terms(spec))
     return f"exact in {floats_of(spec)} by {name}" + (f", in {count} parts" if count > 1 else "")

@@ -19,21 +19,19 @@ convolution with the weights conjugated, and a transposed convolution the one wi
 """
 
 from dataclasses import replace
-from functools import partial
 
 import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms
+from gpuconv.cpu.engine import lowered
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, kernel, source, target, workspace
-from gpuconv.cpu.engine.lowered import Lowering, Weights, by_which, plan
+from gpuconv.cpu.engine.lowered import Lowering, Weights
 from gpuconv.cpu.engine.planes import PLANES, ROWS, plane_at, shared
-from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.cpu.simd import claim, pointer
-from gpuconv.spec import PRECISIONS, ConvLayouts, ConvSpec
+from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import COMPLEX64, COMPLEX128, FLOAT32, FLOAT64, Dtype
-from gpuconv.threads import get_num_threads
 
 PARTS: dict[Dtype, Dtype] = {COMPLEX64: FLOAT32, COMPLEX128: FLOAT64}
 
@@ -139,27 +137,10 @@ def write(spec: ConvSpec, sums: np.ndarray, bias: np.ndarray, y: np.ndarray, fir
 LOWERING = Lowering("conv_parted", lower, weights_of_parts, read, write)
 
 
-def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
-    return None
-
-
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    return True
-
-
 def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:
     """The algorithm that computes the parts with the first of `algorithms` that is fast for them."""
-    return Algorithm(
-        LOWERING.name,
-        {
-            "dtype": tuple(PARTS), "precision": PRECISIONS, "direction": (direction,),
-            "conjugate": (False, True),
-        },
-        unsupported, worth, partial(plan, LOWERING, algorithms), fast_for="complex numbers",
-        remark=partial(remark, algorithms),
+    return lowered.over(
+        LOWERING, algorithms,
+        {"dtype": tuple(PARTS), "direction": (direction,), "conjugate": (False, True)}, "complex numbers",
+        lambda spec, name: f"four products of {PARTS[spec.dtype]} each, summed by {name}",
     )  # fmt: skip
-
-
-def remark(algorithms: Algorithms, spec: ConvSpec) -> str:
-    name = by_which(LOWERING, algorithms, spec, Processor(get_num_threads()))
-    return f"four products of {PARTS[spec.dtype]} each, summed by {name}"

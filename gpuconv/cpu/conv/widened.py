@@ -23,18 +23,16 @@ Of images of a few hundred pixels a call takes 10 us longer than with the casts.
 """
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from gpuconv.algorithm import ANY, Algorithm, Algorithms
-from gpuconv.cpu.engine.lowered import Lowering, Weights, by_which, plan
+from gpuconv.cpu.engine import lowered
+from gpuconv.cpu.engine.lowered import Lowering, Weights
 from gpuconv.cpu.engine.planes import narrow_planes, widen_planes
-from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.spec import PRECISIONS, ConvLayouts, ConvSpec
+from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import FLOAT32, SIXTEEN_BITS
-from gpuconv.threads import get_num_threads
 
 
 def lower(spec: ConvSpec) -> ConvSpec:
@@ -61,24 +59,10 @@ def write(spec: ConvSpec, sums: np.ndarray, bias: np.ndarray, y: np.ndarray, fir
 LOWERING = Lowering("conv_widened", lower, widen_weights, read, write)
 
 
-def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
-    return None
-
-
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    return True
-
-
 def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:
     """The algorithm that computes blocks with the first of `algorithms` that is fast for them."""
-    return Algorithm(
-        LOWERING.name,
-        {"dtype": SIXTEEN_BITS, "precision": PRECISIONS, "direction": (direction,), "epilogue": ANY},
-        unsupported, worth, partial(plan, LOWERING, algorithms), fast_for="numbers of 16 bits",
-        remark=partial(remark, algorithms),
+    return lowered.over(
+        LOWERING, algorithms,
+        {"dtype": SIXTEEN_BITS, "direction": (direction,), "epilogue": ANY}, "numbers of 16 bits",
+        lambda spec, name: f"summed in {FLOAT32} by {name}, and rounded once",
     )  # fmt: skip
-
-
-def remark(algorithms: Algorithms, spec: ConvSpec) -> str:
-    name = by_which(LOWERING, algorithms, spec, Processor(get_num_threads()))
-    return f"summed in {FLOAT32} by {name}, and rounded once"

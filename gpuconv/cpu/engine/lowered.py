@@ -10,19 +10,20 @@ converted stays near the processor so, and the workspace small. The weights are 
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuconv.algorithm import Algorithms, plan_by, select
+from gpuconv.algorithm import Algorithm, Algorithms, plan_by, select
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.native import FEW, Piece, pieces, views
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.spec import ConvSpec, Layouts, conv_layouts
+from gpuconv.spec import PRECISIONS, ConvSpec, Layouts, conv_layouts
 from gpuconv.spec.layouts import packed
+from gpuconv.threads import get_num_threads
 from gpuconv.workspace import workspace_limit
 
 BLOCK = 16 << 20  # bytes of what is converted at a time
@@ -68,6 +69,14 @@ class Part(NamedTuple):
     shapes: tuple[tuple[int, ...], tuple[int, ...]]  # of the lowered x and y
     sizes: tuple[int, ...]
     convolve: Run
+
+
+def unsupported(spec: ConvSpec, layouts: Layouts, device: Processor) -> str | None:
+    return None
+
+
+def worth(spec: ConvSpec, layouts: Layouts, device: Processor) -> bool:
+    return True
 
 
 def plan(
@@ -154,6 +163,23 @@ def problem_of(lowered: ConvSpec, device: Processor) -> tuple[ConvSpec, Layouts,
     x, w, y = (packed(shape, kind) for shape in shapes)
     bias = packed((lowered.out_shape[1],), kind)
     return lowered, conv_layouts(x, w, bias, y if lowered.epilogue.residual else None, y), device
+
+
+def over(
+    lowering: Lowering, algorithms: Algorithms, takes: Mapping[str, Collection[Any]], fast_for: str,
+    said: Callable[[ConvSpec, str], str],
+) -> Algorithm:  # fmt: skip
+    """The algorithm that computes the lowered problems with the first of `algorithms` that is fast for them.
+
+    `said(spec, name)` is its remark, with the name of the one that computes the first block.
+    """
+
+    def remark(spec: ConvSpec) -> str:
+        return said(spec, by_which(lowering, algorithms, spec, Processor(get_num_threads())))
+
+    plan_it = functools.partial(plan, lowering, algorithms)
+    taken = {"precision": PRECISIONS, **takes}
+    return Algorithm(lowering.name, taken, unsupported, worth, plan_it, fast_for, remark)
 
 
 def by_which(lowering: Lowering, algorithms: Algorithms, spec: ConvSpec, device: Processor) -> str:

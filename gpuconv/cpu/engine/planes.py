@@ -48,23 +48,15 @@ def plane_at(x, plane):
     return n * (x.strides[0] // x.itemsize) + c * (x.strides[1] // x.itemsize)
 
 
-def make_read(convert: Callable[..., Any]) -> Callable[..., Any]:
-    """read(x, values, block, together, counter, tasks), of elements that `convert` makes numbers of.
+def make_walk(of_run: Callable[..., Any], of_element: Callable[..., Any]) -> Callable[..., Any]:
+    """walk(x, values, block, together, counter, tasks), over the planes of x; a task is `block` of them.
 
-    What is made so can be kept on disk, which a function that is handed to another cannot.
+    What lies side by side goes through of_run(place in x, values, at, count), else through of_element(x, n,
+    c, h, w, values, at). What is made so can be kept on disk, which a function handed to another cannot.
     """
 
     @inner
-    def read_run(place, values, at, count):
-        row = pointer(
-            values, at
-        )  # an index of an array may be negative, which keeps LLVM from making vectors
-        for i in range(count):
-            row[i] = convert(place[i])
-
-    @inner
-    def read(x, values, block, together, counter, tasks):
-        """The values of x; a task is `block` planes."""
+    def walk(x, values, block, together, counter, tasks):
         N, C, H, W = x.shape
         while True:
             task = claim(counter)
@@ -72,26 +64,41 @@ def make_read(convert: Callable[..., Any]) -> Callable[..., Any]:
                 break
             begin, end = task * block, min((task + 1) * block, N * C)
             if together == ALL:
-                read_run(pointer(x, begin * H * W), values, begin * H * W, (end - begin) * H * W)
+                of_run(pointer(x, begin * H * W), values, begin * H * W, (end - begin) * H * W)
                 continue
             for plane in range(begin, end):
                 first, at = plane_at(x, plane), plane * H * W
                 if together == PLANES:
-                    read_run(pointer(x, first), values, at, H * W)
+                    of_run(pointer(x, first), values, at, H * W)
                     continue
                 for h in range(H):
                     if together == ROWS:
-                        row = first + h * (x.strides[2] // x.itemsize)
-                        read_run(pointer(x, row), values, at + h * W, W)
+                        of_run(pointer(x, first + h * (x.strides[2] // x.itemsize)), values, at + h * W, W)
                     else:
                         for w in range(W):
-                            values[at + h * W + w] = convert(x[plane // C, plane % C, h, w])
+                            of_element(x, plane // C, plane % C, h, w, values, at + h * W + w)
 
-    return read
+    return walk
+
+
+def make_read(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """The walk that makes values of elements."""
+
+    @inner
+    def read_run(place, values, at, count):
+        row = pointer(values, at)  # an index of an array may be negative, which keeps LLVM from vectors
+        for i in range(count):
+            row[i] = convert(place[i])
+
+    @inner
+    def read_element(x, n, c, h, w, values, at):
+        values[at] = convert(x[n, c, h, w])
+
+    return make_walk(read_run, read_element)
 
 
 def make_write(convert: Callable[..., Any]) -> Callable[..., Any]:
-    """write(y, values, block, together, counter, tasks), of numbers that `convert` makes elements of."""
+    """The walk that makes elements of values."""
 
     @inner
     def write_run(place, values, at, count):
@@ -100,31 +107,10 @@ def make_write(convert: Callable[..., Any]) -> Callable[..., Any]:
             place[i] = convert(row[i])
 
     @inner
-    def write(y, values, block, together, counter, tasks):
-        """y of the values; a task is `block` planes."""
-        N, C, H, W = y.shape
-        while True:
-            task = claim(counter)
-            if task >= tasks:
-                break
-            begin, end = task * block, min((task + 1) * block, N * C)
-            if together == ALL:
-                write_run(pointer(y, begin * H * W), values, begin * H * W, (end - begin) * H * W)
-                continue
-            for plane in range(begin, end):
-                first, at = plane_at(y, plane), plane * H * W
-                if together == PLANES:
-                    write_run(pointer(y, first), values, at, H * W)
-                    continue
-                for h in range(H):
-                    if together == ROWS:
-                        row = first + h * (y.strides[2] // y.itemsize)
-                        write_run(pointer(y, row), values, at + h * W, W)
-                    else:
-                        for w in range(W):
-                            y[plane // C, plane % C, h, w] = convert(values[at + h * W + w])
+    def write_element(y, n, c, h, w, values, at):
+        y[n, c, h, w] = convert(values[at])
 
-    return write
+    return make_walk(write_run, write_element)
 
 
 _READ_FLOAT16, _READ_BFLOAT16 = make_read(widen_float16), make_read(widen_bfloat16)
