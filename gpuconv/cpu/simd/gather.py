@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 from gpuconv.cpu.simd.target import INDEX, LANE, TILE
 from gpuconv.cpu.simd.vectors import (
+    emit_by_rows,
     emit_call,
     emit_call_noinline,
     emit_fma,
@@ -88,16 +89,14 @@ def gathered_product(typingctx, rows, depth, a, a_row, b, places, offsets, c, c_
     def emit(context, builder, sig, args):
         rows, depth, a, a_row, b, places, offsets, c, c_row, bias, fresh = args
         fresh = builder.trunc(fresh, ir.IntType(1))
-        begin = cgutils.alloca_once(builder, INDEX)
-        builder.store(ir.Constant(INDEX, 0), begin)
-        for size in dict.fromkeys((TILE.rows, 4, 2, 1)):
-            i = builder.load(begin)
-            with builder.if_then(builder.icmp_signed(">=", builder.sub(rows, i), ir.Constant(INDEX, size))):
-                a_i, c_i = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(c, [builder.mul(i, c_row)])
-                emit = partial(emit_gathered, tile=TILE, rows=size)
-                values = depth, a_i, a_row, b, places, offsets, c_i, c_row, builder.gep(bias, [i]), fresh
-                emit_call_noinline(builder, f"gathered.{size}", emit, values)
-                builder.store(builder.add(i, ir.Constant(INDEX, size)), begin)
+
+        def piece(i, size):
+            a_i, c_i = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(c, [builder.mul(i, c_row)])
+            emit = partial(emit_gathered, tile=TILE, rows=size)
+            values = depth, a_i, a_row, b, places, offsets, c_i, c_row, builder.gep(bias, [i]), fresh
+            emit_call_noinline(builder, f"gathered.{size}", emit, values)
+
+        emit_by_rows(builder, rows, TILE, piece)
         return context.get_dummy_value()
 
     return types.void(*arguments), emit

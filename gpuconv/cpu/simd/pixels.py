@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from gpuconv.cpu.simd.target import INDEX, LANE, TILE
 from gpuconv.cpu.simd.vectors import (
+    emit_by_rows,
     emit_call,
     emit_call_noinline,
     emit_first_lanes,
@@ -100,17 +101,6 @@ def emit_dots(builder, P, Q, a, offsets, a_p, b, b_p, c, *, tile, rows):
         _added(builder, emit_place(builder, c, at, vector), builder.load(place))
 
 
-def _emit_by_rows(builder, rows, emit):
-    """emit(i, size) for pieces of ROWS, 4, 2 and 1 rows from i on, until there are `rows`."""
-    begin = cgutils.alloca_once(builder, INDEX)
-    builder.store(ir.Constant(INDEX, 0), begin)
-    for size in dict.fromkeys((TILE.rows, 4, 2, 1)):
-        i = builder.load(begin)
-        with builder.if_then(builder.icmp_signed(">=", builder.sub(rows, i), ir.Constant(INDEX, size))):
-            emit(i, size)
-            builder.store(builder.add(i, ir.Constant(INDEX, size)), begin)
-
-
 @intrinsic
 def pixel_product(typingctx, rows, vectors, P, Q, a, offsets, a_p, a_q, b, b_vector, b_p, c, c_row):
     """c[i c_row + j LANES + lane] += sum over p < P, q < Q of
@@ -132,7 +122,7 @@ def pixel_product(typingctx, rows, vectors, P, Q, a, offsets, a_p, a_q, b, b_vec
                     body = partial(emit_pixels, tile=TILE, rows=size, vectors=number)
                     emit_call_noinline(builder, f"pixels.{size}.{number}", body, values)
 
-        _emit_by_rows(builder, rows, piece)
+        emit_by_rows(builder, rows, TILE, piece)
         return context.get_dummy_value()
 
     return types.void(*arguments), emit
@@ -158,7 +148,7 @@ def pixel_dots(typingctx, rows, P, Q, a, offsets, a_p, b, b_p, c):
             body = partial(emit_dots, tile=TILE, rows=size)
             emit_call_noinline(builder, f"dots.{size}", body, values)
 
-        _emit_by_rows(builder, rows, piece)
+        emit_by_rows(builder, rows, TILE, piece)
         return context.get_dummy_value()
 
     return types.void(*arguments), emit

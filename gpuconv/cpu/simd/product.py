@@ -15,7 +15,15 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from gpuconv.cpu.simd.target import INDEX, TILE
-from gpuconv.cpu.simd.vectors import BIT, emit_call_noinline, emit_fma, emit_loop, emit_place, emit_splat
+from gpuconv.cpu.simd.vectors import (
+    BIT,
+    emit_by_rows,
+    emit_call_noinline,
+    emit_fma,
+    emit_loop,
+    emit_place,
+    emit_splat,
+)
 
 
 def emit_product(builder, tile, rows, vectors, depth, a, a_row, b, b_step):
@@ -65,20 +73,18 @@ def emit_tile(builder, depth, a, a_row, b, b_step, c, c_row, bias, fresh, *, til
 def emit_tiles(builder, tile, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh):
     """Tiles of ROWS, 4, 2 and 1 rows until there are `rows`; none with more vectors than `columns` needs."""
     lanes = tile.lanes(a.type.pointee)
-    begin = cgutils.alloca_once(builder, INDEX)
-    builder.store(ir.Constant(INDEX, 0), begin)
-    for size in dict.fromkeys((tile.rows, 4, 2, 1)):
-        i = builder.load(begin)
-        with builder.if_then(builder.icmp_signed(">=", builder.sub(rows, i), ir.Constant(INDEX, size))):
-            a_i, c_i = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(c, [builder.mul(i, c_row)])
-            arguments = depth, a_i, a_row, b, b_step, c_i, c_row, builder.gep(bias, [i]), fresh
-            for vectors in range(1, tile.vectors + 1):
-                enough = builder.icmp_signed("<=", columns, ir.Constant(INDEX, vectors * lanes))
-                more = builder.icmp_signed(">", columns, ir.Constant(INDEX, (vectors - 1) * lanes))
-                with builder.if_then(builder.and_(enough, more)):
-                    emit = partial(emit_tile, tile=tile, rows=size, vectors=vectors)
-                    emit_call_noinline(builder, f"tile.{size}.{vectors}", emit, arguments)
-            builder.store(builder.add(i, ir.Constant(INDEX, size)), begin)
+
+    def piece(i, size):
+        a_i, c_i = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(c, [builder.mul(i, c_row)])
+        arguments = depth, a_i, a_row, b, b_step, c_i, c_row, builder.gep(bias, [i]), fresh
+        for vectors in range(1, tile.vectors + 1):
+            enough = builder.icmp_signed("<=", columns, ir.Constant(INDEX, vectors * lanes))
+            more = builder.icmp_signed(">", columns, ir.Constant(INDEX, (vectors - 1) * lanes))
+            with builder.if_then(builder.and_(enough, more)):
+                emit = partial(emit_tile, tile=tile, rows=size, vectors=vectors)
+                emit_call_noinline(builder, f"tile.{size}.{vectors}", emit, arguments)
+
+    emit_by_rows(builder, rows, tile, piece)
 
 
 @intrinsic

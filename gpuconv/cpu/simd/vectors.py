@@ -80,6 +80,17 @@ def emit_place(builder, place, at, vector):
     return builder.bitcast(builder.gep(place, [at]), vector.as_pointer())
 
 
+def emit_by_rows(builder, rows, tile, emit):
+    """emit(i, size) for pieces of the tile's rows, of 4, 2 and 1 from row i on, until there are `rows`."""
+    begin = cgutils.alloca_once(builder, INDEX)
+    builder.store(ir.Constant(INDEX, 0), begin)
+    for size in dict.fromkeys((tile.rows, 4, 2, 1)):
+        i = builder.load(begin)
+        with builder.if_then(builder.icmp_signed(">=", builder.sub(rows, i), ir.Constant(INDEX, size))):
+            emit(i, size)
+            builder.store(builder.add(i, ir.Constant(INDEX, size)), begin)
+
+
 @contextmanager
 def emit_loop(builder, count):
     """A loop over k < count. LLVM must not unroll it: more addresses than registers would be at work."""
