@@ -12,6 +12,13 @@ that a tap is a constant offset:
 
 and ROWS x VECTORS sums stay in registers while the block's pixels pass (`simd.pixels`). What it does badly:
 fewer output channels than lanes.
+
+Measured as in `channels`, in ms beside PyTorch 2.13, on one thread and on two:
+
+    C -> K @ size, stride, N         this   torch     this   torch
+    7x7   3 -> 64 @ 224, 2, N 8      14.3    18.9      8.4    10.4
+    3x3   3 -> 64 @ 224,    N 2       4.3     8.3      2.9     3.9
+    3x3   1 -> 64 @ 256,    N 1       2.0     4.8      1.3     2.0
 """
 
 from functools import lru_cache

@@ -9,7 +9,15 @@ ROWS taps share what they read of dy:
     band + offsets[r, s]   [x0 x1 x2 ..][..]     a vector of outputs' inputs, at any stride
     dy                     [d0 d1 d2 ..][..]     where it lies
 
-What it does badly: groups of many channels, of which it reads every plane for every other.
+What it does badly: groups of many channels, of which it reads every plane for every other; rows shorter than
+a vector. Measured as in `channels`, depthwise 3x3, N 8, in ms beside PyTorch 2.13, on one thread and on two:
+
+     C @ size, stride    this   torch     this   torch
+    32 @ 112             2.6     5.4      1.4     2.8
+    96 @ 112, 2          5.5    11.2      3.2     5.7
+   144 @  56             3.6     6.7      2.1     3.6
+   384 @  14             0.59    0.95     0.62    0.59
+   960 @   7             0.86    0.56     0.96    0.47
 """
 
 from functools import lru_cache
