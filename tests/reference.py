@@ -393,3 +393,36 @@ def avg_pool2d(
             with np.errstate(invalid="ignore"):
                 y[:, :, p, q] = sum(x[:, :, h, w].astype(np.float64) for h, w in taps) / divisor
     return y
+
+
+def adaptive_avg_pool2d(x, size):
+    """The mean of each of the windows that share an image out."""
+    y = np.zeros((*x.shape[:2], *size))
+    with np.errstate(invalid="ignore"):
+        for (p, q), taps, count in adaptive_windows(x.shape[2:], size):
+            y[:, :, p, q] = sum(x[:, :, h, w].astype(np.float64) for h, w in taps) / count
+    return y
+
+
+def adaptive_max_pool2d(x, size):
+    """(values, indices): the greatest of each of them, the first among equals."""
+    y, indices = np.full((*x.shape[:2], *size), -np.inf), np.full((*x.shape[:2], *size), -1)
+    for (p, q), taps, _ in adaptive_windows(x.shape[2:], size):
+        best, index = y[:, :, p, q], indices[:, :, p, q]
+        for h, w in taps:
+            value = x[:, :, h, w].astype(np.float64)
+            wins = (index < 0) | (value > best) | (np.isnan(value) & ~np.isnan(best))
+            best[wins], index[wins] = value[wins], h * x.shape[3] + w
+    return y, indices
+
+
+def lp_pool2d(x, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """As PyTorch's definition reads."""
+    x = x.astype(np.float64)
+    R, S = as_pair(kernel_size)
+    with np.errstate(all="ignore"):
+        if math.isinf(norm_type):
+            pool = max_pool2d if norm_type > 0 else min_pool2d
+            return pool(np.abs(x), kernel_size, stride, ceil_mode=ceil_mode)[0]
+        means = avg_pool2d(x**norm_type, kernel_size, stride, ceil_mode=ceil_mode)
+        return (means * R * S) ** (1 / norm_type)

@@ -31,32 +31,12 @@ over_cases = pytest.mark.parametrize(("shape", "size"), CASES)
 over_algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
 
-def windows(shape, size):
-    return [*reference.adaptive_windows(shape[2:], size)]
-
-
-def means(x, size):
-    y = np.zeros((*x.shape[:2], *size))
-    for (p, q), taps, count in windows(x.shape, size):
-        y[:, :, p, q] = sum(x[:, :, h, w].astype(np.float64) for h, w in taps) / count
-    return y
-
-
-def maxima(x, size):
-    """(values, indices), the first among equals, of which NaN are the greatest."""
-    y, indices = np.full((*x.shape[:2], *size), -np.inf), np.full((*x.shape[:2], *size), -1)
-    for (p, q), taps, _ in windows(x.shape, size):
-        best, index = y[:, :, p, q], indices[:, :, p, q]
-        for h, w in taps:
-            value = x[:, :, h, w].astype(np.float64)
-            wins = (index < 0) | (value > best) | (np.isnan(value) & ~np.isnan(best))
-            best[wins], index[wins] = value[wins], h * x.shape[3] + w
-    return y, indices
+means, maxima = reference.adaptive_avg_pool2d, reference.adaptive_max_pool2d
 
 
 def whole_means(shape, size, dtype):
     """Integers whose means are integers: multiples of what all windows are divided by."""
-    counts = {count for _, _, count in windows(shape, size)}
+    counts = {count for _, _, count in reference.adaptive_windows(shape[2:], size)}
     return (integers(shape, "float64") * math.lcm(*counts)).astype(dtype)
 
 

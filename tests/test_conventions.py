@@ -112,3 +112,23 @@ def test_no_stride_of_a_pool_is_its_window(stride):
     x = images(np.arange(24.0).reshape(4, 6))
     for pool in (gpuconv.max_pool2d, gpuconv.avg_pool2d):
         np.testing.assert_array_equal(pool(x, (2, 3), stride), pool(x, (2, 3), (2, 3)))
+
+
+def test_lp_pool2d_takes_no_magnitudes_of_odd_powers_and_fills_windows():
+    """PyTorch 2.13, `torch.nn.functional.lp_pool2d`."""
+    x = np.array([-1.0, -2.0]).reshape(1, 1, 1, 2)
+    assert gpuconv.lp_pool2d(x, 1, (1, 2)).item() == -3
+    assert np.isnan(gpuconv.lp_pool2d(x, 3, (1, 2))).all()
+    assert gpuconv.lp_pool2d(np.ones((1, 1, 1, 1)), 1, 2, ceil_mode=True).item() == 4
+    assert gpuconv.lp_pool2d(x, float("inf"), (1, 2)).item() == 2
+    torch = pytest.importorskip("torch")
+    ones, signed = torch.ones((1, 1, 1, 1)), torch.from_numpy(x)
+    lp_pool2d = torch.nn.functional.lp_pool2d
+    assert lp_pool2d(ones, 1, 2, ceil_mode=True).item() == 4
+    assert lp_pool2d(signed, 1, (1, 2)).item() == -3 and lp_pool2d(signed, 3, (1, 2)).isnan().all()
+    assert lp_pool2d(signed, float("inf"), (1, 2)).item() == 2
+
+
+def test_a_nan_is_the_least_of_minima_and_of_equals_the_first_counts():
+    assert np.isnan(gpuconv.min_pool2d(np.array([[[1.0, np.nan, -np.inf]]]), (1, 3))).all()
+    assert np.signbit(gpuconv.min_pool2d(np.array([[[-0.0, 0.0]]]), (1, 2))).all()

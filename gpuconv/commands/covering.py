@@ -29,11 +29,11 @@ from gpuconv.commands.problems import (
     of_dtype,
 )
 from gpuconv.spec import Dtype
-from gpuconv.spec.dtypes import BFLOAT16, CONVOLVED, FLOATS, POOLED
+from gpuconv.spec.dtypes import BFLOAT16, COMPARED, CONVOLVED, FLOATS, POOLED
 
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
     "conv": (CONVOLVED, (*CONVOLUTIONS, *OPTIONS)), "conv_grad": (CONVOLVED, (*TRANSPOSED, *GRADIENTS)),
-    "deform": (FLOATS, DEFORMED), "pool": (POOLED, POOLS),
+    "deform": (FLOATS, DEFORMED), "pool": (COMPARED, POOLS),
     "scatter": (POOLED, SCATTERED), "pool_grad": (POOLED, SHARES), "unfold": (POOLED, PATCHES),
 }  # fmt: skip
 

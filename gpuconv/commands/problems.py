@@ -14,7 +14,7 @@ import numpy as np
 import gpuconv
 from gpuconv.operators import OPERATORS
 from gpuconv.spec import Dtype
-from gpuconv.spec.dtypes import BYTES, COMPLEX, INT32
+from gpuconv.spec.dtypes import BYTES, COMPLEX, INT32, INTEGERS
 
 NAN, INF = float("nan"), float("inf")
 
@@ -171,6 +171,18 @@ POOLS = (
     pool("avg_pool2d", (2, 3, 9, 10), kernel_size=(4, 3), padding=1, divisor_override=-5),
     pool("avg_pool2d", (1, 1, 5, 6), kernel_size=3, stride=2, padding=1, ceil_mode=True, divisor_override=7),
     pool("avg_pool2d", (1, 1, 5, 6), kernel_size=3, stride=2, ceil_mode=True, count_include_pad=False),
+    pool("min_pool2d", (2, 3, 9, 40), kernel_size=3, stride=2, padding=1),
+    pool("min_pool2d", (1, 2, 12, 13), kernel_size=3, dilation=(2, 3), padding=1, special=(NAN, INF, -INF)),
+    pool("adaptive_max_pool2d", (2, 3, 9, 11), output_size=(4, 3), special=(NAN, -INF)),
+    pool("adaptive_max_pool2d", (3, 9, 8), output_size=(5, 12), return_indices=True, reversed=True),
+    pool("adaptive_max_pool2d", (2, 3, 8, 8), output_size=4),
+    pool("adaptive_avg_pool2d", (2, 3, 9, 11), output_size=(4, 3), special=(NAN, INF)),
+    pool("adaptive_avg_pool2d", (0, 3, 9, 8), output_size=(5, 12)),
+    pool("lp_pool2d", (2, 3, 8, 10), norm_type=2, kernel_size=2),
+    pool("lp_pool2d", (1, 2, 7, 9), norm_type=2, kernel_size=2, ceil_mode=True, special=(NAN, INF)),
+    pool("lp_pool2d", (2, 3, 8, 10), norm_type=1, kernel_size=(3, 2), stride=1, reversed=True),
+    pool("lp_pool2d", (2, 9, 8), norm_type=INF, kernel_size=3, stride=2, special=(NAN, -INF)),
+    pool("lp_pool2d", (2, 9, 8), norm_type=-INF, kernel_size=3, stride=2, ceil_mode=True),
 )
 
 SCATTERED = (
@@ -275,27 +287,35 @@ COVERING: dict[str, tuple[Problem, ...]] = {
 }
 
 
+OF_FLOATS = "avg_pool2d", "adaptive_avg_pool2d", "lp_pool2d"
+
+
 def of_dtype(problems: Iterable[Problem], dtype: Dtype) -> tuple[Problem, ...]:
     """The problems that there are of a dtype."""
     without = ("activation",) if dtype in (*COMPLEX, *BYTES) else ()
     listed = (each for each in problems if not each.mixed or dtype in BYTES)
+    if dtype in INTEGERS:
+        listed = (each for each in listed if each.function not in OF_FLOATS)
     return tuple(each for each in listed if not each.parameters.keys() & set(without))
 
 
 def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray | None]]:
     """The input, and the weight and bias of a convolution, the same in each run.
 
-    They are integers from -4 to 4, and so is each part of complex ones; what has no sign is below 256.
+    They are integers from -4 to 4, and so is each part of complex ones; without their sign where a dtype has
+    none, but for bytes, which are below 256.
     """
     random = np.random.default_rng(20)
 
     def integers(shape: tuple[int, ...], dtype: Dtype) -> np.ndarray:
         values = random.integers(-4, 5, shape)
+        if dtype in INTEGERS and dtype not in BYTES:
+            values = np.abs(values) if np.dtype(dtype).kind == "u" else values
         parts = values + 1j * random.integers(-4, 5, shape) if dtype in COMPLEX else values
         return parts.astype(dtype.numpy)
 
     input = integers(problem.shape, dtype)
-    for number, value in enumerate(problem.special if dtype not in BYTES else ()):
+    for number, value in enumerate(problem.special if dtype not in INTEGERS else ()):
         input.flat[7 + 13 * number :: 101] = value
     if problem.places:
         return input, [random.integers(-1, problem.places, problem.shape)]

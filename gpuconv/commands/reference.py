@@ -211,4 +211,6 @@ def _wide(x: np.ndarray) -> Any:
 def _like(x: np.ndarray, y: np.ndarray, summed: bool = False) -> np.ndarray:
     """y of the dtype of x; of integers that are summed, of int32."""
     dtype = np.dtype(np.int32) if summed and x.dtype.kind in "iu" else x.dtype
+    if dtype.kind in "iu":
+        y = np.maximum(y, np.iinfo(dtype).min)  # of a window of padding alone it is -inf
     return (y if x.ndim == 4 else y[0]).astype(dtype)

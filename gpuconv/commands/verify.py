@@ -21,6 +21,7 @@ from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.problems import Problem, arrays, function_of, named, of_dtype
 from gpuconv.commands.reference import avg_pool, convolve, deform, input_gradient, max_pool, transpose
 from gpuconv.commands.reference_gradients import add_where, fold, hand_on, norm, unfold, unpool
+from gpuconv.commands.reference_pools import adaptive_mean, adaptive_pool, lp_pool, min_pool
 from gpuconv.spec import Dtype
 
 REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
@@ -28,7 +29,8 @@ REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
     "deform_conv2d": deform, "max_pool2d": max_pool, "avg_pool2d": avg_pool,
     "max_unpool2d": unpool, "grad.max_pool2d": add_where, "grad.avg_pool2d": hand_on,
     "grad.adaptive_avg_pool2d": hand_on, "unfold": unfold, "fold": fold,
-    "grad.lp_pool2d": norm,
+    "grad.lp_pool2d": norm, "min_pool2d": min_pool, "lp_pool2d": lp_pool,
+    "adaptive_max_pool2d": adaptive_pool, "adaptive_avg_pool2d": adaptive_mean,
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The compile gates: every kernel, for every architecture, without a spill. No GPU, and no skip.
 
-Kernels for bfloat16 differ from those for float16 in how a number is converted: most are slow tests.
+Kernels for bfloat16 differ from those for float16 in how a number is converted, and pools one by one in
+little but the dtype: most are slow tests.
 """
 
 import re
@@ -9,6 +10,15 @@ import pytest
 
 from gpuconv.cuda import ARCHITECTURES, KERNELS
 
+ONE_BY_ONE = "pool_direct", "pool_norms"
+TRIED = "float32", "uint64"  # of those
+
+
+def is_seldom(kernel):
+    """Whether another kernel differs from it in little."""
+    room, dtype, *_ = [*kernel.name.split(), ""]
+    return "bfloat16" in kernel.name or (room in ONE_BY_ONE and dtype not in TRIED)
+
 
 def compilations():
     """Each kernel for sm_90a, the first of each file for every architecture; all others are slow."""
@@ -16,7 +26,7 @@ def compilations():
     for kernel in KERNELS:
         file = kernel.function.__code__.co_filename
         for arch in ARCHITECTURES:
-            quick = (arch == "sm_90a" and "bfloat16" not in kernel.name) or file not in files
+            quick = (arch == "sm_90a" and not is_seldom(kernel)) or file not in files
             marks = () if quick else pytest.mark.slow
             yield pytest.param(kernel, arch, id=f"{kernel.name}, {arch}", marks=marks)
         files.add(file)
@@ -24,7 +34,7 @@ def compilations():
 
 def each_kernel():
     for kernel in KERNELS:
-        marks = pytest.mark.slow if "bfloat16" in kernel.name else ()
+        marks = pytest.mark.slow if is_seldom(kernel) else ()
         yield pytest.param(kernel, id=kernel.name, marks=marks)
 
 

@@ -117,14 +117,15 @@ def test_arrays_of_any_strides(layout):
 
 
 FAULTS = [
-    ("pool_grad.shares", "the first window", "if start >= taps:", "if start > taps:", f"{WRONG} {BEYOND}"),
-    ("pool_grad.shares", "the last window", "min(uint32(start // stride + uint32(1)), outputs)",
+    ("device.windows", "the first window", "if start >= taps:", "if start > taps:", f"{WRONG} {BEYOND}"),
+    ("device.windows", "the last window", "min(uint32(start // stride + uint32(1)), outputs)",
      "uint32(start // stride + uint32(1))", f"{WRONG} {BEYOND}"),
-    ("pool_grad.shares", "the last adaptive window",
+    ("device.windows", "the last adaptive window",
      "* int64(outputs) + int64(size) - int64(1)) // int64(size)",
      "* int64(outputs) + int64(size)) // int64(size)", f"{WRONG} {BEYOND}"),
-    ("pool_grad.shares", "the places of an adaptive window", "+ int64(outputs) - int64(1)) // int64(outputs)",
-     ") // int64(outputs)", WRONG),
+    ("device.windows", "the places of an adaptive window",
+     "+ int64(outputs) - int64(1)) // int64(outputs)\n    return int32",
+     ") // int64(outputs)\n    return int32", WRONG),
     ("pool_grad.shares", "runs that overlap", "range(first, min(q_last, uint32(first + uint32(RUN))))",
      "range(first, q_last)", WRONG),
     ("pool_grad.shares", "the divisor of the user", "divisor = scalar(divisor_override)",

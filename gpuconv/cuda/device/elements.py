@@ -32,13 +32,18 @@ from gpuconv.spec.dtypes import (
     INT8,
     INT32,
     INT64,
+    INTEGERS,
     UINT8,
+    UINT32,
+    UINT64,
     Dtype,
 )
 
 Function = Callable[..., Any]
 # Numba's types of what is computed with
-SCALARS: dict[str, Any] = {dtype: getattr(types, dtype) for dtype in (*FLOATS, *COMPLEX, INT32)}
+SCALARS: dict[str, Any] = {
+    dtype: getattr(types, dtype) for dtype in (*FLOATS, *COMPLEX, INT32, UINT32, INT64, UINT64)
+}
 
 
 def inlined(function: Function) -> Function:
@@ -140,6 +145,11 @@ OPERANDS: dict[str, Element] = {
     INT32: Element(INT32),
     COMPLEX64: Element(COMPLEX64),
     COMPLEX128: Element(COMPLEX128),
+}
+# What is compared, beside floats
+COMPARED: dict[str, Element] = {
+    **ELEMENTS,
+    **{dtype: Element(dtype, widen_integer if dtype.is_narrow else same) for dtype in INTEGERS},
 }
 CONJUGATES: dict[str, Element] = {dtype: Element(dtype, conjugate) for dtype in COMPLEX}
 

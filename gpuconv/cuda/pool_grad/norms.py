@@ -9,36 +9,23 @@ is to say of them, and of threads and sums, is said in `shares`. For norms of 2 
 
 import functools
 import itertools
-import struct
 from collections.abc import Callable
 
 from gpuconv.algorithm import ANY, Algorithm
 from gpuconv.cuda.device.division import overlap
-from gpuconv.cuda.device.elements import ELEMENTS, inlined
+from gpuconv.cuda.device.elements import ELEMENTS
 from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate
+from gpuconv.cuda.device.powers import POWER, bits_of
 from gpuconv.cuda.device.reduction import reduction_of
+from gpuconv.cuda.device.windows import regular_windows
 from gpuconv.cuda.language import int32, int64, libdevice, types, uint32
-from gpuconv.cuda.pool_grad.shares import regular_windows, too_large
+from gpuconv.cuda.pool_grad.shares import too_large
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
 from gpuconv.spec import MeanGradientSpec, NormGradientLayouts
-from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 
 KINDS = ("square", "any")
-
-
-@inlined
-def power32(value, exponent):
-    return libdevice.powf(value, exponent)
-
-
-@inlined
-def power64(value, exponent):
-    return libdevice.pow(value, exponent)
-
-
-POWER = {FLOAT32: power32, FLOAT64: power64}
 
 
 def make_function(dtype: str, kind: str) -> Callable[..., None]:
@@ -112,7 +99,7 @@ def plan(spec: MeanGradientSpec, layouts: NormGradientLayouts, gpu: Gpu) -> Laun
         **steps(x_ncpq=x, i_nchw=image, r_ncpq=result, y_nchw=y),
         "N": spec.N, "C": spec.C, "H": spec.H, "W": spec.W, "P": spec.P, "Q": spec.Q, "R": spec.R,
         "S": spec.S, "stride_h": spec.stride[0], "stride_w": spec.stride[1],
-        "exponent_bits": int.from_bytes(struct.pack("<d", norm - 1), "little", signed=True),
+        "exponent_bits": bits_of(norm - 1),
     }  # fmt: skip
     blocks = blocks_of(spec.out_shape)
     return Launch(KERNEL_OF[spec.dtype, "square" if norm == 2 else "any"], blocks, 0, scalars)

@@ -2,8 +2,7 @@
 
     y[n, c, h, w] = sum over the windows (p, q) that have (h, w) of x[n, c, p, q] / divisor of (p, q)
 
-The windows that have a place follow each other: regular ones are found by a division by the stride, adaptive
-ones, the p-th of which has the rows from floor(p H / P) to before ceil((p + 1) H / P), by P and H. Runs of
+The windows that have a place follow each other (`device/windows.py`). Runs of
 RUN shares of a row of windows are added up plainly, and the runs with what rounding lost.
 
 Places are numbered flat, ((n C + c) H + h) W + w, and a block takes THREADS consecutive ones, so that lanes
@@ -15,10 +14,10 @@ import itertools
 from collections.abc import Callable
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cuda.device.division import overlap
-from gpuconv.cuda.device.elements import ELEMENTS, inlined
+from gpuconv.cuda.device.elements import ELEMENTS
 from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate
 from gpuconv.cuda.device.reduction import RUN, reduction_of
+from gpuconv.cuda.device.windows import WINDOWS
 from gpuconv.cuda.language import int32, int64, types, uint32
 from gpuconv.cuda.pool.means import mean_divisors
 from gpuconv.cuda.runtime.compiled import Kernel
@@ -26,47 +25,13 @@ from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch, steps
 from gpuconv.spec import MeanGradientSpec, PlainLayouts
 
-WINDOWS = ("regular", "adaptive")
-
-
-@inlined
-def regular_windows(place, before, taps, stride, outputs, size):
-    """(the first window that has a place, the first behind it that does not)."""
-    start = uint32(place + before)
-    first = uint32(0)
-    if start >= taps:
-        first = uint32(uint32(start - taps) // stride + uint32(1))
-    return first, min(uint32(start // stride + uint32(1)), outputs)
-
-
-@inlined
-def adaptive_windows(place, before, taps, stride, outputs, size):
-    """The same of windows that share an axis out."""
-    first = int64(place) * int64(outputs) // int64(size)
-    last = (int64(place + uint32(1)) * int64(outputs) + int64(size) - int64(1)) // int64(size)
-    return uint32(first), uint32(last)
-
-
-@inlined
-def regular_count(window, before, taps, stride, outputs, size, low, high):
-    """How many of the places that count a window has."""
-    return overlap(int32(window * stride) - int32(before), int32(taps), low, high)
-
-
-@inlined
-def adaptive_count(window, before, taps, stride, outputs, size, low, high):
-    first = int64(window) * int64(size) // int64(outputs)
-    last = (int64(window + uint32(1)) * int64(size) + int64(outputs) - int64(1)) // int64(outputs)
-    return int32(last - first)
-
 
 def make_function(dtype: str, windows: str) -> Callable[..., None]:
     """The function for windows of a kind."""
     element = ELEMENTS[dtype]
     scalar, widen, narrow = element.scalar, element.widen, element.narrow
     gather = reduction_of("mean", element.arithmetic).gather
-    covering = regular_windows if windows == "regular" else adaptive_windows
-    counted_by = regular_count if windows == "regular" else adaptive_count
+    _, covering, counted_by = WINDOWS[windows]
 
     def add_shares(
         x, y, x_n, x_c, x_p, x_q, y_n, y_c, y_h, y_w,  # strides in elements
@@ -152,7 +117,7 @@ def plan(spec: MeanGradientSpec, layouts: PlainLayouts, gpu: Gpu) -> Launch:
 
 ALGORITHM = Algorithm(
     "pool_shares",
-    takes={"windows": WINDOWS, "dtype": tuple(ELEMENTS)},
+    takes={"windows": tuple(WINDOWS), "dtype": tuple(ELEMENTS)},
     unsupported=unsupported,
     worth=worth,
     plan=plan,

@@ -4,12 +4,24 @@ from tests.cuda.mutation import BEYOND, RACE, WRONG
 
 FAULTS = [
     (
-        "pool.direct", "the border below",
-        "                if h < H:\n                    for s in range(S):\n"
-        "                        w = uint32(w_origin + q * stride_w + uint32(s) * dilation_w)",
-        "                if h <= H:\n                    for s in range(S):\n"
-        "                        w = uint32(w_origin + q * stride_w + uint32(s) * dilation_w)",
+        "device.windows", "the last place inside",
+        "* int64(dilation) + int64(1), int64(size))",
+        "* int64(dilation) + int64(1), int64(size) + int64(1))",
         f"{BEYOND} {WRONG}",
+    ),
+    (
+        "device.windows", "a window before the image",
+        "        start += int64(missed) * int64(dilation)\n",
+        "        start = int64(0)\n",
+        WRONG,
+    ),
+    (
+        "device.windows", "the last place of an adaptive window",
+        "    last = (int64(window + uint32(1)) * int64(size) + int64(outputs) - int64(1)) // int64(outputs)\n"
+        "    return uint32(first)",
+        "    last = (int64(window + uint32(1)) * int64(size)) // int64(outputs)\n"
+        "    return uint32(first)",
+        WRONG,
     ),
     (
         "pool.direct", "a window of -inf alone",
@@ -18,9 +30,9 @@ FAULTS = [
         WRONG,
     ),
     (
-        "pool.direct", "a single tap inside",
-        "if inside > uint32(0):",
-        "if inside > uint32(1):",
+        "pool.direct", "a single place inside",
+        "if h_first < h_last and w_first < w_last:",
+        "if h_first + 1 < h_last and w_first < w_last:",
         WRONG,
     ),
     (
@@ -55,14 +67,14 @@ FAULTS = [
     ),
     (
         "pool.direct", "the last thread",
-        "        if n < int64(N):\n            best",
-        "        if n <= int64(N):\n            best",
+        "        if n < int64(N):\n            h, h_last",
+        "        if n <= int64(N):\n            h, h_last",
         BEYOND,
     ),
     (
         "pool.direct", "dilation",
-        "uint32(r) * dilation_h",
-        "uint32(r)",
+        "h = uint32(h + dilation_h)",
+        "h = uint32(h + uint32(1))",
         WRONG,
     ),
     (
@@ -73,26 +85,26 @@ FAULTS = [
     ),
     (
         "pool.direct", "runs that overlap",
-        "range(first, min(S, uint32(first + uint32(RUN))))",
-        "range(first, S)",
+        "range(first, min(w_last, uint32(first + uint32(RUN))))",
+        "range(first, w_last)",
         WRONG,
     ),
     (
         "pool.direct", "the divisor at the border",
-        "rows = min(R, uint32(H_padded - p * stride_h))",
-        "rows = R",
-        WRONG,
-    ),
-    (
-        "pool.direct", "taps inside",
-        "                            inside += uint32(1)\n",
-        "                            inside = uint32(1)\n",
+        "H, rows_from, rows_to)",
+        "H, rows_from - 9, rows_to + 9)",
         WRONG,
     ),
     (
         "pool.direct", "the divisor of the user",
         "divisor = scalar(divisor_override)",
         "divisor = scalar(1)",
+        WRONG,
+    ),
+    (
+        "pool.direct", "what has the other sign",
+        "narrow(turned(best))",
+        "narrow(best)",
         WRONG,
     ),
 ]  # fmt: skip

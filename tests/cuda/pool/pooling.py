@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from gpuconv import cpu
+from gpuconv.algorithm import plan_by
 from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.spec.layouts import PoolLayouts
 from tests import reference
 from tests.cases import equal
+from tests.cpu.problems import problem
 from tests.cuda.execution import compute, contiguous, poisoned
 from tests.layouts import WRITABLE
 
@@ -19,6 +22,22 @@ def pool(algorithm, spec, x, y=None, indices=None):
         indices = poisoned(spec.out_shape, "int64")
     compute(algorithm, spec, (x,), (y, indices))
     return y, indices
+
+
+def equals_cpu(algorithm, spec, x, y=None, bound=0):
+    """Whether the executor's result is that of the CPU's, which is tested beside definitions."""
+    is_integer = np.dtype(spec.dtype).kind in "iu"
+    if y is None:
+        y = np.full(spec.out_shape, 77, spec.dtype) if is_integer else poisoned(spec.out_shape, spec.dtype)
+    indices = poisoned(spec.out_shape, "int64") if spec.return_indices else None
+    compute(algorithm, spec, (x,), (y, indices))
+    expected = [np.empty(each.shape, each.dtype) for each in (y, indices) if each is not None]
+    plan_by(cpu.ALGORITHMS["pool"], *problem(spec))(np.ascontiguousarray(x), *expected)
+    with np.errstate(invalid="ignore"):
+        off = np.abs(y.astype("f8") - expected[0].astype("f8"))
+        same = (off <= bound * np.abs(expected[0].astype("f8"))) | (y == expected[0])
+    same |= (y != y) & (expected[0] != expected[0])
+    return bool(same.all()) and (indices is None or np.array_equal(indices, expected[1]))
 
 
 def same_zeros(y, expected):

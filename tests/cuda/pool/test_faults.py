@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from gpuconv.spec import PoolSpec, of_adaptive
 from tests import ptx, reference
 from tests.cases import PoolCase, integers
 from tests.cuda.execution import compute, poisoned
 from tests.cuda.mutation import HARMLESS, WRONG, changed_room, file_of, seldom
 from tests.cuda.pool.direct_faults import FAULTS as DIRECT_FAULTS
 from tests.cuda.pool.faults import GLOBAL_FAULTS, HALVES_FAULTS, ROWS_FAULTS
-from tests.cuda.pool.pooling import same_zeros, signed_zeros
+from tests.cuda.pool.pooling import equals_cpu, same_zeros, signed_zeros
 from tests.cuda.pool.separable_faults import FAULTS as SEPARABLE_FAULTS
 from tests.cuda.pool.separable_faults import MEANS, PAIRS, TILES, VECTORS
 
@@ -45,7 +46,9 @@ DIRECT_CASES = (
     ),
     PoolCase("divided by 5", "avg", (1, 2, 7, 8), 2, divisor_override=5),
     PoolCase("rows in runs", "avg", (1, 1, 3, 40), (2, 37), 1),
-)
+    PoolCase("of padding alone", "max", (1, 1, 1, 1), 2, 1, 1, 2),
+    "minima", "adaptive maxima", "adaptive means",
+)  # fmt: skip
 
 
 def verdict(algorithm, cases, dtype="float32", pools=None):
@@ -54,6 +57,17 @@ def verdict(algorithm, cases, dtype="float32", pools=None):
         return HARMLESS if all((pools or pools_hard)(algorithm, case, dtype) for case in cases) else WRONG
     except ptx.PtxError as fault:
         return type(fault).__name__
+
+
+def pools_any(algorithm, case, dtype):
+    """The same, also of what is named: kinds of pools that no `PoolCase` is."""
+    if isinstance(case, PoolCase):
+        return pools_hard(algorithm, case, dtype)
+    x = integers((1, 2, 9, 7), dtype)
+    if case == "minima":
+        return equals_cpu(algorithm, PoolSpec.from_arrays("min", x, 3, 2, 1), x)
+    reduction = "max" if case == "adaptive maxima" else "mean"
+    return equals_cpu(algorithm, of_adaptive(reduction, x, (4, 5), reduction == "max"), x)
 
 
 def pools_hard(algorithm, case, dtype):
@@ -147,7 +161,7 @@ def test_faults_in_pool_separable(fault):
 
 @pytest.mark.parametrize("fault", DIRECT_FAULTS, ids=lambda fault: fault[1])
 def test_faults_in_pool_direct(fault):
-    check("pool.direct", fault, DIRECT_CASES)
+    check("pool.direct", fault, DIRECT_CASES, pools=pools_any)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +172,7 @@ def test_faults_in_pool_direct(fault):
         ("pool.global_", GLOBAL_CASES, "float32", pools_hard),
         ("pool.global_", GLOBAL_CASES, "float16", pools_hard),
         ("pool.separable", (VECTORS, PAIRS, MEANS, TILES), "float32", pools_negative),
-        ("pool.direct", DIRECT_CASES, "float32", pools_hard),
+        ("pool.direct", DIRECT_CASES, "float32", pools_any),
     ],
 )
 def test_unharmed_kernels_raise_nothing(room, cases, dtype, pools):
