@@ -22,6 +22,7 @@ from gpuconv.spec.padding_mode import check_padding_mode
 from gpuconv.spec.parameters import Pads, Pair, as_integer, as_pads, as_pair
 
 PRECISIONS = (None, "ieee", "tf32")  # what the caller may ask for, from the norm, to each output, to speed
+CONJUGATED = "weight", "input"  # of complex numbers, in adjoints
 INPUT_GRADIENT, WEIGHT_GRADIENT, BIAS_GRADIENT = "input gradient", "weight gradient", "bias gradient"
 NETWORK_CHANNELS = 32  # input channels of a group, from which a layer is one of a network and no image filter
 
@@ -30,8 +31,8 @@ NETWORK_CHANNELS = 32  # input channels of a group, from which a layer is one of
 class ConvSpec(ImagesSpec):
     """One 2-D convolution problem: the shapes, the parameters and the dtypes, and nothing else.
 
-    `dtype` is the input's, and the weights' unless `weight_dtype` says another. With `conjugate` it is their
-    conjugates that are multiplied.
+    `dtype` is the input's, and the weights' unless `weight_dtype` says another. Where `conjugate` is "weight"
+    or "input", it is their conjugates that are multiplied.
     Its direction is "forward"; the gradient by the input, which a transposed convolution is, and the one by
     the weight are problems of the same shapes in other directions.
 
@@ -63,7 +64,7 @@ class ConvSpec(ImagesSpec):
     padding_mode: str = "zeros"
     epilogue: Epilogue = NO_EPILOGUE
     weight_dtype: Dtype | None = None
-    conjugate: bool = False
+    conjugate: str | None = None
     offset_groups: int = 0  # of a deformable convolution
 
     # what every algorithm looks at by itself; all else must be in what it takes (`Algorithm.takes`)

@@ -101,7 +101,7 @@ def over(convolutions: Algorithms) -> Algorithm:
     return Algorithm(
         "conv_by_phases",
         {
-            "dtype": CONVOLVED, "weight_dtype": (None, *BYTES), "conjugate": (False, True),
+            "dtype": CONVOLVED, "weight_dtype": (None, *BYTES), "conjugate": (None, "weight"),
             "precision": PRECISIONS, "direction": (INPUT_GRADIENT,),
         },
         partial(unsupported, convolutions), worth, partial(plan, convolutions),

@@ -32,7 +32,7 @@ lanes where a group has few channels or an image few pixels.
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.conv.tiled import plan
 from gpuconv.cuda.conv.tiled.kernel import KERNELS_BY_TILE
-from gpuconv.spec import PRECISIONS
+from gpuconv.spec import CONJUGATED, PRECISIONS
 from gpuconv.spec.dtypes import BYTES, CONVOLVED
 
 KERNELS = tuple(KERNELS_BY_TILE.values())
@@ -41,7 +41,7 @@ ALGORITHM = Algorithm(
     takes={
         "dtype": CONVOLVED,
         "weight_dtype": (None, *BYTES),
-        "conjugate": (False, True),
+        "conjugate": (None, *CONJUGATED),
         "precision": PRECISIONS,
     },
     unsupported=plan.unsupported,
