@@ -32,7 +32,8 @@ class ConvSpec(ImagesSpec):
     """One 2-D convolution problem: the shapes, the parameters and the dtypes, and nothing else.
 
     `dtype` is the input's, and the weights' unless `weight_dtype` says another. Where `conjugate` is "weight"
-    or "input", it is their conjugates that are multiplied.
+    or "input", it is their conjugates that are multiplied. An `unrounded` result is of the dtype that numbers
+    of 16 bits are summed in.
     Its direction is "forward"; the gradient by the input, which a transposed convolution is, and the one by
     the weight are problems of the same shapes in other directions.
 
@@ -66,6 +67,7 @@ class ConvSpec(ImagesSpec):
     weight_dtype: Dtype | None = None
     conjugate: str | None = None
     offset_groups: int = 0  # of a deformable convolution
+    unrounded: bool = False
 
     # what every algorithm looks at by itself; all else must be in what it takes (`Algorithm.takes`)
     GEOMETRY: ClassVar[Collection[str]] = (
@@ -179,8 +181,10 @@ class ConvSpec(ImagesSpec):
 
     @property
     def result(self) -> Dtype:
-        """The dtype of the bias and the output: the input's, but int32 of integers."""
-        return INT32 if self.dtype in BYTES else self.dtype
+        """The dtype of the output: the input's, but int32 of integers, and float32 of unrounded sums."""
+        if self.dtype in BYTES:
+            return INT32
+        return self.dtype.arithmetic if self.unrounded else self.dtype
 
     @property
     def flops(self) -> int:

@@ -10,8 +10,8 @@ rounded once. Complex numbers, of the conjugates of x, are real ones of twice as
     dy_im x_re   dy_im x_im         dw_im = dy_im x_re - dy_re x_im
 
 Measured on 2026-11-29 on one core of an Intel Xeon (Sapphire Rapids) on which others worked, so that a figure
-may be off by half: medians of 5 in turns, in ms for a batch of 8, beside PyTorch 2.13, which takes 6 to 12 s in
-float16, and for bfloat16 has matrix units (AMX):
+may be off by half: medians of 5 in turns, in ms for a batch of 8, beside PyTorch 2.13, which takes 6 to 12 s
+in float16, and for bfloat16 has matrix units (AMX):
 
     C -> K @ size, stride       float32   float16   bfloat16   PyTorch   complex64   PyTorch
     7x7    3 ->   64 @ 224, 2      30        39         31        21        104        210

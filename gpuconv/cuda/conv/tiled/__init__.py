@@ -42,6 +42,7 @@ ALGORITHM = Algorithm(
         "dtype": CONVOLVED,
         "weight_dtype": (None, *BYTES),
         "conjugate": (None, *CONJUGATED),
+        "unrounded": (False, True),
         "precision": PRECISIONS,
     },
     unsupported=plan.unsupported,
