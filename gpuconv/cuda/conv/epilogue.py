@@ -3,8 +3,8 @@
     y = the convolution, with its bias        by the first of the list that is fast for it
     y = activation(y + residual)              one thread for each result
 
-Of 16 bits the sums go to memory of our own, in float32, those of some images at a time: so they are rounded
-once, behind the activation. Of complex numbers and integers there are residuals alone.
+Of 16 bits the sums go to memory of our own, in float32, as many as a workspace may hold at a time: so they
+are rounded once, behind the activation. Of complex numbers and integers there are residuals alone.
 """
 
 import math
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms, AllBut, plan_by, refused_by_all
+from gpuconv.cuda.conv.pieces import pieces_of
 from gpuconv.cuda.device.elements import OPERANDS, SCALARS, inlined
 from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate, too_many
 from gpuconv.cuda.language import int32, int64, libdevice, types, uint64
@@ -142,17 +143,17 @@ def worth(spec: ConvSpec, layouts: Layouts, gpu: Gpu) -> bool:
 
 def plan(convolutions: Algorithms, spec: ConvSpec, layouts: Layouts, gpu: Gpu) -> Parts:
     places = {name: place for place, name in enumerate(layouts._fields)}
-    sums = len(layouts) if spec.dtype in SIXTEEN_BITS else places["y"]  # memory of our own, or in place
-    found, images = [], images_at_once(spec)
-    for first in range(0, max(spec.N, 1), images):
-        part, seen, begins = _some_images(spec, layouts, slice(first, min(first + images, spec.N)))
+    is_apart = spec.dtype in SIXTEEN_BITS  # sums are in memory of our own
+    results = workspace_limit() // FLOAT32.itemsize if is_apart else math.prod(spec.out_shape)
+    found, between = [], 0
+    for part, seen, begins in pieces_of(spec, layouts, results):
         before, arrays = _before(part, seen)
-        made = sums, 0 if spec.dtype in SIXTEEN_BITS else begins["y"]
-        taken = (*((places[name], begins[name]) for name in ("x", "w", "bias")), made)
+        sums = (len(layouts), 0) if is_apart else (places["y"], begins["y"])
+        taken = (*((places[name], begins[name]) for name in ("x", "w", "bias")), sums)
         found.append(Step(plan_by(convolutions, before, arrays, gpu), taken))
-        given = made, (places.get("residual"), begins.get("residual", 0)), (places["y"], begins["y"])
+        given = sums, (places.get("residual"), begins.get("residual", 0)), (places["y"], begins["y"])
         found.append(Step(_finish(part, arrays.y, seen), given))
-    between = images * _of_image(spec) if spec.dtype in SIXTEEN_BITS else 0
+        between = max(between, math.prod(part.out_shape) if is_apart else 0)
     return Parts(tuple(found), len(layouts), -(-between // ALIGNED) * ALIGNED)
 
 
@@ -162,31 +163,6 @@ def _before(spec: ConvSpec, layouts: Layouts) -> tuple[ConvSpec, ConvLayouts]:
     if spec.dtype not in SIXTEEN_BITS:
         return plain, arrays
     return replace(plain, unrounded=True), arrays._replace(y=packed(spec.out_shape, FLOAT32.numpy))
-
-
-def _of_image(spec: ConvSpec) -> int:
-    """Results of an image."""
-    return math.prod(spec.out_shape[1:])
-
-
-def images_at_once(spec: ConvSpec) -> int:
-    """So many that their sums in float32 are no more than a workspace may be, or one."""
-    if spec.dtype not in SIXTEEN_BITS:
-        return max(spec.N, 1)
-    most = workspace_limit() // (FLOAT32.itemsize * max(_of_image(spec), 1))
-    return max(1, min(spec.N, most))
-
-
-def _some_images(spec: ConvSpec, layouts: Layouts, images: slice) -> tuple[ConvSpec, Layouts, dict[str, int]]:
-    """Their problem, how its arrays lie, and how many bytes from the start of each."""
-    count, begins = images.stop - images.start, dict.fromkeys(layouts._fields, 0)
-    seen: dict[str, Any] = {}
-    for name in set(layouts._fields) - {"w", "bias"}:
-        layout = getattr(layouts, name)
-        begins[name] = images.start * layout.strides[0]
-        offset = (layout.offset + begins[name]) % ALIGNED
-        seen[name] = layout._replace(shape=(count, *layout.shape[1:]), offset=offset)
-    return replace(spec, N=count), layouts._replace(**seen), begins
 
 
 def _finish(spec: ConvSpec, sums: Layout, layouts: Layouts) -> Launch:

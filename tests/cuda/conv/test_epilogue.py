@@ -8,9 +8,9 @@ from gpuconv.cuda import conv, conv_grad
 from gpuconv.cuda.runtime.gpu import H200
 from gpuconv.spec import ConvSpec, of_transposed
 from tests import reference
-from tests.cases import BFLOAT16, TRANSPOSED_CASES, ConvCase, integers
+from tests.cases import BFLOAT16, CONV_CASES, TRANSPOSED_CASES, ConvCase, integers
 from tests.cuda.execution import compute, contiguous, poisoned
-from tests.cuda.mutation import BEYOND, UNSET, WRONG, changed_room, verdict
+from tests.cuda.mutation import BEYOND, MISALIGNED, UNSET, WRONG, changed_room, verdict
 from tests.layouts import WRITABLE
 from tests.sampling import few
 
@@ -85,9 +85,9 @@ def test_an_integer_beyond_int32_is_left_modulo_2_to_the_32():
 
 
 @pytest.mark.parametrize("dtype", few(HALVES, 1), ids=str)
-def test_sums_of_images_that_fit_into_a_workspace(dtype, monkeypatch):
-    """Of one image they are 560 bytes, and one at least is computed at a time."""
-    for limit, steps in ((10_000, 2), (560, 4), (0, 4)):
+def test_sums_that_fit_into_a_workspace(dtype, monkeypatch):
+    """Of one image they are 560 bytes, of a plane 140, of which one at least is computed at a time."""
+    for limit, steps in ((10_000, 2), (560, 4), (300, 8), (0, 16)):
         monkeypatch.setattr(conv.epilogue, "workspace_limit", lambda limit=limit: limit)
         y, right = run("relu", ADDED, dtype, layout="strided")
         np.testing.assert_array_equal(y, right.astype(dtype))
@@ -95,6 +95,17 @@ def test_sums_of_images_that_fit_into_a_workspace(dtype, monkeypatch):
             np.ones(CASE.x, dtype), np.ones(CASE.w, dtype), padding=1, activation="relu"
         )
         assert len(ALGORITHM.plan(spec, contiguous(spec), H200).steps) == steps
+
+
+@pytest.mark.parametrize("limit", [500, 0])
+def test_groups_are_whole_in_pieces(limit, monkeypatch):
+    monkeypatch.setattr(conv.epilogue, "workspace_limit", lambda: limit)
+    (case,) = (each for each in CONV_CASES if each.name == "groups")
+    x, w, bias = case.arrays("float16", integers)
+    spec = ConvSpec.from_arrays(x, w, bias, **case.parameters, activation="relu")
+    y = poisoned(spec.out_shape, "float16")
+    compute(ALGORITHM, spec, (x, w, bias), (y,))
+    np.testing.assert_array_equal(y, np.maximum(case.expected(x, w, bias), 0).astype("float16"))
 
 
 @pytest.mark.parametrize("dtype", few(["float16", "complex64", "bfloat16", "int8"], 2))
@@ -105,8 +116,10 @@ def test_behind_a_padding_mode(dtype):
 
 
 @pytest.mark.parametrize("dtype", few(["float16", "complex64", "bfloat16", "uint8", "float64"], 2))
-@pytest.mark.parametrize("name", few(["U-Net's 2x2 at stride 2", "groups"], 1))
-def test_behind_transposed_convolutions(name, dtype):
+@pytest.mark.parametrize("name", ["U-Net's 2x2 at stride 2", "groups"])
+@pytest.mark.parametrize("limit", [64 << 20, 0])
+def test_behind_transposed_convolutions(name, dtype, limit, monkeypatch):
+    monkeypatch.setattr(conv.epilogue, "workspace_limit", lambda: limit)
     (case,) = (each for each in TRANSPOSED_CASES if each.name == name)
     x, w, bias = case.arrays(dtype, integers)
     activation = None if dtype in ("complex64", "uint8") else "relu"
@@ -138,7 +151,9 @@ def test_planted_faults_are_caught(fault):
 OF_HALVES = [
     ("epilogue", "a result that is not rounded", "narrow(activate(", "int32(activate("),
     ("epilogue", "a residual that is not widened", "widen(residual[place])", "scalar(residual[place])"),
-    ("epilogue", "the first images again", "images.start * layout.strides[0]", "0"),
+    ("pieces", "the first images again", "(RESULTS, (images.start,", "(RESULTS, (0,"),
+    ("pieces", "the weights of other outputs", '"w": (first, 0)', '"w": (0, 0)'),
+    ("pieces", "the bias of other outputs", '"bias": (outputs.start,)', '"bias": (0,)'),
     ("tiled.kernel", "a bias of another dtype", '("bias", operands.bias)', '("bias", operands.y)'),
     (
         "tiled.kernel",
@@ -156,4 +171,4 @@ def test_planted_faults_are_caught_of_16_bits(fault, monkeypatch):
     monkeypatch.setattr(room.epilogue, "workspace_limit", lambda: 0)
     (algorithm,) = (each for each in room.ALGORITHMS if each.name == "conv_then_epilogue")
 
-    assert verdict(lambda: run("relu", ADDED, "float16", algorithm)) in (WRONG, BEYOND, UNSET)
+    assert verdict(lambda: run("relu", ADDED, "float16", algorithm)) in (WRONG, BEYOND, UNSET, MISALIGNED)
