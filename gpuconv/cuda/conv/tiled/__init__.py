@@ -25,8 +25,8 @@ A stage is summed on its own and then added to the total, which keeps the roundi
 Coordinates are unsigned and wrap, so that one comparison checks both borders. Zero padding is multiplied like
 any value, so a NaN or infinite weight shows at the borders too.
 
-It takes any strides of every array. Where an epilogue follows, sums of 16 bits are stored unrounded.
-It cannot use tensor cores or overlap loads with arithmetic, and wastes lanes where a group has few channels or
+It takes any strides of every array. Where an epilogue follows, sums of 16 bits are stored unrounded. It
+cannot use tensor cores or overlap loads with arithmetic, and wastes lanes where a group has few channels or
 an image few pixels.
 """
 
