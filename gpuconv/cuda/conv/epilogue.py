@@ -96,6 +96,7 @@ def unchanged(value, activation, slope):
 def make_function(dtype: Dtype) -> Callable[..., None]:
     element, scalar = OPERANDS[dtype], SCALARS[dtype.arithmetic]
     widen, narrow = element.widen, element.narrow
+    wide = int64 if dtype == INT32 else scalar  # of an integer that is stored the lower half is taken
     activate = make_activate(scalar) if dtype.arithmetic in FLOATS else unchanged
     from_bits = double_of_bits if dtype == FLOAT64 else number_of_bits
 
@@ -110,7 +111,7 @@ def make_function(dtype: Dtype) -> Callable[..., None]:
             value = sums[n * sums_n + k * sums_k + int64(p) * sums_p + int64(q) * sums_q]
             if is_added:
                 place = n * residual_n + k * residual_k + int64(p) * residual_p + int64(q) * residual_q
-                value = scalar(value + widen(residual[place]))
+                value = wide(value + widen(residual[place]))
             at = n * y_n + k * y_k + int64(p) * y_p + int64(q) * y_q
             y[at] = narrow(activate(value, activation, from_bits(slope_bits)))
 
