@@ -71,9 +71,9 @@ def conv2d(
     activation : str or (str, parameter), optional
         What each result goes through: "relu", "relu6", "leaky_relu" (its slope is the parameter, 0.01 if it
         is left out), "sigmoid", "tanh", "gelu" (its parameter is "none" or "tanh", as in PyTorch), "silu" or
-        "hardswish".
+        "hardswish". None of complex numbers and integers.
     residual : array, shape of the result, optional
-        Added before the activation; dtype and device of the input.
+        Added before the activation; dtype and device of the input, beside integers int32.
     precision : str, optional
         What the error of an output is bounded by; see also `set_precision`. "ieee": a multiple of the
         rounding of its own products, eps * sum |w x| (where all are 0.1, 5 times for 1,000 of them, 12 for
@@ -98,10 +98,10 @@ def conv2d(
         P = floor((H + top + bottom - dilation*(R - 1) - 1) / stride) + 1, and likewise Q. Of the input's
         library, dtype and device; a fresh result of a tensor of torch that is channels-last is so, too.
 
-        What has 16 bits is summed in float32, the bias with it, and rounded once. A complex product is four
-        real ones; none is conjugated. Integers give int32, exactly: sums of up to 33,025 products of two
-        uint8 and more of others cannot exceed it, and what does is left modulo 2^32, as ONNX's ConvInteger
-        leaves it.
+        What has 16 bits is summed in float32, where the bias, the residual and the activation follow, and
+        rounded once. A complex product is four real ones; none is conjugated. Integers give int32, exactly:
+        sums of up to 33,025 products of two uint8 and more of others cannot exceed it, and what does is left
+        modulo 2^32, as ONNX's ConvInteger leaves it.
 
     Raises
     ------

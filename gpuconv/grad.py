@@ -83,7 +83,7 @@ def conv2d_bias(grad_output: Array) -> Array:
     Parameters
     ----------
     grad_output : array, shape (N, K, P, Q), or (K, P, Q)
-        The gradient by the result; float32, float64, float16 or bfloat16.
+        The gradient by the result; float32, float64, float16, bfloat16, complex64 or complex128.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def conv2d_weight(
     Parameters
     ----------
     input : array, shape (N, C, H, W), or (C, H, W)
-        That of the convolution; float32 or float64.
+        That of the convolution; float32, float64, float16, bfloat16, complex64 or complex128.
     weight_size : sequence of int
         (K, C / groups, R, S) of the weight.
     grad_output : array, shape (N, K, P, Q), or (K, P, Q)
@@ -134,7 +134,9 @@ def conv2d_weight(
     array, shape `weight_size`
         dw[k, c, r, s] = sum over n, p, q of grad_output[n, k, p, q] * input[n, g C / groups + c, h, w] where
         h + top = p stride + r dilation, likewise w, and g is the group of k: added up in an order that
-        depends on the problem alone. Of the library, dtype and device of `input`.
+        depends on the problem alone. What has 16 bits is added up in float32, and rounded once; of complex
+        numbers it is the conjugates of `input` that are multiplied, by four real products each. Of the
+        library, dtype and device of `input`.
 
     Raises
     ------

@@ -175,20 +175,23 @@ def conv2d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1):
 
 
 def conv2d_weight(x, size, dy, stride=1, padding=0, dilation=1, groups=1):
-    """The gradient by the weight: what each tap of a kernel meets, times the gradients of what it made."""
+    """The gradient by the weight: what each tap of a kernel meets, times the gradients of what it made.
+
+    Of complex numbers it is the adjoint, by the conjugates of the input.
+    """
     (N, C, H, W), (K, C_group, R, S) = x.shape, size
     stride, dilation = as_pair(stride), as_pair(dilation)
     (top, bottom), (left, right) = padding_sides(padding, (H, W), (R, S), stride, dilation)
     P, Q = dy.shape[2:]
-    padded = np.zeros((N, C, top + H + bottom, left + W + right))
-    padded[:, :, top : top + H, left : left + W] = x
-    dw = np.zeros(size)
+    padded = np.zeros((N, C, top + H + bottom, left + W + right), wide(x))
+    padded[:, :, top : top + H, left : left + W] = x.astype(wide(x)).conj()
+    dw = np.zeros(size, wide(x))
     for k, c, r, s in np.ndindex(*size):
         channel = k // (K // groups) * C_group + c
         rows = slice(r * dilation[0], r * dilation[0] + (P - 1) * stride[0] + 1, stride[0])
         columns = slice(s * dilation[1], s * dilation[1] + (Q - 1) * stride[1] + 1, stride[1])
         with np.errstate(invalid="ignore"):
-            dw[k, c, r, s] = (padded[:, channel, rows, columns] * dy[:, k].astype(np.float64)).sum()
+            dw[k, c, r, s] = (padded[:, channel, rows, columns] * dy[:, k].astype(wide(x))).sum()
     return dw
 
 

@@ -61,7 +61,7 @@ def test_values_that_are_not_finite():
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (DY.astype(int), TypeError, "grad_output must be float32, float64, float16 or bfloat16"),
+        (DY.astype(int), TypeError, "grad_output must be float32, .* or complex128"),
         (DY[0, 0], ValueError, "grad_output must have shape"),
         (DY[:, :, :0], ValueError, "grad_output must have at least one row and one column"),
         ([1.0], TypeError, "grad_output must be an array"),

@@ -11,15 +11,17 @@ import pytest
 import gpuconv.cpu
 from gpuconv import call as calls
 from gpuconv.cli import main
-from gpuconv.commands import environment, reference, verify
+from gpuconv.commands import environment, reference, reference_gradients, verify
 from gpuconv.commands.covering import ROOMS, Covered
 from gpuconv.commands.problems import (
+    BIAS_GRADIENTS,
     CONVOLUTIONS,
     DEFORMED,
     GRADIENTS,
     OPTIONS,
     POOLS,
     TRANSPOSED,
+    WEIGHT_GRADIENTS,
     arrays,
     of_dtype,
 )
@@ -28,7 +30,8 @@ from gpuconv.cpu.pool import direct as pool_direct
 from gpuconv.spec.dtypes import FLOAT64
 from tests import reference as other
 
-PROBLEMS = of_dtype((*CONVOLUTIONS, *OPTIONS, *TRANSPOSED, *DEFORMED, *GRADIENTS, *POOLS), FLOAT64)
+CONVOLVED = *CONVOLUTIONS, *OPTIONS, *TRANSPOSED, *DEFORMED, *GRADIENTS, *WEIGHT_GRADIENTS, *BIAS_GRADIENTS
+PROBLEMS = of_dtype((*CONVOLVED, *POOLS), FLOAT64)
 OF_FLOATS = of_dtype(CONVOLUTIONS, FLOAT64)
 
 
@@ -201,6 +204,7 @@ def test_the_problems_cover_every_parameter():
     assert {("conv2d", "padding_mode"), ("conv2d", "activation")} < parameters
     for name in ("stride", "padding", "dilation", "groups"):
         assert ("conv2d", name) in parameters and ("conv_transpose2d", name) in parameters
+        assert ("conv2d_weight", name) in parameters
     assert ("conv_transpose2d", "output_padding") in parameters
     for name in ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"):
         assert ("max_pool2d", name) in parameters
@@ -229,6 +233,13 @@ def test_the_two_references_agree(problem):
     elif problem.function == "conv2d_input":
         results = reference.input_gradient(batch, *rest, **parameters)
         expected = [other.conv2d_input(w=rest[0], dy=batch, **parameters)]
+    elif problem.function == "conv2d_weight":
+        results = reference_gradients.weight_gradient(batch, *rest, **parameters)
+        size, dy = parameters.pop("weight_size"), rest[0].reshape(-1, *rest[0].shape[-3:])
+        expected = [other.conv2d_weight(batch, size, dy, **parameters)]
+    elif problem.function == "conv2d_bias":
+        results = reference_gradients.bias_gradient(input)
+        expected = [batch.sum(axis=(0, 2, 3))]
     elif problem.function == "max_pool2d":
         results = reference.max_pool(batch, **{**parameters, "return_indices": True})
         parameters.pop("return_indices", None)

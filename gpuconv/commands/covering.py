@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.call import Call, understand
 from gpuconv.commands.problems import (
+    BIAS_GRADIENTS,
     CONVOLUTIONS,
     COVERING,
     DEFORMED,
@@ -22,6 +23,7 @@ from gpuconv.commands.problems import (
     SCATTERED,
     SHARES,
     TRANSPOSED,
+    WEIGHT_GRADIENTS,
     Problem,
     arrays,
     function_of,
@@ -29,10 +31,11 @@ from gpuconv.commands.problems import (
     of_dtype,
 )
 from gpuconv.spec import Dtype
-from gpuconv.spec.dtypes import BFLOAT16, COMPARED, CONVOLVED, FLOATS, POOLED
+from gpuconv.spec.dtypes import BFLOAT16, COMPARED, CONVOLVED, FLOATS, POOLED, SUMMED
 
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
     "conv": (CONVOLVED, (*CONVOLUTIONS, *OPTIONS)), "conv_grad": (CONVOLVED, (*TRANSPOSED, *GRADIENTS)),
+    "conv_weight": (SUMMED, WEIGHT_GRADIENTS), "conv_bias": (SUMMED, BIAS_GRADIENTS),
     "deform": (FLOATS, DEFORMED), "pool": (COMPARED, POOLS),
     "scatter": (POOLED, SCATTERED), "pool_grad": (POOLED, SHARES), "unfold": (POOLED, PATCHES),
 }  # fmt: skip

@@ -82,6 +82,11 @@ def gradient(input_size, weight, shape, **parameters) -> Problem:
     return Problem("conv2d_input", shape, weight, parameters={"input_size": input_size, **parameters})
 
 
+def weight_gradient(shape, weight_size, grad_output, *, special=(), reversed=False, **parameters) -> Problem:
+    given = {"weight_size": weight_size, **parameters}
+    return Problem("conv2d_weight", shape, grad_output, special=special, reversed=reversed, parameters=given)
+
+
 def pool(function, shape, *, special=(), reversed=False, **parameters) -> Problem:
     return Problem(function, shape, special=special, reversed=reversed, parameters=parameters)
 
@@ -123,6 +128,7 @@ OPTIONS = (  # which no plain sum takes
     conv((2, 3, 9, 8), (4, 3, 3, 3), padding=(2, 1), stride=2, padding_mode="reflect"),
     conv((1, 2, 7, 8), (3, 2, 5, 3), padding="same", padding_mode="replicate", bias=True),
     conv((2, 4, 6, 9), (4, 1, 3, 3), padding=2, padding_mode="circular", groups=4, activation="relu"),
+    conv((2, 3, 6, 7), (9, 3, 3, 3), padding=1, residual=(2, 9, 6, 7), bias=True),
 )
 TRANSPOSED = (
     transposed((2, 3, 7, 9), (3, 4, 3, 3), padding=1, bias=True),
@@ -147,6 +153,22 @@ GRADIENTS = (
     gradient((2, 1, 7, 9), (4, 1, 3, 3), (2, 4, 7, 9), padding=1),
     gradient((1, 6, 9, 8), (4, 3, 3, 2), (1, 4, 4, 4), stride=2, groups=2),
     gradient((2, 9, 8, 10), (3, 9, 3, 3), (2, 3, 4, 4), stride=(2, 3), padding=1),
+)
+WEIGHT_GRADIENTS = (
+    weight_gradient((2, 3, 7, 9), (4, 3, 3, 3), (2, 4, 7, 9), padding=1),
+    weight_gradient((1, 6, 9, 8), (4, 3, 3, 2), (1, 4, 4, 4), stride=2, groups=2),
+    weight_gradient((2, 4, 8, 9), (4, 1, 3, 3), (2, 4, 4, 5), stride=2, padding=1, groups=4),
+    weight_gradient((1, 2, 13, 14), (9, 2, 3, 3), (1, 9, 13, 12), dilation=(2, 3), padding=2),
+    weight_gradient((1, 2, 9, 14), (3, 2, 3, 3), (1, 3, 9, 14), padding=1, special=(NAN, INF)),
+    weight_gradient((2, 40, 6, 7), (36, 40, 3, 3), (2, 36, 4, 5), reversed=True),
+    weight_gradient((3, 9, 20), (2, 3, 1, 1), (2, 9, 20)),
+    weight_gradient((0, 3, 7, 9), (4, 3, 3, 3), (0, 4, 5, 7)),
+)  # fmt: skip
+BIAS_GRADIENTS = (
+    pool("conv2d_bias", (2, 3, 7, 9)),
+    pool("conv2d_bias", (3, 70, 2, 5), reversed=True),
+    pool("conv2d_bias", (3, 9, 40), special=(NAN, INF)),
+    pool("conv2d_bias", (0, 3, 4, 4)),
 )
 POOLS = (
     *(
@@ -279,6 +301,8 @@ COVERING: dict[str, tuple[Problem, ...]] = {
         *_gemm(),
     ),
     "conv_grad": (),  # of the kernels of "conv"
+    "conv_weight": (),
+    "conv_bias": (),
     "deform": (),
     "pool": tuple(_pools()),
     "scatter": (),
@@ -337,7 +361,7 @@ def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray 
 
 
 def _has_bias(problem: Problem) -> bool:
-    return problem.function != "conv2d_input"
+    return problem.function not in ("conv2d_input", "conv2d_weight")
 
 
 def function_of(problem: Problem) -> Callable[..., Any]:

@@ -1,14 +1,37 @@
-"""The gradients of pools, pools turned round, and patches, as their definitions read: see `reference`.
+"""Gradients by weights and biases and of pools, pools turned round, and patches, as their definitions read.
 
-The adjoint of what takes a place to where it is seen puts what is seen there back to the place. Shapes: x
-(N, C, P, Q) or (C, P, Q), and of `fold` (N, C R S, P Q) or (C R S, P Q). Results have x's dtype.
+See `reference`. The adjoint of what takes a place to where it is seen puts what is seen there back to the
+place. Shapes: x (N, C, P, Q) or (C, P, Q), and of `fold` (N, C R S, P Q) or (C R S, P Q). Results have x's
+dtype.
 """
 
 from itertools import product
 
 import numpy as np
 
-from gpuconv.commands.reference import _like, _pair, _taps, _windows
+from gpuconv.commands.reference import _like, _pair, _taps, _wide, _windows
+
+
+@np.errstate(invalid="ignore")  # inf - inf is NaN, as it should be
+def weight_gradient(
+    x, grad_output, weight_size, stride=1, padding=0, dilation=1, groups=1
+) -> list[np.ndarray]:
+    """[dw] of `gpuconv.grad.conv2d_weight`: of complex numbers by the conjugates of the input."""
+    K, C, *kernel = weight_size
+    dw = np.zeros((groups, K // groups, C, *kernel), _wide(x))
+    for r, s, values, inside, _ in _taps(x, kernel, stride, padding, dilation):
+        N, _, P, Q = values.shape
+        seen = np.where(inside, values, 0).conj().reshape(N, groups, C, P, Q)
+        dy = grad_output.astype(_wide(x)).reshape(N, groups, K // groups, P, Q)
+        dw[..., r, s] = np.einsum("ngkpq,ngcpq->gkc", dy, seen)
+    return [dw.reshape(weight_size).astype(x.dtype)]
+
+
+@np.errstate(invalid="ignore")
+def bias_gradient(x) -> list[np.ndarray]:
+    """[db] of `gpuconv.grad.conv2d_bias`."""
+    channels = np.moveaxis(x.astype(_wide(x)), -3, 0)
+    return [channels.reshape(x.shape[-3], -1).sum(axis=1).astype(x.dtype)]
 
 
 @np.errstate(invalid="ignore")  # inf - inf is NaN, as it should be

@@ -20,12 +20,22 @@ from gpuconv.commands.covering import ROOMS, covering, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.problems import Problem, arrays, function_of, named, of_dtype
 from gpuconv.commands.reference import avg_pool, convolve, deform, input_gradient, max_pool, transpose
-from gpuconv.commands.reference_gradients import add_where, fold, hand_on, norm, unfold, unpool
+from gpuconv.commands.reference_gradients import (
+    add_where,
+    bias_gradient,
+    fold,
+    hand_on,
+    norm,
+    unfold,
+    unpool,
+    weight_gradient,
+)
 from gpuconv.commands.reference_pools import adaptive_mean, adaptive_pool, lp_pool, min_pool
 from gpuconv.spec import Dtype
 
 REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
     "conv2d": convolve, "conv_transpose2d": transpose, "conv2d_input": input_gradient,
+    "conv2d_weight": weight_gradient, "conv2d_bias": bias_gradient,
     "deform_conv2d": deform, "max_pool2d": max_pool, "avg_pool2d": avg_pool,
     "max_unpool2d": unpool, "grad.max_pool2d": add_where, "grad.avg_pool2d": hand_on,
     "grad.adaptive_avg_pool2d": hand_on, "unfold": unfold, "fold": fold,

@@ -10,6 +10,7 @@ from gpuconv.spec.bias_gradient import of_bias_gradient
 from gpuconv.spec.checks import check_out
 from gpuconv.spec.conv import (
     BIAS_GRADIENT,
+    CONJUGATED,
     INPUT_GRADIENT,
     PRECISIONS,
     WEIGHT_GRADIENT,
@@ -50,12 +51,12 @@ from gpuconv.spec.weight_gradient import of_weight_gradient
 Spec = ConvSpec | PoolSpec | ScatterSpec | MeanGradientSpec | PatchesSpec
 
 __all__ = [
-    "BIAS_GRADIENT", "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "ConvLayouts", "ConvSpec",
-    "DeformedLayouts", "Dtype", "Epilogue", "Layout", "Layouts", "MeanGradientSpec", "NormGradientLayouts",
-    "Pads", "Pair", "PatchesSpec", "Phase", "PlainLayouts", "PoolLayouts", "PoolSpec", "ResidualLayouts",
-    "ScatterLayouts", "ScatterSpec", "Spec", "WeightGradientLayouts", "as_integer", "check_out",
-    "check_precision", "conv_layouts", "of_adaptive", "of_adaptive_mean_gradient", "of_bias_gradient",
-    "of_deformed", "of_fold", "of_input_gradient", "of_max_gradient", "of_mean_gradient", "of_norm_gradient",
-    "of_norms", "of_transposed", "of_unfold", "of_unpool", "of_weight_gradient", "phases_of",
-    "without_epilogue",
+    "BIAS_GRADIENT", "CONJUGATED", "INPUT_GRADIENT", "PRECISIONS", "WEIGHT_GRADIENT", "Axis", "ConvLayouts",
+    "ConvSpec", "DeformedLayouts", "Dtype", "Epilogue", "Layout", "Layouts", "MeanGradientSpec",
+    "NormGradientLayouts", "Pads", "Pair", "PatchesSpec", "Phase", "PlainLayouts", "PoolLayouts",
+    "PoolSpec", "ResidualLayouts", "ScatterLayouts", "ScatterSpec", "Spec", "WeightGradientLayouts",
+    "as_integer", "check_out", "check_precision", "conv_layouts", "of_adaptive", "of_adaptive_mean_gradient",
+    "of_bias_gradient", "of_deformed", "of_fold", "of_input_gradient", "of_max_gradient",
+    "of_mean_gradient", "of_norm_gradient", "of_norms", "of_transposed", "of_unfold", "of_unpool",
+    "of_weight_gradient", "phases_of", "without_epilogue",
 ]  # fmt: skip

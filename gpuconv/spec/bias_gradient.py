@@ -4,7 +4,7 @@ from typing import Any
 
 from gpuconv.spec.checks import batched_shape, checked_dtype
 from gpuconv.spec.conv import BIAS_GRADIENT, ConvSpec
-from gpuconv.spec.dtypes import FLOATS, SIXTEEN_BITS
+from gpuconv.spec.dtypes import SUMMED
 from gpuconv.spec.pool import PoolSpec
 
 
@@ -16,7 +16,7 @@ def of_bias_gradient(grad_output: Any) -> ConvSpec:
     TypeError, ValueError
         Naming what is wrong.
     """
-    dtype = checked_dtype(grad_output, (*FLOATS, *SIXTEEN_BITS), "grad_output")
+    dtype = checked_dtype(grad_output, SUMMED, "grad_output")
     N, K, P, Q = batched_shape(grad_output, "grad_output")
     if 0 in (P, Q):
         raise ValueError(f"grad_output must have at least one row and one column, got {grad_output.shape}")

@@ -22,6 +22,7 @@ from gpuconv.spec.padding_mode import check_padding_mode
 from gpuconv.spec.parameters import Pads, Pair, as_integer, as_pads, as_pair
 
 PRECISIONS = (None, "ieee", "tf32")  # what the caller may ask for, from the norm, to each output, to speed
+CONJUGATED = "weight", "input"  # of complex numbers, in adjoints
 INPUT_GRADIENT, WEIGHT_GRADIENT, BIAS_GRADIENT = "input gradient", "weight gradient", "bias gradient"
 NETWORK_CHANNELS = 32  # input channels of a group, from which a layer is one of a network and no image filter
 
@@ -30,8 +31,9 @@ NETWORK_CHANNELS = 32  # input channels of a group, from which a layer is one of
 class ConvSpec(ImagesSpec):
     """One 2-D convolution problem: the shapes, the parameters and the dtypes, and nothing else.
 
-    `dtype` is the input's, and the weights' unless `weight_dtype` says another. With `conjugate` it is their
-    conjugates that are multiplied.
+    `dtype` is the input's, and the weights' unless `weight_dtype` says another. Where `conjugate` is "weight"
+    or "input", it is their conjugates that are multiplied. An `unrounded` result is of the dtype that numbers
+    of 16 bits are summed in.
     Its direction is "forward"; the gradient by the input, which a transposed convolution is, and the one by
     the weight are problems of the same shapes in other directions.
 
@@ -63,8 +65,9 @@ class ConvSpec(ImagesSpec):
     padding_mode: str = "zeros"
     epilogue: Epilogue = NO_EPILOGUE
     weight_dtype: Dtype | None = None
-    conjugate: bool = False
+    conjugate: str | None = None
     offset_groups: int = 0  # of a deformable convolution
+    unrounded: bool = False
 
     # what every algorithm looks at by itself; all else must be in what it takes (`Algorithm.takes`)
     GEOMETRY: ClassVar[Collection[str]] = (
@@ -178,8 +181,10 @@ class ConvSpec(ImagesSpec):
 
     @property
     def result(self) -> Dtype:
-        """The dtype of the bias and the output: the input's, but int32 of integers."""
-        return INT32 if self.dtype in BYTES else self.dtype
+        """The dtype of the output: the input's, but int32 of integers, and float32 of unrounded sums."""
+        if self.dtype in BYTES:
+            return INT32
+        return self.dtype.arithmetic if self.unrounded else self.dtype
 
     @property
     def flops(self) -> int:

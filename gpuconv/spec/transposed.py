@@ -104,7 +104,7 @@ def of_input_gradient(
     behind = _less_behind(pads, (rest[0], rest[1]))
     return ConvSpec(
         N, C, H, W, K, R, S, behind, stride, dilation, groups, dtype, precision, INPUT_GRADIENT,
-        weight_dtype=weight_dtype, conjugate=dtype in COMPLEX,
+        weight_dtype=weight_dtype, conjugate="weight" if dtype in COMPLEX else None,
     )  # fmt: skip
 
 

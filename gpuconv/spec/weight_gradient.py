@@ -4,7 +4,7 @@ from typing import Any
 
 from gpuconv.spec.checks import batched_shape, checked_dtype, same_dtype
 from gpuconv.spec.conv import WEIGHT_GRADIENT, ConvSpec, check_groups, check_precision
-from gpuconv.spec.dtypes import FLOATS
+from gpuconv.spec.dtypes import COMPLEX, SUMMED
 from gpuconv.spec.parameters import as_integer, as_pads, as_pair
 
 
@@ -19,7 +19,7 @@ def of_weight_gradient(
     TypeError, ValueError
         Naming the wrong one.
     """
-    dtype = checked_dtype(input, FLOATS)
+    dtype = checked_dtype(input, SUMMED)
     N, C, H, W = batched_shape(input)
     K, C_group, R, S = _size_of(weight_size)
     groups = as_integer(groups, "groups", least=1)
@@ -29,7 +29,8 @@ def of_weight_gradient(
     pads = as_pads(padding, (H, W), (R, S), stride, dilation)
     check_precision(precision)
     spec = ConvSpec(
-        N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision, WEIGHT_GRADIENT
+        N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision, WEIGHT_GRADIENT,
+        conjugate="input" if dtype in COMPLEX else None,
     )  # fmt: skip
     result = (N, K, spec.P, spec.Q) if len(input.shape) == 4 else (K, spec.P, spec.Q)
     if tuple(grad_output.shape) != result:

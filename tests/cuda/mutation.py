@@ -27,7 +27,9 @@ from tests.cuda.execution import compute, poisoned
 
 WRONG, BEYOND, RACE, UNSET = "wrong result", "OutOfBoundsError", "RaceError", "UninitialisedError"
 LATE, MISALIGNED, HARMLESS = "AsynchronousError", "MisalignedError", "harmless"
-ROOMS = ("conv", "deform", "pool", "pool_grad", "scatter", "unfold", "device")  # what a change may reach
+ROOMS = (  # what a change may reach
+    "conv", "conv_bias", "conv_weight", "deform", "pool", "pool_grad", "scatter", "unfold", "device",
+)  # fmt: skip
 REMADE = tuple(f"gpuconv.cuda.{room}" for room in ROOMS)
 
 
@@ -62,7 +64,7 @@ def changed_room(room: str, module: str, old: str = "", new: str = "") -> Module
     assert not old or text.count(old) == 1, f"{text.count(old)} places of {module} read {old!r}"
     finder = Changed(module, text.replace(old, new) if old else text)
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_remade(name)}
-    attributes = {name: vars(gpuconv.cuda)[name] for name in ROOMS}
+    attributes = {name: vars(gpuconv.cuda).pop(name) for name in ROOMS}  # so that rooms see changed ones
     sys.meta_path.insert(0, finder)
     try:
         return importlib.import_module(f"gpuconv.cuda.{room}")

@@ -160,6 +160,6 @@ def test_faults_in_the_source(fault):
 @pytest.mark.wide
 def test_a_gradient_that_does_not_conjugate_is_wrong():
     assert verdict(lambda: gradient(PHASES)) == HARMLESS
-    old = "(CONJUGATES if operands.conjugate else OPERANDS)[operands.w].widen"
+    old = '(CONJUGATES if operands.conjugate == "weight" else OPERANDS)[operands.w].widen'
     room = changed_room("conv.tiled", "conv.tiled.kernel", old, "OPERANDS[operands.w].widen")
     assert verdict(lambda: gradient(conv_grad.phases.over((room.ALGORITHM,)))) == WRONG

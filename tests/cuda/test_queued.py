@@ -57,6 +57,18 @@ def test_pointers_come_in_the_order_of_the_kernel(name, driver, cupy):
     assert [*pointers] == [each.data.ptr for each in (*arrays, result)]
 
 
+@pytest.mark.parametrize("is_added", [False, True])
+def test_sums_of_16_bits_go_through_memory_of_our_own(is_added, driver, cupy):
+    """Of kernels of different signatures the first four arguments are looked at."""
+    driver.slots, driver.context = 4, 70
+    x, w, added = (array(integers(shape, "float16")) for shape in ((2, 3, 6, 7), (4, 3, 1, 1), (2, 4, 6, 7)))
+    y = gpuconv.conv2d(x, w, activation="relu", residual=added if is_added else None)
+    convolved, finished = (launch.values for launch in driver.launches)
+    sums = convolved[3]
+    assert [*convolved[:3]] == [x.data.ptr, w.data.ptr, 0] and sums not in (0, y.data.ptr)
+    assert [*finished[:3]] == [sums, added.data.ptr if is_added else 0, y.data.ptr]
+
+
 def test_every_kernel_has_its_result_last():
     for kernel in (*scatter.KERNELS, *pool_grad.KERNELS, *unfold.KERNELS):
         assert kernel.pointers in (("x", "y"), ("x", "indices", "y"), ("x", "image", "result", "y"))

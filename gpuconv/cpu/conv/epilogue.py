@@ -156,8 +156,8 @@ def over(convolutions: Algorithms, **takes: Collection[Any]) -> Algorithm:
     return Algorithm(
         "conv_then_epilogue",
         {
-            "dtype": (*FLOATS, *COMPLEX, *BYTES), "weight_dtype": (None, *BYTES), "conjugate": (False, True),
-            "precision": PRECISIONS, **takes, "epilogue": AllBut({NO_EPILOGUE}),
+            "dtype": (*FLOATS, *COMPLEX, *BYTES), "weight_dtype": (None, *BYTES), "precision": PRECISIONS,
+            **takes, "epilogue": AllBut({NO_EPILOGUE}),
         },
         partial(unsupported, convolutions), worth, partial(plan, convolutions),
         fast_for="an activation or a residual, after what a plain convolution is fast for",

@@ -31,9 +31,7 @@ from gpuconv.cpu.engine.planes import PLANES, ROWS, plane_at, shared
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.cpu.simd import claim, pointer
 from gpuconv.spec import ConvSpec
-from gpuconv.spec.dtypes import COMPLEX64, COMPLEX128, FLOAT32, FLOAT64, Dtype
-
-PARTS: dict[Dtype, Dtype] = {COMPLEX64: FLOAT32, COMPLEX128: FLOAT64}
+from gpuconv.spec.dtypes import COMPLEX, PARTS
 
 
 def _complex(scalar):
@@ -106,7 +104,7 @@ KERNELS: tuple[Kernel, ...] = take_apart, put_together
 def lower(spec: ConvSpec) -> ConvSpec:
     """The real problem, in whose layers neighbours may be mixed where they may in the complex one."""
     return replace(
-        spec, C=2 * spec.C, K=2 * spec.K, dtype=PARTS[spec.dtype], conjugate=False,
+        spec, C=2 * spec.C, K=2 * spec.K, dtype=PARTS[spec.dtype], conjugate=None,
         precision=None if spec.may_mix_neighbours else "ieee",
     )  # fmt: skip
 
@@ -118,7 +116,8 @@ def weights_of_parts(spec: ConvSpec, w: np.ndarray, bias: np.ndarray) -> list[We
     parts = stacked.reshape(spec.groups, 2, K, 2, C, R, S)
     given = w.reshape(spec.groups, K, C, R, S)
     parts[:, 0, :, 0] = parts[:, 1, :, 1] = given.real
-    below = 0 if spec.conjugate != (spec.direction != "forward") else 1  # the output that im is added to
+    is_negated = (spec.conjugate == "weight") != (spec.direction != "forward")
+    below = 0 if is_negated else 1  # the output that im is added to
     parts[:, below, :, 1 - below] = given.imag
     np.negative(given.imag, out=parts[:, 1 - below, :, below])
     grouped = bias.reshape(spec.groups, 1, -1)
@@ -141,6 +140,6 @@ def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:
     """The algorithm that computes the parts with the first of `algorithms` that is fast for them."""
     return lowered.over(
         LOWERING, algorithms,
-        {"dtype": tuple(PARTS), "direction": (direction,), "conjugate": (False, True)}, "complex numbers",
+        {"dtype": COMPLEX, "direction": (direction,), "conjugate": (None, "weight")}, "complex numbers",
         lambda spec, name: f"four products of {PARTS[spec.dtype]} each, summed by {name}",
     )  # fmt: skip

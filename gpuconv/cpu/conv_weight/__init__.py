@@ -4,16 +4,18 @@
 
 A matrix product that sums over pixels, of which all arrays have theirs side by side: what one factor has of
 several channels at a pixel has to be turned into a vector first. `channels` turns x, `outputs` dy; `rows`
-turns nothing, and adds up vectors of pixels; `direct` is the definition.
+turns nothing, and adds up vectors of pixels; `direct` is the definition. `lowered` leaves other
+dtypes to them.
 """
 
 from gpuconv.algorithm import Algorithms
-from gpuconv.cpu.conv_weight import channels, direct, outputs, rows
+from gpuconv.cpu.conv_weight import channels, direct, lowered, outputs, rows
 from gpuconv.cpu.engine.compiled import Kernel
 
-ALGORITHMS: Algorithms = (
+_SUMS: Algorithms = (
     rows.ALGORITHM, channels.ALGORITHM, outputs.ALGORITHM, direct.ALGORITHM,
 )  # fmt: skip
+ALGORITHMS: Algorithms = (*_SUMS, lowered.of_sixteen_bits(_SUMS), lowered.of_complex(_SUMS))
 KERNELS: tuple[Kernel, ...] = (
     rows.sum_rows,
     channels.sum_channels,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gpuconv.algorithm import Algorithm, Algorithms, plan_by, refused_by_all
-from gpuconv.cuda.device.elements import SCALARS, inlined
+from gpuconv.cuda.device.elements import inlined
 from gpuconv.cuda.device.outputs import THREADS, blocks_of, locate, too_many
 from gpuconv.cuda.language import int32, int64, types
 from gpuconv.cuda.runtime import passes
@@ -19,7 +19,7 @@ from gpuconv.cuda.runtime.passes import Parts, Step
 from gpuconv.cuda.runtime.scratch import ELEMENT_BYTES
 from gpuconv.spec import PRECISIONS, ConvLayouts, ConvSpec
 from gpuconv.spec.checks import axes_of
-from gpuconv.spec.dtypes import FLOATS
+from gpuconv.spec.dtypes import BYTES, CONVOLVED, UINT8
 from gpuconv.spec.layouts import ALIGNED, Layout, packed
 from gpuconv.spec.padding_mode import MIRRORED
 from gpuconv.spec.regions import Region, regions_of
@@ -42,7 +42,7 @@ def continued(place, extent, mode):
     return place
 
 
-def make_function(dtype: str) -> Callable[..., None]:
+def make_function() -> Callable[..., None]:
     def mirror(
         x, border, x_n, x_c, x_h, x_w,  # strides in elements
         N, C, H, W, h_first, w_first, rows, columns, mode,
@@ -57,13 +57,15 @@ def make_function(dtype: str) -> Callable[..., None]:
     return mirror
 
 
-def make_kernel(dtype: str) -> Kernel:
-    pointer = types.CPointer(SCALARS[dtype])
+def make_kernel(stored: str) -> Kernel:
+    """The kernel for what lies in memory, which is copied whatever it means."""
+    pointer = types.CPointer(getattr(types, stored))
     types_of = {pointer: "x border", int64: "x_n x_c x_h x_w", int32: "H W h_first w_first"}
-    return Kernel(f"conv_mirror {dtype}", partial(make_function, dtype), types_of, THREADS, 4)
+    return Kernel(f"conv_mirror {stored}", make_function, types_of, THREADS, 4)
 
 
-KERNEL_OF = {dtype: make_kernel(dtype) for dtype in FLOATS}
+STORED = {dtype: UINT8.stored if dtype in BYTES else dtype.stored for dtype in CONVOLVED}
+KERNEL_OF = {stored: make_kernel(stored) for stored in STORED.values()}
 KERNELS = tuple(KERNEL_OF.values())
 
 
@@ -125,13 +127,17 @@ def _copy(region: Region, spec: ConvSpec, x: Layout) -> Launch:
         **steps(x_nchw=x.elements), "N": N, "C": C, "H": spec.H, "W": spec.W, "h_first": h_first,
         "w_first": w_first, "rows": rows, "columns": columns, "mode": MIRRORED.index(spec.padding_mode),
     }  # fmt: skip
-    return Launch(KERNEL_OF[spec.dtype], blocks_of(region.spec.in_shape), 0, scalars)
+    return Launch(KERNEL_OF[STORED[spec.dtype]], blocks_of(region.spec.in_shape), 0, scalars)
 
 
 def over(convolutions: Algorithms) -> Algorithm:
     """The algorithm that computes each region by one of `convolutions`."""
     return Algorithm(
-        "conv_mirrored", {"dtype": FLOATS, "precision": PRECISIONS, "padding_mode": MIRRORED},
+        "conv_mirrored",
+        {
+            "dtype": CONVOLVED, "weight_dtype": (None, *BYTES), "unrounded": (False, True),
+            "precision": PRECISIONS, "padding_mode": MIRRORED,
+        },
         partial(unsupported, convolutions), worth, partial(plan, convolutions),
         fast_for="a padding mode that reads the image again, and what a plain convolution is fast for",
     )  # fmt: skip

@@ -2,8 +2,9 @@
 
 from gpuconv.algorithm import Algorithms
 from gpuconv.cuda import pool
-from gpuconv.cuda.conv_bias import sums
+from gpuconv.cuda.conv_bias import parts, sums
 
-ALGORITHMS: Algorithms = (sums.at_once(pool.ALGORITHMS), sums.in_passes(pool.ALGORITHMS))
+_SUMS: Algorithms = (sums.at_once(pool.ALGORITHMS), sums.in_passes(pool.ALGORITHMS))
+ALGORITHMS: Algorithms = (*_SUMS, parts.over(_SUMS))
 
 __all__ = ["ALGORITHMS"]

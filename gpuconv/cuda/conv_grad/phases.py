@@ -51,7 +51,7 @@ def parts_of(spec: ConvSpec, layouts: ConvLayouts) -> Iterator[Part]:
         of_group = ConvSpec(
             phase.spec.N, C, phase.spec.H, phase.spec.W, K, phase.spec.R, phase.spec.S, phase.spec.pads,
             dilation=phase.spec.dilation, dtype=spec.dtype, precision=spec.precision,
-            weight_dtype=spec.weight_dtype, conjugate=spec.conjugate,
+            weight_dtype=spec.weight_dtype, conjugate=spec.conjugate, unrounded=spec.unrounded,
         )  # fmt: skip
         c, k = layouts.w.strides[:2]
         steps = C * layouts.x.strides[1], C * c, K * _step(layouts.bias), K * layouts.y.strides[1]
@@ -101,8 +101,8 @@ def over(convolutions: Algorithms) -> Algorithm:
     return Algorithm(
         "conv_by_phases",
         {
-            "dtype": CONVOLVED, "weight_dtype": (None, *BYTES), "conjugate": (False, True),
-            "precision": PRECISIONS, "direction": (INPUT_GRADIENT,),
+            "dtype": CONVOLVED, "weight_dtype": (None, *BYTES), "conjugate": (None, "weight"),
+            "unrounded": (False, True), "precision": PRECISIONS, "direction": (INPUT_GRADIENT,),
         },
         partial(unsupported, convolutions), worth, partial(plan, convolutions),
         fast_for="what convolutions at stride 1 are fast for", remark=remark_of_phases,

@@ -16,7 +16,7 @@ from gpuconv.cuda.runtime.passes import Part, Parts, Step
 from gpuconv.spec import PRECISIONS, WEIGHT_GRADIENT, ConvLayouts, ConvSpec, Pair, WeightGradientLayouts
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import axes_of
-from gpuconv.spec.dtypes import FLOATS
+from gpuconv.spec.dtypes import SUMMED
 from gpuconv.spec.layouts import ALIGNED, Layout
 
 PLACES = 0, 1, None, 2  # of x, dy, no bias and y, among those of x, dy and y
@@ -50,7 +50,7 @@ def parts_of(spec: ConvSpec, layouts: WeightGradientLayouts) -> Iterator[Part]:
     C, K = spec.C_group, spec.K_group
     of_group = ConvSpec(
         C, spec.N, H, W, K, spec.P, spec.Q, (above, beside), spec.dilation, spec.stride, 1, spec.dtype,
-        spec.precision,
+        spec.precision, conjugate=spec.conjugate,
     )  # fmt: skip
     steps = C * layouts.x.strides[1], K * layouts.dy.strides[1], K * layouts.y.strides[0]
     for group in range(spec.groups):
@@ -88,7 +88,10 @@ def over(convolutions: Algorithms) -> Algorithm:
     """The algorithm that computes each group by one of `convolutions`."""
     return Algorithm(
         "conv_weight_exchanged",
-        {"dtype": FLOATS, "precision": PRECISIONS, "direction": (WEIGHT_GRADIENT,)},
+        {
+            "dtype": SUMMED, "precision": PRECISIONS, "direction": (WEIGHT_GRADIENT,),
+            "conjugate": (None, "input"),
+        },
         partial(unsupported, convolutions), worth, partial(plan, convolutions),
         fast_for="what convolutions with large windows are fast for", remark=_remark,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 from gpuconv.cuda import conv
 from gpuconv.spec import ConvSpec
 from tests import reference
-from tests.cases import integers
+from tests.cases import CONV_DTYPES, integers
 from tests.cuda.execution import compute, poisoned
 from tests.cuda.mutation import BEYOND, UNSET, WRONG, changed_room, verdict
 from tests.layouts import WRITABLE
@@ -27,17 +27,23 @@ def run(name, mode, dtype="float32", algorithm=ALGORITHM, layout="contiguous"):
     shape, window, parameters = PROBLEMS[name]
     x, w = WRITABLE[layout](integers(shape, dtype)), integers(window, dtype, 1)
     spec = ConvSpec.from_arrays(x, w, None, **parameters, padding_mode=mode)
-    y = WRITABLE[layout](poisoned(spec.out_shape, dtype))
+    y = WRITABLE[layout](poisoned(spec.out_shape, spec.result.numpy))
     compute(algorithm, spec, (x, w, None), (y,))
     return y, reference.conv2d(x, w, None, **parameters, padding_mode=mode)
 
 
 @pytest.mark.parametrize("name", few([*PROBLEMS], 2))
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.wide)])
+@pytest.mark.parametrize("dtype", few([*CONV_DTYPES], 1))
 def test_integers_are_exact(name, mode, dtype):
     y, right = run(name, mode, dtype)
-    np.testing.assert_array_equal(y, right.astype(dtype))
+    np.testing.assert_array_equal(y, right.astype(y.dtype))
+
+
+@pytest.mark.parametrize("dtype", few(["float16", "uint8", "complex64", "bfloat16", "int8", "complex128"], 3))
+def test_integers_of_other_dtypes_are_exact(dtype):
+    y, right = run("four sides", "circular", dtype, layout="strided")
+    np.testing.assert_array_equal(y, right.astype(y.dtype))
 
 
 @pytest.mark.parametrize("layout", ["reversed", "channels last", "strided"])

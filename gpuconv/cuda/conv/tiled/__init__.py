@@ -25,14 +25,15 @@ A stage is summed on its own and then added to the total, which keeps the roundi
 Coordinates are unsigned and wrap, so that one comparison checks both borders. Zero padding is multiplied like
 any value, so a NaN or infinite weight shows at the borders too.
 
-It takes any strides of every array. It cannot use tensor cores or overlap loads with arithmetic, and wastes
-lanes where a group has few channels or an image few pixels.
+It takes any strides of every array. Where an epilogue follows, sums of 16 bits are stored unrounded. It
+cannot use tensor cores or overlap loads with arithmetic, and wastes lanes where a group has few channels or
+an image few pixels.
 """
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.conv.tiled import plan
 from gpuconv.cuda.conv.tiled.kernel import KERNELS_BY_TILE
-from gpuconv.spec import PRECISIONS
+from gpuconv.spec import CONJUGATED, PRECISIONS
 from gpuconv.spec.dtypes import BYTES, CONVOLVED
 
 KERNELS = tuple(KERNELS_BY_TILE.values())
@@ -41,7 +42,8 @@ ALGORITHM = Algorithm(
     takes={
         "dtype": CONVOLVED,
         "weight_dtype": (None, *BYTES),
-        "conjugate": (False, True),
+        "conjugate": (None, *CONJUGATED),
+        "unrounded": (False, True),
         "precision": PRECISIONS,
     },
     unsupported=plan.unsupported,

@@ -10,35 +10,42 @@ from gpuconv.cuda.conv.tiled.tiles import BLOCKS, THREAD_PIXELS, THREADS, WARPS,
 from gpuconv.cuda.device.elements import CONJUGATES, OPERANDS, SCALARS
 from gpuconv.cuda.language import cuda, int64, types, uint32, uint64
 from gpuconv.cuda.runtime.compiled import Kernel
-from gpuconv.spec import ConvSpec, Dtype
-from gpuconv.spec.dtypes import BYTES, COMPLEX, FLOATS, INT32, SIXTEEN_BITS
+from gpuconv.spec import CONJUGATED, ConvSpec, Dtype
+from gpuconv.spec.dtypes import BYTES, COMPLEX, FLOAT32, FLOATS, INT32, SIXTEEN_BITS
 
 
 class Operands(NamedTuple):
-    """The dtypes of the input, of the weights and of the result; and whether the weights are conjugated."""
+    """The dtypes of the input, of the weights and of the result; and which of the first two is conjugated."""
 
     x: Dtype
     w: Dtype
     y: Dtype
-    conjugate: bool = False
+    conjugate: str | None = None
+
+    @property
+    def bias(self) -> Dtype:
+        """The dtype of the bias."""
+        return self.y if self.x in BYTES else self.x
 
     @classmethod
     def of(cls, spec: ConvSpec) -> "Operands":
         return cls(spec.dtype, spec.dtype_of_weights, spec.result, spec.conjugate)
 
     def __str__(self) -> str:
-        words = [self.x] if self.x == self.w else [self.x, self.w]
-        return " ".join([*words, *["conjugate"] * self.conjugate])
+        words: list[str] = [self.x] if self.x == self.w else [self.x, self.w]
+        if self.x.is_narrow and self.y == self.x.arithmetic and self.x not in BYTES:
+            words.append("unrounded")
+        return " ".join([*words, *[f"conjugate {self.conjugate}"] * bool(self.conjugate)])
 
 
 def make_function(operands: Operands, tile: TiledBlock) -> Callable[..., None]:
     scalar = SCALARS[operands.y.arithmetic]
-    load_input = make_load_input(OPERANDS[operands.x])
-    widen = (CONJUGATES if operands.conjugate else OPERANDS)[operands.w].widen
+    load_input = make_load_input((CONJUGATES if operands.conjugate == "input" else OPERANDS)[operands.x])
+    widen = (CONJUGATES if operands.conjugate == "weight" else OPERANDS)[operands.w].widen
     THREAD_K, WARPS_K, TILE_K, PITCH_K = tile.thread_k, tile.warps_k, tile.k, tile.pitch_k
     THREAD_OUTPUTS = THREAD_K * THREAD_PIXELS
     PIXEL_THREADS = THREADS // WARPS_K  # threads along the pixels
-    store = make_store(operands.y, tile)
+    store = make_store(operands.bias, operands.y, tile)
 
     def conv_tiled(
         x, w, bias, y,
@@ -123,7 +130,7 @@ def make_function(operands: Operands, tile: TiledBlock) -> Callable[..., None]:
 def make_kernel(operands: Operands, tile: TiledBlock) -> Kernel:
     """The kernel for dtypes and a block."""
     pointers: dict[Any, str] = {}
-    for names, dtype in (("x", operands.x), ("w", operands.w), ("bias y", operands.y)):
+    for names, dtype in (("x", operands.x), ("w", operands.w), ("bias", operands.bias), ("y", operands.y)):
         kind = types.CPointer(OPERANDS[dtype].stored)
         pointers[kind] = f"{pointers.get(kind, '')} {names}"
     return Kernel(
@@ -140,7 +147,8 @@ def make_kernel(operands: Operands, tile: TiledBlock) -> Kernel:
 
 OPERANDS_TAKEN: tuple[Operands, ...] = (
     *(Operands(dtype, dtype, dtype) for dtype in (*FLOATS, *SIXTEEN_BITS, *COMPLEX)),
-    *(Operands(dtype, dtype, dtype, True) for dtype in COMPLEX),
+    *(Operands(dtype, dtype, dtype, conjugated) for dtype in COMPLEX for conjugated in CONJUGATED),
+    *(Operands(dtype, dtype, FLOAT32) for dtype in SIXTEEN_BITS),
     *(Operands(x, w, INT32) for x, w in product(BYTES, BYTES)),
 )
 KERNELS_BY_TILE: dict[tuple[Operands, TiledBlock], Kernel] = {

@@ -9,10 +9,10 @@ from gpuconv.cuda.language import cuda, int64, uint32
 from gpuconv.spec import Dtype
 
 
-def make_store(result: Dtype, tile: TiledBlock) -> Callable[..., None]:
+def make_store(bias_dtype: Dtype, result: Dtype, tile: TiledBlock) -> Callable[..., None]:
     """A function that stores the sums of a thread, whose block begins at channel `k_first` of group g."""
     scalar, THREAD_K, PIXEL_THREADS = SCALARS[result.arithmetic], tile.thread_k, THREADS // tile.warps_k
-    widen, narrow = OPERANDS[result].widen, OPERANDS[result].narrow
+    widen, narrow = OPERANDS[bias_dtype].widen, OPERANDS[result].narrow
 
     @cuda.jit(device=True, inline="always")
     def store(
