@@ -14,14 +14,18 @@ from gpuconv import (
     grad,
 )
 from gpuconv.api import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
     avg_pool2d,
     conv2d,
     conv_transpose2d,
     deform_conv2d,
     explain,
     fold,
+    lp_pool2d,
     max_pool2d,
     max_unpool2d,
+    min_pool2d,
     unfold,
 )
 from gpuconv.plan import plan_conv2d
@@ -30,6 +34,8 @@ from gpuconv.threads import get_num_threads, set_num_threads
 from gpuconv.workspace import set_workspace_limit
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
     "avg_pool2d",
     "conv2d",
     "conv_transpose2d",
@@ -38,8 +44,10 @@ __all__ = [
     "fold",
     "get_num_threads",
     "grad",
+    "lp_pool2d",
     "max_pool2d",
     "max_unpool2d",
+    "min_pool2d",
     "plan_conv2d",
     "set_num_threads",
     "set_precision",

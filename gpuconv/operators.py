@@ -17,6 +17,7 @@ from gpuconv.spec import (
     Spec,
     WeightGradientLayouts,
     conv_layouts,
+    of_adaptive,
     of_adaptive_mean_gradient,
     of_bias_gradient,
     of_deformed,
@@ -25,6 +26,7 @@ from gpuconv.spec import (
     of_max_gradient,
     of_mean_gradient,
     of_norm_gradient,
+    of_norms,
     of_transposed,
     of_unfold,
     of_unpool,
@@ -113,6 +115,20 @@ def _max_spec(
     )
 
 
+def _min_spec(
+    input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+) -> PoolSpec:
+    return PoolSpec.from_arrays("min", input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def _adaptive_mean_spec(input: Any, output_size: Any) -> PoolSpec:
+    return of_adaptive("mean", input, output_size)
+
+
+def _adaptive_max_spec(input: Any, output_size: Any, return_indices: Any) -> PoolSpec:
+    return of_adaptive("max", input, output_size, return_indices)
+
+
 def _mean_spec(
     input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: Any, count_include_pad: Any,
     divisor_override: Any,
@@ -131,6 +147,21 @@ MAX_POOL2D = Operator(
     "max_pool2d", "pool", ("input", "out"),
     ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"), PoolLayouts,
     _max_spec,
+)  # fmt: skip
+MIN_POOL2D = Operator(
+    "min_pool2d", "pool", ("input", "out"), ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+    PoolLayouts, _min_spec,
+)  # fmt: skip
+LP_POOL2D = Operator(
+    "lp_pool2d", "pool", ("input", "out"), ("norm_type", "kernel_size", "stride", "ceil_mode"), PoolLayouts,
+    of_norms,
+)  # fmt: skip
+ADAPTIVE_AVG_POOL2D = Operator(
+    "adaptive_avg_pool2d", "pool", ("input", "out"), ("output_size",), PoolLayouts, _adaptive_mean_spec,
+)  # fmt: skip
+ADAPTIVE_MAX_POOL2D = Operator(
+    "adaptive_max_pool2d", "pool", ("input", "out"), ("output_size", "return_indices"), PoolLayouts,
+    _adaptive_max_spec,
 )  # fmt: skip
 AVG_POOL2D = Operator(
     "avg_pool2d", "pool", ("input", "out"),
@@ -190,7 +221,8 @@ FOLD = Operator(
 OPERATORS = {
     operator.name: operator
     for operator in (
-        CONV2D, CONV_TRANSPOSE2D, DEFORM_CONV2D, MAX_POOL2D, AVG_POOL2D, MAX_UNPOOL2D, UNFOLD, FOLD,
+        CONV2D, CONV_TRANSPOSE2D, DEFORM_CONV2D, MAX_POOL2D, MIN_POOL2D, AVG_POOL2D, LP_POOL2D,
+        ADAPTIVE_AVG_POOL2D, ADAPTIVE_MAX_POOL2D, MAX_UNPOOL2D, UNFOLD, FOLD,
         CONV2D_INPUT, CONV2D_WEIGHT, CONV2D_BIAS, MAX_POOL2D_GRADIENT, AVG_POOL2D_GRADIENT,
         ADAPTIVE_AVG_POOL2D_GRADIENT, LP_POOL2D_GRADIENT,
     )

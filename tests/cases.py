@@ -13,8 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from gpuconv.spec import ConvSpec, PoolSpec, of_transposed
-from gpuconv.spec.dtypes import BYTES, CONVOLVED, FLOATS
-from gpuconv.spec.pool import POOLED
+from gpuconv.spec.dtypes import BYTES, CONVOLVED, FLOATS, POOLED
 from tests import reference
 
 DTYPES = tuple(map(str, FLOATS))
@@ -114,7 +113,7 @@ def integers(shape, dtype, seed=0) -> np.ndarray:
     random = np.random.default_rng(seed)
     if dtype in BYTES:
         return random.integers(np.iinfo(dtype).min, np.iinfo(dtype).max + 1, shape).astype(dtype)
-    values = random.integers(-4, 5, shape)
+    values = random.integers(-4, 5, shape) + (4 if np.dtype(dtype).kind == "u" else 0)
     return (values + 1j * random.integers(-4, 5, shape) if _is_complex(dtype) else values).astype(dtype)
 
 

@@ -149,7 +149,7 @@ def test_no_convolution_takes_what_nobody_taught_it(what, engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
-    "changes", [{"reduction": "min"}, {"reduction": "sum"}, {"windows": "adaptive"}], ids=str
+    "changes", [{"reduction": "sum"}, {"windows": "round"}, {"norm": 2.0}, {"dtype": "complex64"}], ids=str
 )
 def test_no_pool_takes_what_nobody_taught_it(changes, engine):
     spec = replace(PoolSpec("max", N=1, C=1, H=4, W=4, R=2, S=2), **changes)
@@ -172,8 +172,8 @@ def test_a_new_option_of_a_spec_reaches_nobody(engine, room):
             options["epilogue"] = Epilogue(activation="relu")
         if "padding_mode" in algorithm.takes:
             options["padding_mode"] = next(iter(algorithm.takes["padding_mode"]))
-        if room == "pool":
-            options["reduction"] = next(iter(algorithm.takes["reduction"]))
+        for option in {"reduction", "windows", "return_indices"} & set(algorithm.takes):
+            options[option] = next(iter(algorithm.takes[option]))
         reason = refusal(algorithm, added(**{**given, **options}), None, None)
         assert reason == "of colour it takes 'grey', not 'blue'"
 

@@ -32,6 +32,10 @@ POSITIONAL = {
         "input": REQUIRED, "kernel_size": REQUIRED, "stride": None, "padding": 0, "ceil_mode": False,
         "count_include_pad": True, "divisor_override": None,
     },
+    "min_pool2d": {
+        "input": REQUIRED, "kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1,
+        "ceil_mode": False,
+    },
 }  # fmt: skip
 KEYWORDS = {
     "conv2d": {
@@ -44,9 +48,15 @@ KEYWORDS = {
     },
     "max_pool2d": {"algorithm": None, "out": None},
     "avg_pool2d": {"algorithm": None, "out": None},
+    "min_pool2d": {"algorithm": None, "out": None},
 }  # fmt: skip
-# of those that take no algorithm and no `out`
+# of those that take no algorithm
 PLAIN = {
+    "lp_pool2d": {
+        "input": REQUIRED, "norm_type": REQUIRED, "kernel_size": REQUIRED, "stride": None, "ceil_mode": False,
+    },
+    "adaptive_avg_pool2d": {"input": REQUIRED, "output_size": REQUIRED},
+    "adaptive_max_pool2d": {"input": REQUIRED, "output_size": REQUIRED, "return_indices": False},
     "max_unpool2d": {
         "input": REQUIRED, "indices": REQUIRED, "kernel_size": REQUIRED, "stride": None, "padding": 0,
         "output_size": None,
@@ -58,6 +68,7 @@ PLAIN = {
     },
 }  # fmt: skip
 CALLS = {"conv2d": (X, W), "conv_transpose2d": (X, W[:2]), "max_pool2d": (X, 2), "avg_pool2d": (X, 2)}
+CALLS["min_pool2d"] = X, 2
 
 over_operators = pytest.mark.parametrize("name", POSITIONAL)
 
@@ -88,9 +99,11 @@ def test_signatures(name):
 @pytest.mark.parametrize("name", PLAIN)
 def test_signatures_of_plain_functions_are_those_of_torch(name):
     assert parameters(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) == PLAIN[name]
-    assert not parameters(name, inspect.Parameter.KEYWORD_ONLY)
+    assert parameters(name, inspect.Parameter.KEYWORD_ONLY) == ({"out": None} if "_pool2d" in name else {})
     functional = pytest.importorskip("torch").nn.functional
-    theirs = inspect.signature(getattr(functional, name)).parameters.values()
+    theirs = inspect.signature(
+        getattr(functional, {"adaptive_max_pool2d": "adaptive_max_pool2d_with_indices"}.get(name, name))
+    ).parameters.values()
     assert list(PLAIN[name].items()) == [(each.name, each.default) for each in theirs]
 
 
@@ -98,6 +111,9 @@ def test_signatures_of_plain_functions_are_those_of_torch(name):
 def test_the_positional_parameters_are_those_of_torch(name):
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional
+    if name == "min_pool2d":  # which it has not
+        assert POSITIONAL[name].items() <= POSITIONAL["max_pool2d"].items()
+        return
     if name == "max_pool2d":
         theirs = inspect.signature(functional.max_pool2d_with_indices).parameters
         theirs = {p.name: p.default for p in theirs.values()}
@@ -173,8 +189,8 @@ def test_a_precision_is_a_permission_that_need_not_be_used():
 @pytest.mark.parametrize("dtype", ["uint16", "int32", "int64", "bool"])
 @pytest.mark.parametrize("function", [gpuconv.conv2d, gpuconv.max_pool2d, gpuconv.avg_pool2d])
 def test_integers_are_told_how_to_become_floats(function, dtype):
-    if function is gpuconv.conv2d and dtype == "uint8":
-        return  # which are convolved
+    if function is gpuconv.max_pool2d and dtype != "bool":
+        return  # of which there is a greatest
     with pytest.raises(TypeError, match=re.escape("input.astype(np.float32)")):
         function(X.astype(dtype), W.astype(dtype) if function is gpuconv.conv2d else 2)
 

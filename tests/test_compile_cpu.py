@@ -10,7 +10,7 @@ from gpuconv.commands.compile_cpu import compilations, label
 from gpuconv.cpu import KERNELS
 from gpuconv.cpu.engine import cache, sixteen_bits
 from gpuconv.cpu.engine.compiled import Kernel
-from gpuconv.spec.dtypes import FLOAT32, FLOATS
+from gpuconv.spec.dtypes import FLOAT32, FLOATS, INT64, UINT64
 
 
 def test_compile_cpu_compiles_what_is_named(capsys, monkeypatch, tmp_path):
@@ -55,7 +55,8 @@ print([each.name for each in made if each not in gpuconv.cpu.KERNELS], len(made)
 def test_a_kernel_is_compiled_for_the_dtypes_that_it_is_called_for():
     dtypes = {label(kernel): kernel.dtypes for kernel in KERNELS}
     assert {dtypes[label(kernel)] for kernel in sixteen_bits.KERNELS} == {(FLOAT32,)}
-    assert dtypes["pool_direct.max_rows"] == FLOATS
+    assert dtypes["pool_direct.mean_rows"] == FLOATS
+    assert dtypes["pool_direct.max_rows"] == (*FLOATS, INT64, UINT64)
     for_tf32 = [name for name in dtypes if "m=4" in name or "winograd_ranges" in name]
     assert len(for_tf32) == 5 and {dtypes[name] for name in for_tf32} == {(FLOAT32,)}
 

@@ -31,8 +31,7 @@ from gpuconv.commands.problems import (
     of_dtype,
 )
 from gpuconv.spec import Dtype
-from gpuconv.spec.dtypes import BFLOAT16, CONVOLVED, FLOATS, SUMMED
-from gpuconv.spec.pool import POOLED
+from gpuconv.spec.dtypes import BFLOAT16, CONVOLVED, FLOATS, POOLED, SUMMED
 
 ROOMS: dict[str, tuple[Sequence[Dtype], Sequence[Problem]]] = {
     "conv": (CONVOLVED, (*CONVOLUTIONS, *OPTIONS)), "conv_grad": (CONVOLVED, (*TRANSPOSED, *GRADIENTS)),

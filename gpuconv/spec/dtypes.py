@@ -44,10 +44,14 @@ class Dtype(StrEnum):
     FLOAT64 = "float64", 8, "float64", "float64"
     FLOAT16 = "float16", 2, "uint16", "float32"
     BFLOAT16 = "bfloat16", 2, "uint16", "float32"
-    INT64 = "int64", 8, "int64", "int64"  # of indices
+    INT64 = "int64", 8, "int64", "int64"  # also of indices
     INT8 = "int8", 1, "int8", "int32"
     UINT8 = "uint8", 1, "uint8", "int32"
+    INT16 = "int16", 2, "int16", "int32"
+    UINT16 = "uint16", 2, "uint16", "int32"
     INT32 = "int32", 4, "int32", "int32"
+    UINT32 = "uint32", 4, "uint32", "uint32"
+    UINT64 = "uint64", 8, "uint64", "uint64"
     COMPLEX64 = "complex64", 8, "complex64", "complex64"
     COMPLEX128 = "complex128", 16, "complex128", "complex128"
 
@@ -76,13 +80,16 @@ class Dtype(StrEnum):
 
 
 FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = Dtype.FLOAT32, Dtype.FLOAT64, Dtype.FLOAT16, Dtype.BFLOAT16
-INT64 = Dtype.INT64
-INT8, UINT8, INT32 = Dtype.INT8, Dtype.UINT8, Dtype.INT32
+INT8, INT16, INT32, INT64 = Dtype.INT8, Dtype.INT16, Dtype.INT32, Dtype.INT64
+UINT8, UINT16, UINT32, UINT64 = Dtype.UINT8, Dtype.UINT16, Dtype.UINT32, Dtype.UINT64
 COMPLEX64, COMPLEX128 = Dtype.COMPLEX64, Dtype.COMPLEX128
 FLOATS = FLOAT32, FLOAT64  # computed with as they are
 SIXTEEN_BITS = FLOAT16, BFLOAT16
 COMPLEX = COMPLEX64, COMPLEX128
 PARTS = {COMPLEX64: FLOAT32, COMPLEX128: FLOAT64}  # the real part, and the imaginary one beside it
 BYTES = INT8, UINT8  # convolved with each other, and summed in int32
-SUMMED = (*FLOATS, *SIXTEEN_BITS, *COMPLEX)  # by gradients over images
+INTEGERS = (*BYTES, INT16, UINT16, INT32, UINT32, INT64, UINT64)
+POOLED = (*FLOATS, *SIXTEEN_BITS)
+COMPARED = (*POOLED, *INTEGERS)  # of which there are maxima and minima
+SUMMED = (*POOLED, *COMPLEX)  # by gradients over images
 CONVOLVED = (*SUMMED, *BYTES)

@@ -9,10 +9,10 @@ import numpy as np
 
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, image_size, same_dtype
-from gpuconv.spec.dtypes import FLOAT32, Dtype
+from gpuconv.spec.dtypes import FLOAT32, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
-from gpuconv.spec.pool import POOLED, PoolSpec, is_left_out
+from gpuconv.spec.pool import PoolSpec, as_norm, is_left_out
 from gpuconv.spec.scatter import NO_PADS, check_result
 
 
@@ -101,22 +101,6 @@ def covering(axis: Axis, outputs: int, is_adaptive: bool) -> tuple[np.ndarray, n
     return first, np.maximum(first, last)
 
 
-def counted(axis: Axis, outputs: int, is_adaptive: bool, include_pad: bool) -> np.ndarray:
-    """How many places of the axis each window is divided by: at least 1.
-
-    Examples
-    --------
-    >>> counted(Axis(5, taps=3, pads=(1, 1), stride=2), 3, False, False).tolist()
-    [2, 3, 2]
-    """
-    number = np.arange(outputs)
-    if is_adaptive:
-        return -(-(number + 1) * axis.size // outputs) - number * axis.size // outputs
-    start = number * axis.stride - axis.pads[0]
-    begin, end = (-axis.pads[0], axis.size + axis.pads[1]) if include_pad else (0, axis.size)
-    return np.maximum(np.minimum(start + axis.taps, end) - np.maximum(start, begin), 1)
-
-
 def of_mean_gradient(
     grad_output: Any, input_size: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
     ceil_mode: Any = False, count_include_pad: Any = True, divisor_override: Any = None,
@@ -189,9 +173,10 @@ def of_norm_gradient(
             f"output must have the shape of grad_output, {tuple(grad_output.shape)}, got "
             f"{tuple(output.shape)}"
         )
-    if isinstance(norm_type, bool | np.bool_) or not isinstance(norm_type, int | float | np.number):
-        raise TypeError(f"norm_type must be a number, got {norm_type!r}")
-    norm = float(norm_type)
-    if norm == 0 or not np.isfinite(norm):
-        raise ValueError(f"norm_type must be a number that is finite and not 0, got {norm_type!r}")
+    norm = as_norm(norm_type)
+    if np.isinf(norm):
+        raise ValueError(
+            f"norm_type must be finite, got {norm_type!r}: the gradient of the greatest magnitude is that of "
+            "max_pool2d of input's magnitudes, times their signs"
+        )
     return replace(spec, norm=norm)

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import axes_of, batched_shape, checked_dtype, checked_outputs
-from gpuconv.spec.dtypes import FLOAT32, Dtype
+from gpuconv.spec.dtypes import FLOAT32, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
 from gpuconv.spec.parameters import Pads, Pair, as_pads, as_pair
-from gpuconv.spec.pool import POOLED
 from gpuconv.spec.scatter import NO_PADS
 
 UNFOLD, FOLD = "unfold", "fold"

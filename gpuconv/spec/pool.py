@@ -1,23 +1,30 @@
 """One pool: every check of the user's arguments, and what follows from the shapes."""
 
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import numpy as np
+
 from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, checked_outputs
-from gpuconv.spec.dtypes import FLOAT32, FLOATS, INT64, SIXTEEN_BITS, Dtype
+from gpuconv.spec.dtypes import COMPARED, FLOAT32, INT64, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
 from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
+from gpuconv.spec.windows import ADAPTIVE, REGULAR, shared_out
 
-POOLED = (*FLOATS, *SIXTEEN_BITS)
+MAX, MIN, MEAN, NORM = "max", "min", "mean", "norm"
+EXTREMES = MAX, MIN
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec(ImagesSpec):
-    """One 2-D pooling problem: what a window of R x S is reduced to, by `reduction`, "max" or "mean".
+    """One 2-D pooling problem: what a window of R x S is reduced to, by `reduction`.
 
-    Windows are "regular": one every stride. Windows of other kinds have another name there.
+    That is "max", "min", "mean", or "norm": (sum of x^norm)^(1 / norm), as PyTorch has it.
+    Windows are "regular", one every stride, or "adaptive": as many as `output_size` says share the image out,
+    and R x S are the places of the largest.
 
     Examples
     --------
@@ -42,18 +49,23 @@ class PoolSpec(ImagesSpec):
     divisor_override: int | None = None
     return_indices: bool = False
     dtype: Dtype = FLOAT32
-    windows: str = "regular"
+    windows: str = REGULAR
+    output_size: Pair | None = None
+    norm: float | None = None
 
     # what every algorithm looks at by itself; all else must be in what it takes (`Algorithm.takes`)
     GEOMETRY: ClassVar[Collection[str]] = (
         "N", "C", "H", "W", "R", "S", "P", "Q", "pads", "stride", "dilation", "ceil_mode",
+        "output_size",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        if self.return_indices and self.reduction == "mean":
-            raise ValueError("a mean lies nowhere: return_indices is for maxima")
+        if self.return_indices and self.reduction != MAX:
+            raise ValueError(f"a {self.reduction} has no indices: return_indices is for maxima")
         object.__setattr__(self, "dtype", Dtype(self.dtype))
-        for name, outputs in zip("PQ", checked_outputs(self, self.ceil_mode), strict=True):
+        for name, outputs in zip(
+            "PQ", self.output_size or checked_outputs(self, self.ceil_mode), strict=True
+        ):
             object.__setattr__(self, name, outputs)
 
     @property
@@ -80,7 +92,7 @@ class PoolSpec(ImagesSpec):
         return_indices: Any = False,
     ) -> "PoolSpec":
         """Check the arguments of a pool; raise ValueError or TypeError that names the wrong one."""
-        dtype = checked_dtype(input, POOLED)
+        dtype = checked_dtype(input, COMPARED if reduction in EXTREMES else POOLED)
         N, C, H, W = batched_shape(input)
         R, S = as_pair(kernel_size, "kernel_size", least=1)
         stride = (R, S) if is_left_out(stride) else as_pair(stride, "stride", least=1)
@@ -117,6 +129,55 @@ class PoolSpec(ImagesSpec):
         outputs = self.N * self.C * self.P * self.Q
         indices = INT64.itemsize * outputs if self.return_indices else 0
         return self.itemsize * (self.N * self.C * self.H * self.W + outputs) + indices
+
+
+def of_norms(
+    input: Any, norm_type: Any, kernel_size: Any, stride: Any = None, ceil_mode: Any = False
+) -> PoolSpec:
+    """Check the arguments of `gpuconv.lp_pool2d`; raise ValueError or TypeError that names the wrong one."""
+    norm = as_norm(norm_type)
+    spec = PoolSpec.from_arrays(MEAN, input, kernel_size, stride, ceil_mode=ceil_mode)
+    return replace(spec, reduction=NORM, norm=norm)
+
+
+def as_norm(norm_type: Any) -> float:
+    """The exponent of a norm: a number, and not 0; inf is the greatest magnitude, and -inf the least."""
+    if isinstance(norm_type, bool | np.bool_) or not isinstance(norm_type, int | float | np.number):
+        raise TypeError(f"norm_type must be a number, got {norm_type!r}")
+    try:
+        norm = math.nan if isinstance(norm_type, np.complexfloating) else float(norm_type)
+    except OverflowError:
+        norm = math.nan
+    if norm == 0 or math.isnan(norm):
+        raise ValueError(f"norm_type must be a real number and not 0, got {norm_type!r}")
+    return norm
+
+
+def of_adaptive(reduction: str, input: Any, output_size: Any, return_indices: Any = False) -> PoolSpec:
+    """Check the arguments of an adaptive pool; raise ValueError or TypeError that names the wrong one.
+
+    Windows that are all alike, as where the image's sides are multiples of the outputs, are regular ones.
+    """
+    dtype = checked_dtype(input, COMPARED if reduction in EXTREMES else POOLED)
+    N, C, H, W = batched_shape(input)
+    P, Q = _as_output_size(output_size, (H, W))
+    if 0 in (H, W) and P * Q:
+        raise ValueError(f"input must have rows and columns for windows, got shape {tuple(input.shape)}")
+    indices = as_flag(return_indices, "return_indices")
+    if P * Q and H % P == W % Q == 0:
+        window = H // P, W // Q
+        return PoolSpec(reduction, N, C, H, W, *window, stride=window, return_indices=indices, dtype=dtype)
+    R, S = (int((last - first).max(initial=0)) for first, last in map(shared_out, (H, W), (P, Q)))
+    return PoolSpec(
+        reduction, N, C, H, W, R, S, return_indices=indices, dtype=dtype, windows=ADAPTIVE, output_size=(P, Q)
+    )
+
+
+def _as_output_size(output_size: Any, size: Pair) -> Pair:
+    """(P, Q), of which None is the image's own."""
+    if isinstance(output_size, list | tuple) and len(output_size) == 2:
+        output_size = [own if each is None else each for each, own in zip(output_size, size, strict=True)]
+    return size if output_size is None else as_pair(output_size, "output_size", least=0)
 
 
 def is_left_out(stride: Any) -> bool:

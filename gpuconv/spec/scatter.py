@@ -9,11 +9,11 @@ import numpy as np
 
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, image_size
-from gpuconv.spec.dtypes import FLOAT32, INT64, Dtype
+from gpuconv.spec.dtypes import FLOAT32, INT64, POOLED, Dtype
 from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.parameters import Pads, Pair, as_flag, as_pads, as_pair
-from gpuconv.spec.pool import POOLED, PoolSpec, is_left_out
+from gpuconv.spec.pool import PoolSpec, is_left_out
 
 NO_PADS: Pads = ((0, 0), (0, 0))
 

@@ -4,7 +4,8 @@ Of an input only what windows see is copied, and no more of it at a time than a 
 
     x (N, C, H, W), other byte order   ->   a piece (n, c, rows, columns) in a workspace   ->   some rows of y
 
-A piece is some images, or one, of it some channels if it is a pool, and of those some rows of outputs. Its
+A piece is some images, or one, of it some channels if it is a pool, and of those some rows of outputs; the
+windows of an adaptive pool stay together. Its
 rows and columns are the places that their windows meet, and by themselves a problem like any other: where
 windows lie apart, tap beside tap, with a stride of as many; else from the first place to the last, less those
 that stride and dilation leave out. So what makes a few outputs of a file of gigabytes reads few of its rows.
@@ -26,6 +27,7 @@ from gpuconv.spec import INPUT_GRADIENT, ConvSpec, Layout, PoolSpec, Spec
 from gpuconv.spec.axis import Axis
 from gpuconv.spec.checks import axes_of
 from gpuconv.spec.layouts import packed
+from gpuconv.spec.windows import ADAPTIVE
 from gpuconv.workspace import workspace_limit
 
 if TYPE_CHECKING:
@@ -79,6 +81,11 @@ def seen(axis: Axis, first: int, count: int, sparse: bool) -> Seen:
     return Seen(inside, _index(inside), Axis(inside.size, axis.taps, pads, stride, dilation))
 
 
+def all_seen(axis: Axis) -> Seen:
+    """All places, which windows that are not regular share out."""
+    return Seen(np.arange(axis.size), _ALL, axis)
+
+
 def _index(places: np.ndarray) -> Any:
     steps = np.diff(places)
     if places.size == 0 or (steps != steps[:1]).any():
@@ -109,15 +116,18 @@ def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
         yield from _pieces_of_gradient(spec, x, y, limit)
         return
     rows, columns = axes_of(spec)
-    all_rows, across = seen(rows, 0, spec.P, x), seen(columns, 0, spec.Q, x)
+    if isinstance(spec, PoolSpec) and spec.windows == ADAPTIVE:
+        all_rows, across = all_seen(rows), all_seen(columns)
+    else:
+        all_rows, across = seen(rows, 0, spec.P, x), seen(columns, 0, spec.Q, x)
     channels, units = max(spec.C, 1), 1  # that belong together, and how many such units there are
     row, result = channels * across.axis.size * x, spec.out_shape[1] * spec.Q * y
     if isinstance(spec, PoolSpec):
         channels, units = 1, max(spec.C, 1)
         row, result = across.axis.size * x, spec.Q * y  # elements of a row of x, and of one of y
     whole = max(1, row * all_rows.axis.size + result * spec.P)
-    fit, step = max(limit // whole, 1), spec.P
-    if whole > limit:
+    fit, step = max(limit // whole, 1), max(spec.P, 1)
+    if whole > limit and all_rows.index is not _ALL:
         left = limit - row * max(all_rows.axis.reach - all_rows.axis.stride, 0)
         step = min(max(left // max(1, row * all_rows.axis.stride + result), 1), spec.P)
     group, batch = channels * min(fit, units), max(fit // units, 1)

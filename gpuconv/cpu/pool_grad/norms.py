@@ -19,8 +19,8 @@ from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.pool_grad.taken import TAKEN
 from gpuconv.spec import MeanGradientSpec, NormGradientLayouts, PlainLayouts
+from gpuconv.spec.dtypes import POOLED
 from gpuconv.spec.layouts import packed
-from gpuconv.spec.pool import POOLED
 
 BLOCK = 1 << 16  # elements of a block of planes, if one is not more
 

@@ -50,7 +50,8 @@ from gpuconv.cpu.simd import (
     zeros,
 )
 from gpuconv.spec import MeanGradientSpec, PlainLayouts
-from gpuconv.spec.mean_gradient import axes_of_windows, counted, covering
+from gpuconv.spec.mean_gradient import axes_of_windows, covering
+from gpuconv.spec.windows import counted
 
 BAND = 1 << 14  # elements of the lines of a band, or one row's
 

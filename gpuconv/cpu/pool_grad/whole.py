@@ -15,7 +15,8 @@ from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.pool_grad.taken import TAKEN
 from gpuconv.cpu.simd import claim, lanes, pointer, splat, store, store_part
 from gpuconv.spec import MeanGradientSpec, PlainLayouts
-from gpuconv.spec.mean_gradient import axes_of_windows, counted, covering
+from gpuconv.spec.mean_gradient import axes_of_windows, covering
+from gpuconv.spec.windows import counted
 
 BLOCK = 64
 

@@ -1,4 +1,4 @@
-"""`pool_widened`: blocks of planes and of rows, what rounds, what overflows, and the room that it takes."""
+"""Pools by other pools, of blocks of planes and of rows: what rounds, what overflows, the room it takes."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import gpuconv
 from gpuconv.cpu import pool
-from gpuconv.cpu.pool import widened as pool_widened
+from gpuconv.cpu.pool import blocks as pool_blocks
+from gpuconv.spec.dtypes import FLOAT32
 from tests import reference
 from tests.cases import PoolCase, integers
 from tests.cpu import problems
@@ -18,7 +19,7 @@ def block(monkeypatch):
     """Sets the elements of a block."""
 
     def set_block(elements):
-        monkeypatch.setattr(pool_widened, "BLOCK", elements)
+        monkeypatch.setattr(pool_blocks, "BLOCK", elements)
 
     return set_block
 
@@ -57,24 +58,25 @@ def test_blocks_of_any_size(block, case, elements):
 
 def test_a_plane_beyond_a_block_is_cut_into_rows(block):
     spec = PoolCase("tall", "max", (2, 3, 90, 10), 3, 2, 1).spec("float16")
-    assert [(rows.begin, rows.end) for rows in pool_widened.blocks_of_rows(spec)] == [(0, 90)]
+    assert [(rows.begin, rows.end) for rows in pool_blocks.blocks_of_rows(spec, FLOAT32)] == [(0, 90)]
     block(300)
-    blocks = pool_widened.blocks_of_rows(spec)
+    blocks = pool_blocks.blocks_of_rows(spec, FLOAT32)
     assert [(rows.begin, rows.end) for rows in blocks] == [(0, 28), (27, 56), (55, 84), (83, 90)]
     assert [rows.first for rows in blocks] == [0, 14, 28, 42]
     assert all((rows.end - rows.begin) * 10 <= 300 for rows in blocks)
     assert [rows.spec.pads[0] for rows in blocks] == [(1, 0), (0, 0), (0, 0), (0, 0)]
 
 
-def test_the_limit_of_the_workspace_is_kept(monkeypatch):
+@pytest.mark.parametrize("dtype", ["float16", "int32"])
+def test_the_limit_of_the_workspace_is_kept(dtype, monkeypatch):
     taken = []
-    reserve = pool_widened.reserve
+    reserve = pool_blocks.reserve
     monkeypatch.setattr(
-        pool_widened,
+        pool_blocks,
         "reserve",
-        lambda slot, dtype, *sizes: taken.append(4 * sum(sizes)) or reserve(slot, dtype, *sizes),
+        lambda slot, dtype, *sizes: taken.append(dtype.itemsize * sum(sizes)) or reserve(slot, dtype, *sizes),
     )
-    x = integers((1, 1, 512, 64), "float16")
+    x = integers((1, 1, 512, 64), dtype)
     try:
         gpuconv.set_workspace_limit(16384)
         y = gpuconv.max_pool2d(x, 3, 1, 1)
@@ -129,7 +131,10 @@ print(gpuconv.max_pool2d(np.ones((1, 1, 2, 2), "float16"), 2).dtype, "ml_dtypes"
 
 def test_other_dtypes_are_refused():
     spec = PoolCase("any", "max", (1, 1, 4, 4), 2).spec("float64")
-    reason = "of dtype it takes 'float16' or 'bfloat16', not "
+    reason = (
+        "of dtype it takes 'float16' or 'bfloat16' or 'int8' or 'uint8' or 'int16' or 'uint16' or 'int32' or "
+        "'uint32', not "
+    )
     assert problems.refused(pool.ALGORITHMS[0], spec) == f"{reason}'float64'"
     with pytest.raises(ValueError, match=f"cannot run this problem: {reason}'float32'"):
         gpuconv.max_pool2d(np.ones((1, 1, 4, 4), "float32"), 2, algorithm="pool_widened")
