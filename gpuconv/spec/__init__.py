@@ -55,8 +55,8 @@ __all__ = [
     "ConvSpec", "DeformedLayouts", "Dtype", "Epilogue", "Layout", "Layouts", "MeanGradientSpec",
     "NormGradientLayouts", "Pads", "Pair", "PatchesSpec", "Phase", "PlainLayouts", "PoolLayouts",
     "PoolSpec", "ResidualLayouts", "ScatterLayouts", "ScatterSpec", "Spec", "WeightGradientLayouts",
-    "as_integer", "check_out", "check_precision", "conv_layouts", "of_adaptive", "of_adaptive_mean_gradient",
-    "of_bias_gradient", "of_deformed", "of_fold", "of_input_gradient", "of_max_gradient",
-    "of_mean_gradient", "of_norm_gradient", "of_norms", "of_transposed", "of_unfold", "of_unpool",
-    "of_weight_gradient", "phases_of", "without_epilogue",
+    "as_integer", "check_out", "check_precision", "conv_layouts", "of_adaptive",
+    "of_adaptive_mean_gradient", "of_bias_gradient", "of_deformed", "of_fold", "of_input_gradient",
+    "of_max_gradient", "of_mean_gradient", "of_norm_gradient", "of_norms", "of_transposed", "of_unfold",
+    "of_unpool", "of_weight_gradient", "phases_of", "without_epilogue",
 ]  # fmt: skip
