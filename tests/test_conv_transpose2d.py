@@ -152,7 +152,7 @@ def test_explain_says_how_many_convolutions_there_are():
     assert verdict.endswith("1 convolution at stride 1")
 
 
-@pytest.mark.parametrize("stride", [4, (1, 2**30), 2**31 - 1])
+@pytest.mark.parametrize("stride", [4, (1, 2**30), 2**20])
 def test_there_are_no_more_convolutions_than_taps(stride):
     """Whatever the stride is; else what is between the kernels would take a convolution for each output."""
     (_, verdict), *_ = gpuconv.explain(gpuconv.conv_transpose2d, X, W, stride=stride)

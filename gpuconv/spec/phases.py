@@ -7,8 +7,8 @@ A row h meets the taps r for which h + top - r dilation is a multiple of the str
 the same ones, each as far from the next as stride / gcd(stride, dilation). So the rows from h on, in steps of
 the stride, are a convolution of dy at stride 1, with these taps in reverse order, at a dilation of
 dilation / gcd(stride, dilation). So there are at most as many phases as taps, whatever the stride. Where some
-outputs meet no tap, the first phase is one of no channels and of all outputs, which become the bias alone, and
-are written over by those that follow.
+outputs meet no tap, the first phase is one of no channels and of all outputs: they become the bias alone, and
+those that follow write over it.
 """
 
 import math
@@ -26,7 +26,7 @@ _NO_WINDOW = (_NOTHING, _NOTHING)
 
 
 class AxisPhase(NamedTuple):
-    """Of one axis: the outputs of a phase, what they see, their taps in reverse order, and the convolution."""
+    """Of one axis: the outputs of a phase, what they see, their taps in reverse order, the convolution."""
 
     outputs: slice
     inputs: slice
