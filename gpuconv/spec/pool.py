@@ -8,7 +8,7 @@ from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, c
 from gpuconv.spec.dtypes import FLOAT32, FLOATS, INT64, SIXTEEN_BITS, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
-from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
+from gpuconv.spec.parameters import BOUND, NO_SEQUENCES, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 
 POOLED = (*FLOATS, *SIXTEEN_BITS)
 
@@ -122,5 +122,5 @@ class PoolSpec(ImagesSpec):
 def is_left_out(stride: Any) -> bool:
     """None, or an empty sequence or array, which is what PyTorch passes on for it."""
     if isinstance(stride, Sequence):
-        return not isinstance(stride, str | bytes) and not len(stride)
+        return not isinstance(stride, NO_SEQUENCES) and not len(stride)
     return stride is None or tuple(getattr(stride, "shape", ())) == (0,)
