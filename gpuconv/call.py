@@ -12,6 +12,7 @@ are looked up. Errors are not kept.
 """
 
 import inspect
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -28,6 +29,11 @@ from gpuconv.spec.layouts import contiguous_strides, packed
 
 CALLS = 4096  # that are remembered
 OPTIONAL = ("bias", "residual", "mask", "out")  # arrays that may be left out
+SIZING = (  # parameters by which a result may be larger than an input
+    "padding", "stride", "dilation", "kernel_size", "output_padding", "output_size", "input_size",
+    "weight_size",
+)  # fmt: skip
+ADDRESSABLE = 2**63
 UNSEEN = ("residual",)  # of which, where they are, no algorithm sees anything
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 _known: dict[tuple, Replay] = {}
@@ -125,7 +131,7 @@ def recall(
     if tuple not in kinds or all(map(_is_plain, parameters)):
         try:
             return _known[key]
-        except (KeyError, TypeError):  # new, or there is a list among the parameters
+        except (KeyError, TypeError, ValueError):  # new, or a parameter has no hash: a list, a timedelta64
             pass
     replay = replay_of(understand_signatures(operator, signatures, parameters, name))
     if all(map(_is_plain, (*parameters, name))):
@@ -192,6 +198,7 @@ def understand_signatures(
             library_of(None, array)
     spec = operator.spec(*inputs, *parameters)
     is_batched = len(input.shape) == operator.axes
+    _check_sizes(operator, spec, is_batched, input, parameters)
     if out is not None:
         shape, dtype = _results(spec, is_batched)[0]
         check_out(out, shape, dtype)
@@ -220,6 +227,20 @@ def _check_beside(name: str, array: Signature, first: str, input: Signature) -> 
         )
     if array.device is not None and (not _extent(array).are_whole or array.offset % array.dtype.itemsize):
         raise ValueError(f"{name} has elements that do not lie on multiples of their size, which a GPU needs")
+
+
+def _check_sizes(
+    operator: Operator, spec: Spec, is_batched: bool, input: Signature, parameters: tuple[Any, ...]
+) -> None:
+    """Refuse a result of more bytes than an array can have; axes of no extent count as one, as in NumPy."""
+    for shape, dtype in _results(spec, is_batched):
+        if math.prod(length or 1 for length in shape) * dtype.itemsize >= ADDRESSABLE:
+            given = zip(operator.parameters, parameters, strict=True)
+            those = ", ".join(f"{name}={value!r}" for name, value in given if name in SIZING)
+            raise ValueError(
+                f"{operator.arrays[0]} of shape {input.shape} with {those} has a result of shape {shape}, "
+                "beyond the 2^63 bytes of any array"
+            )
 
 
 def _extent(array: Signature) -> Extent:

@@ -116,7 +116,9 @@ def conv2d_weight(
 ) -> Array:
     """The gradient of `conv2d` by its weight.
 
-    That of `conv_transpose2d` by its weight is the same with `input` and `grad_output` exchanged.
+    That of `conv_transpose2d` by its weight is the same with `input` and `grad_output` exchanged, and the one
+    by its input is `conv2d`. An `output_padding` of the stride or more makes `output_padding // stride` rows
+    more, and columns: of zeros, to be put behind its input for the one, to be left out of the other.
 
     Parameters
     ----------

@@ -167,3 +167,35 @@ def python_calls(function):
     finally:
         sys.setprofile(None)
     return found
+
+
+@pytest.mark.parametrize("name", ["stride", "padding", "dilation", "groups", "activation", "precision"])
+def test_what_has_no_hash_is_refused_by_name(name):
+    """Of a timedelta64 without a unit NumPy raises a ValueError of its own."""
+    with pytest.raises((TypeError, ValueError), match=f"{name} must be .*timedelta64"):
+        gpuconv.conv2d(X, W, **{name: np.timedelta64(1)})
+
+
+VAST = 2**31 - 1
+INDICES = np.zeros(X.shape, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("function", "arrays", "parameters"),
+    [
+        (gpuconv.conv2d, (X, W), {"padding": VAST}),
+        (gpuconv.plan_conv2d, (X, W), {"padding": VAST}),
+        (gpuconv.conv_transpose2d, (X, W.swapaxes(0, 1)), {"stride": VAST}),
+        (gpuconv.conv_transpose2d, (X, W.swapaxes(0, 1)), {"dilation": VAST}),
+        (gpuconv.unfold, (X,), {"kernel_size": 1, "padding": VAST}),
+        (gpuconv.max_unpool2d, (X, INDICES), {"kernel_size": VAST}),
+        (gpuconv.fold, (X[:, :, 0, :4],), {"output_size": VAST, "kernel_size": (2, 1), "stride": VAST - 2}),
+        (gpuconv.grad.max_pool2d, (X, INDICES), {"input_size": (2, 6, VAST, VAST)}),
+    ],
+)
+def test_a_result_beyond_any_memory_is_refused(function, arrays, parameters):
+    """By what it follows from; NumPy says only that an array is too big, and CuPy nothing of the kind."""
+    with pytest.raises(ValueError, match=r"has a result of shape \(.*\), beyond") as caught:
+        function(*arrays, **parameters)
+    assert all(f"{name}={value!r}" in str(caught.value) for name, value in parameters.items())
+    assert f"of shape {arrays[0].shape} with " in str(caught.value)

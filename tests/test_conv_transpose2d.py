@@ -146,10 +146,35 @@ def test_values_that_are_not_finite_reach_what_their_kernels_cover():
 
 
 def test_explain_says_how_many_convolutions_there_are():
-    (name, verdict), *_ = gpuconv.explain(gpuconv.conv_transpose2d, X, W, stride=(2, 3))
-    assert name == "conv_by_phases" and verdict.endswith("6 convolutions at stride 1")
+    (name, verdict), *_ = gpuconv.explain(gpuconv.conv_transpose2d, X, W, stride=2)
+    assert name == "conv_by_phases" and verdict.endswith("4 convolutions at stride 1")
     (name, verdict), *_ = gpuconv.explain(gpuconv.grad.conv2d_input, (1, 3, 4, 5), W[:2, :, :2], DY)
     assert verdict.endswith("1 convolution at stride 1")
+
+
+@pytest.mark.parametrize("stride", [4, (1, 2**30), 2**20])
+def test_there_are_no_more_convolutions_than_taps(stride):
+    """Whatever the stride is; else what is between the kernels would take a convolution for each output."""
+    (_, verdict), *_ = gpuconv.explain(gpuconv.conv_transpose2d, X, W, stride=stride)
+    assert verdict.endswith(f"{2 if stride == (1, 2**30) else 6} convolutions at stride 1")
+
+
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+@pytest.mark.parametrize("stride", [5, (1, 40), (70, 2)], ids=str)
+def test_between_kernels_that_lie_apart_is_the_bias_alone(stride, activation):
+    bias = integers((3,), "float32", 2)
+    y = gpuconv.conv_transpose2d(X, W, bias, stride, dilation=2, activation=activation)
+    expected = reference.conv_transpose2d(X, W, bias, stride, dilation=2)
+    if activation is None:
+        np.testing.assert_array_equal(y, expected.astype("float32"), strict=True)
+    np.testing.assert_allclose(y, reference.activate(expected, activation), rtol=1e-5)
+
+
+def test_a_gradient_of_a_stride_beyond_the_image_is_that_of_one_window():
+    dx = gpuconv.grad.conv2d_input((1, 3, 4, 5), W[:2, :, :2], DY[..., :1, :1], stride=2**31 - 1)
+    expected = gpuconv.grad.conv2d_input((1, 3, 4, 5), W[:2, :, :2], DY[..., :1, :1], stride=9)
+    np.testing.assert_array_equal(dx, expected)
+    np.testing.assert_array_equal(dx[0, :, :2, :2], np.einsum("k,kcrs->crs", DY[0, :, 0, 0], W[:2, :, :2]))
 
 
 WRONG = [

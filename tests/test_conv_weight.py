@@ -186,6 +186,19 @@ def test_a_transposed_convolution_has_the_same_with_its_arrays_exchanged():
     assert (y * dy).sum() == (w * dw).sum()
 
 
+@pytest.mark.parametrize("padding", [0, 1, 2])
+def test_an_output_padding_of_the_stride_or_more_makes_rows_that_were_not_there(padding):
+    x, w = integers((2, 4, 5, 6), "float64"), integers((4, 3, 3, 2), "float64", 1)
+    parameters = {"stride": (1, 2), "padding": padding, "dilation": 4}
+    y = gpuconv.conv_transpose2d(x, w, output_padding=3, **parameters)  # 3 rows more and 1 column
+    dy = integers(y.shape, "float64", 2)
+    behind = np.pad(x, ((0, 0), (0, 0), (0, 3), (0, 1)))
+    dw = gpuconv.grad.conv2d_weight(dy, w.shape, behind, **parameters)
+    dx = gpuconv.conv2d(dy, w, **parameters)
+    assert dx.shape == behind.shape
+    assert (y * dy).sum() == (w * dw).sum() == (x * dx[..., :5, :6]).sum()
+
+
 def test_pytorch_has_the_same_values():
     torch = pytest.importorskip("torch")
     x, dy = normal((2, 6, 9, 8), "float64"), normal((2, 4, 5, 4), "float64", 1)

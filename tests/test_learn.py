@@ -131,6 +131,26 @@ def test_a_short_lesson_is_learned_and_comes_out_the_same_again(capsys):
         assert one.dtype == np.float32
 
 
+def test_matrix_products_of_a_lesson_take_one_thread(monkeypatch, capsys):
+    """They are so small that more of them wait for each other: minutes, where others are at work."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    seen, _ = few(learn.BATCH, 1)
+    threads = []
+    step = layers.Adam.step
+
+    def counted(optimizer, gradients, rate):
+        threads.extend(
+            pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"
+        )
+        step(optimizer, gradients, rate)
+
+    monkeypatch.setattr(layers.Adam, "step", counted)
+    before = threadpoolctl.threadpool_info()
+    learn.learn_digits(seen, seen, 1)
+    assert threads and set(threads) == {1}
+    assert threadpoolctl.threadpool_info() == before
+
+
 def test_what_is_left_of_the_last_batch_is_read_too():
     _, unseen = few(unseen=learn.BATCH + 1)
     network = learn.lenet(np.random.default_rng(0))
@@ -243,6 +263,7 @@ def test_everything_fits_on_the_sheet(wrong):
 
 @pytest.mark.slow
 def test_at_least_98_percent_of_digits_never_seen_are_read_within_a_minute(folder, capsys):
+    """98.9 % here; of 20 seeds the worst was 98.3, and rounding is another from machine to machine."""
     assert main(["demo", "--learn"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     accuracy, seconds = re.match(r"([\d.]+)% .* learned in ([\d.]+) s", last).groups()

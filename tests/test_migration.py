@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gpuconv
+from tests.cases import integers
 
 X = np.arange(42, dtype=np.float32).reshape(6, 7) % 11
 KERNELS = {"3x3": (3, 3), "2x2": (2, 2), "4x3": (4, 3), "1x5": (1, 5)}
@@ -124,3 +125,32 @@ def test_pixels_of_bytes_with_their_channels_last():
     x = photo.transpose(2, 0, 1).astype(np.float32)
     y = gpuconv.conv2d(x, np.ones((1, 3, 1, 1), np.float32)).transpose(1, 2, 0)
     np.testing.assert_array_equal(y, photo.sum(2, keepdims=True))
+
+
+# Pairs, banks and separable filters
+
+
+def test_pairs_are_groups():
+    pictures, filters = integers((5, 8, 9), "float32"), integers((5, 3, 2), "float32", 1)
+    y = gpuconv.conv2d(pictures[None], filters[:, None], groups=5)[0]
+    np.testing.assert_array_equal(y, [plane(*pair) for pair in zip(pictures, filters, strict=True)])
+
+
+def test_pairs_with_channels_are_groups():
+    x, w = integers((4, 3, 6, 7), "float32"), integers((4, 5, 3, 2, 3), "float32", 1)
+    y = gpuconv.conv2d(x.reshape(1, 12, 6, 7), w.reshape(20, 3, 2, 3), groups=4).reshape(4, 5, 5, 5)
+    one_by_one = [gpuconv.conv2d(image, bank) for image, bank in zip(x, w, strict=True)]
+    np.testing.assert_array_equal(y, one_by_one)
+
+
+def test_stencils_are_output_channels():
+    stencils = integers((6, 3, 3), "float32")
+    y = gpuconv.conv2d(X[None], stencils[:, None], padding="same")
+    np.testing.assert_array_equal(y, [plane(X, stencil, padding="same") for stencil in stencils])
+
+
+def test_a_separable_filter_is_two_calls():
+    column, row = integers((5,), "float32"), integers((3,), "float32", 1)
+    down = gpuconv.conv2d(X[None], column.reshape(1, 1, -1, 1), padding="same")
+    y = gpuconv.conv2d(down, row.reshape(1, 1, 1, -1), padding="same")
+    np.testing.assert_array_equal(y[0], plane(X, np.outer(column, row), padding="same"))

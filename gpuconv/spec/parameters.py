@@ -20,7 +20,7 @@ _PADDING_FORMS = "an integer, (height, width), ((top, bottom), (left, right)), '
 Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 
 _BOOLEANS = (bool, np.bool_)
-_NO_SEQUENCES = (int, str, bytes)
+NO_SEQUENCES = (int, str, bytes, bytearray, memoryview)  # of numbers, whatever else they are
 _NONE: Pads = ((0, 0), (0, 0))
 
 
@@ -45,7 +45,7 @@ def as_flag(value: Any, name: str) -> bool:
 
 
 def _is_sequence(value: Any) -> bool:
-    if isinstance(value, _NO_SEQUENCES):
+    if isinstance(value, NO_SEQUENCES):
         return False
     if isinstance(value, np.ndarray):
         return value.ndim > 0

@@ -11,7 +11,7 @@ from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, c
 from gpuconv.spec.dtypes import COMPARED, FLOAT32, INT64, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
-from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
+from gpuconv.spec.parameters import BOUND, NO_SEQUENCES, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 from gpuconv.spec.windows import ADAPTIVE, REGULAR, shared_out
 
 MAX, MIN, MEAN, NORM = "max", "min", "mean", "norm"
@@ -183,5 +183,5 @@ def _as_output_size(output_size: Any, size: Pair) -> Pair:
 def is_left_out(stride: Any) -> bool:
     """None, or an empty sequence or array, which is what PyTorch passes on for it."""
     if isinstance(stride, Sequence):
-        return not isinstance(stride, str | bytes) and not len(stride)
+        return not isinstance(stride, NO_SEQUENCES) and not len(stride)
     return stride is None or tuple(getattr(stride, "shape", ())) == (0,)

@@ -12,7 +12,7 @@ from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, i
 from gpuconv.spec.dtypes import FLOAT32, INT64, POOLED, Dtype
 from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.images import ImagesSpec
-from gpuconv.spec.parameters import Pads, Pair, as_flag, as_pads, as_pair
+from gpuconv.spec.parameters import Pads, Pair, as_flag, as_integer, as_pads, as_pair
 from gpuconv.spec.pool import PoolSpec, is_left_out
 
 NO_PADS: Pads = ((0, 0), (0, 0))
@@ -112,7 +112,10 @@ def _output_size(output_size: Any, axes: int, usual: Pair, stride: Pair) -> Pair
     """(H, W), with or without the axes before them, less than a stride from the usual size."""
     given = output_size
     if isinstance(given, list | tuple) and len(given) in (4, axes):
-        given = given[-2:]
+        *before, H, W = given
+        given = H, W
+        for each in before:  # as in PyTorch, which number it is is not looked at
+            as_integer(each, "output_size", least=0)
     size = as_pair(given, "output_size", least=0)
     if any(abs(each - wanted) >= step for each, wanted, step in zip(size, usual, stride, strict=True)):
         least = tuple(max(wanted - step + 1, 0) for wanted, step in zip(usual, stride, strict=True))

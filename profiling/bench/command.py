@@ -18,7 +18,7 @@ from profiling import interrupts, needs, results
 from profiling.bench import contest, imports, reference, report
 from profiling.progress import progress
 from profiling.results import Row, significant
-from profiling.workloads import WORKLOADS, Layer, Workload, operands
+from profiling.workloads import WORKLOADS, Layer, Workload, flops, operands
 
 SUMMARY = "every algorithm on every layer, checked, then timed beside the other libraries"
 QUICK = {"layers": 5, "repeats": 10, "seconds": 0.2, "algorithm": "selected", "limit": 100.0}
@@ -190,7 +190,7 @@ def layers_of(options: argparse.Namespace) -> list[tuple[Workload, Layer]]:
     if not options.quick:
         return [(workload, layer) for workload in workloads for layer in workload.layers]
     few = [workload.sample(options.layers) for workload in workloads]
-    turns = [sorted(workload.layers, key=lambda layer: layer.spec.flops) for workload in few]
+    turns = [sorted(workload.layers, key=lambda layer: flops(layer.spec)) for workload in few]
     return [
         (workload, layers[turn])
         for turn in range(options.layers)

@@ -5,17 +5,18 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from types import ModuleType
 from typing import Any
 
 from gpuconv.algorithm import refusal, select
-from gpuconv.call import understand
-from gpuconv.spec import ConvSpec, Spec
+from gpuconv.call import make, understand
+from gpuconv.spec import Spec
 from profiling.bench import peers, reference
 from profiling.bench.rows import Chosen, against, row
 from profiling.device import Call
 from profiling.results import Row, significant
-from profiling.workloads import Layer, Workload, public_call
+from profiling.workloads import Layer, Workload, has_precision, public_call
 
 
 def ceilings(engine: ModuleType, dtype: str, thread_counts: Sequence[int | None]) -> list[dict[str, Any]]:
@@ -38,6 +39,9 @@ def rows(
     if ceiling["threads"] is not None:
         peers.use_threads(ceiling["threads"])
     spec = layer.spec
+    if not reference.can_check(spec):
+        print(f"{layer.label}: left out, for it takes PyTorch to check it", file=sys.stderr)
+        return
     placed = tuple(map(engine.place, arrays))
     algorithms, best, with_ieee = candidates(spec, placed, options.algorithm)
     if not algorithms:
@@ -63,12 +67,25 @@ def contestants(
 ) -> dict[str, Call]:
     """The calls by name: our algorithms, then each peer that can compute `spec`."""
     ours = public_call(spec, arrays)
-    calls: dict[str, Call] = {name: partial(ours, algorithm=name) for name in algorithms}
+    calls: dict[str, Call] = {name: forced(ours, name) for name in algorithms}
     for peer in peers.installed(device):
         call = peer.prepare(spec, arrays)
         if call is not None:
             calls[peer.name] = call
     return calls
+
+
+def forced(public: partial[Any], name: str) -> Call:
+    """The public call by one algorithm; of functions that do not let their users force one, too."""
+    call = signature(public.func)
+    if "algorithm" in call.parameters:
+        return partial(public, algorithm=name)
+    operator = understand(public.func, *public.args, **public.keywords).operator
+    given = call.bind(*public.args, **public.keywords)
+    given.apply_defaults()
+    arrays = tuple(given.arguments.get(each) for each in operator.arrays)
+    parameters = tuple(given.arguments[each] for each in operator.parameters)
+    return partial(make, operator, arrays, parameters, name)
 
 
 def candidates(spec: Spec, arrays: tuple[Any, ...], wanted: str) -> tuple[list[str], str, str]:
@@ -79,7 +96,7 @@ def candidates(spec: Spec, arrays: tuple[Any, ...], wanted: str) -> tuple[list[s
     public = public_call(spec, arrays)
     call = understand(public.func, *public.args, **public.keywords)
     problem, best = (call.spec, call.layouts, call.device), call.algorithm.name
-    ieee = replace(spec, precision="ieee") if isinstance(spec, ConvSpec) else spec
+    ieee = replace(spec, precision="ieee") if has_precision(spec) else spec
     with_ieee = select(call.algorithms, ieee, *problem[1:]).name
     names = [each.name for each in call.algorithms if refusal(each, *problem) is None]
     only = {best, with_ieee} if wanted == "selected" else {wanted}

@@ -6,6 +6,7 @@ A peer appears in a table when its package is installed.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -14,7 +15,9 @@ import numpy as np
 
 import gpuconv
 from gpuconv.spec import ConvSpec, Spec
+from profiling.bench import by_torch
 from profiling.device import Call
+from profiling.workloads import is_forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +45,19 @@ def use_threads(threads: int) -> None:
 
 def torch_call(spec: Spec, arrays: tuple[Any, ...]) -> Call | None:
     """torch.nn.functional on tensors that share the arrays' memory: oneDNN on the CPU, cuDNN on a GPU."""
-    if any(before != after for before, after in spec.pads):
-        return None
     import torch
-    from torch.nn import functional
 
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False
-    x, *weight = (torch.from_dlpack(array) for array in arrays)
-    pads = [before for before, _ in spec.pads]
-    if isinstance(spec, ConvSpec):
-        return lambda: functional.conv2d(x, *weight, None, spec.stride, pads, spec.dilation, spec.groups)
-    window = (spec.R, spec.S)
-    if spec.reduction == "max":
-        return lambda: functional.max_pool2d(x, window, spec.stride, pads, spec.dilation, spec.ceil_mode)
-    return lambda: functional.avg_pool2d(
-        x, window, spec.stride, pads, spec.ceil_mode, spec.count_include_pad, spec.divisor_override
-    )
+    compute = by_torch.function(spec)
+    return None if compute is None else partial(compute, *map(torch.from_dlpack, arrays))
 
 
 def is_image_filter(spec: Spec) -> bool:
     """One plane, an odd window of stride 1, and zeros around that keep the extent: what image filters do."""
     return (
-        (spec.N, spec.C, spec.dilation, spec.stride) == (1, 1, (1, 1), (1, 1))
+        is_forward(spec)
+        and (spec.N, spec.C, spec.dilation, spec.stride) == (1, 1, (1, 1), (1, 1))
         and spec.out_shape == (1, 1, spec.H, spec.W)
         and all(kernel % 2 == 1 for kernel in (spec.R, spec.S))
         and spec.pads == ((spec.R // 2,) * 2, (spec.S // 2,) * 2)

@@ -15,6 +15,8 @@ import numpy as np
 
 from gpuconv.spec import ConvSpec, Spec
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
+from profiling.bench import by_torch
+from profiling.workloads import is_forward
 
 SAMPLES = 1000
 CHUNK = 100  # samples computed at once: their windows are copied out of the input
@@ -32,6 +34,11 @@ class Error:
 def method() -> str:
     """Which reference this process uses: "torch float64" or "sampled float64"."""
     return "torch float64" if find_spec("torch") else "sampled float64"
+
+
+def can_check(spec: Spec) -> bool:
+    """Without PyTorch, convolutions and pools alone."""
+    return bool(find_spec("torch")) or is_forward(spec)
 
 
 def errors(spec: Spec, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> list[Error]:
@@ -54,26 +61,24 @@ def errors(spec: Spec, arrays: Sequence[np.ndarray], results: Sequence[np.ndarra
 
 
 def _whole_images(spec: Spec, arrays: Sequence[np.ndarray]) -> Iterator[tuple[Any, np.ndarray]]:
-    """(n, reference of image n): one image at a time, since float64 is computed on an unfolded copy."""
-    import torch
-    from torch.nn import functional
+    """(n, reference of image n): one image at a time, since float64 is computed on an unfolded copy.
 
-    x, *weight = (torch.from_numpy(array) for array in arrays)
-    pads = [sides[0] for sides in spec.pads]
-    doubled = [array.double() for array in weight]
+    Of a gradient that adds up images, (..., all of it).
+    """
+    import torch
+
+    compute = by_torch.function(spec)
+    if compute is None:
+        raise ValueError(f"PyTorch has no function for {spec}")
+    tensors = [torch.from_numpy(array) for array in arrays]
+    doubled = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
+    if by_torch.adds_up_images(spec):
+        yield ..., compute(*doubled).numpy()
+        return
+    common = doubled[1:] if by_torch.has_weight(spec) else []
     for n in range(spec.N):
-        image = x[n : n + 1].double()
-        if isinstance(spec, ConvSpec):
-            y = functional.conv2d(image, doubled[0], None, spec.stride, pads, spec.dilation, spec.groups)
-        elif spec.reduction == "max":
-            window = (spec.R, spec.S)
-            y = functional.max_pool2d(image, window, spec.stride, pads, spec.dilation, spec.ceil_mode)
-        else:
-            y = functional.avg_pool2d(
-                image, (spec.R, spec.S), spec.stride, pads, spec.ceil_mode, spec.count_include_pad,
-                spec.divisor_override,
-            )  # fmt: skip
-        yield n, y[0].numpy()
+        of_image = [tensor[n : n + 1] for tensor in doubled[: len(doubled) - len(common)]]
+        yield n, compute(*of_image, *common)[0].numpy()
 
 
 def sampled(spec: Spec, arrays: Sequence[np.ndarray]) -> Iterator[tuple[Any, np.ndarray]]:

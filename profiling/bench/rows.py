@@ -7,7 +7,7 @@ from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 from profiling.bench.reference import Error
 from profiling.device import Timing
 from profiling.results import Row, significant
-from profiling.workloads import Layer, Workload, describe, operator
+from profiling.workloads import Layer, Workload, describe, flops, operator
 
 PRECISIONS = {FLOAT32: "fp32", FLOAT64: "fp64"}  # unless the caller allows less
 SPEEDS = ("ms", "fastest_ms", "gflops", "gbytes_s", "roofline_pct")
@@ -52,7 +52,7 @@ def speeds(spec: Spec, timing: Timing | None, ceiling: dict[str, Any]) -> dict[s
     values = (
         ms,
         timing.fastest,
-        spec.flops / ms / 1e6,
+        flops(spec) / ms / 1e6,
         spec.min_bytes / ms / 1e6,
         100 * 1e3 * lower_bound(spec, ceiling) / ms,
     )
@@ -77,4 +77,4 @@ def lower_bound(spec: Spec, ceiling: dict[str, Any]) -> float:
     """
     copies = ceiling["copy_gbytes_s"]
     size = max((size for size in copies if size <= spec.min_bytes), default=min(copies))
-    return max(spec.flops / ceiling["gflops"], spec.min_bytes / copies[size]) / 1e9
+    return max(flops(spec) / ceiling["gflops"], spec.min_bytes / copies[size]) / 1e9

@@ -12,7 +12,7 @@ from profiling.counts.shares import add_jobs, share_out
 from profiling.model import rows
 from profiling.model.prediction import of_launch, together
 from profiling.results import Row
-from profiling.workloads import WORKLOADS, Workload
+from profiling.workloads import WORKLOADS, Workload, is_forward
 
 SUMMARY = "predicted times of the workloads on GPUs, from counts that are made without one"
 Task = tuple[Spec, str, Gpu]  # a problem, an algorithm, what it is planned for
@@ -22,7 +22,8 @@ CHUNK = 24  # tasks of one kernel that one process counts
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables and, with --out, write the file; the exit code is that of an interrupt after one."""
-    choices = {**WORKLOADS, "known": rows.known}
+    forward = {name: make for name, make in WORKLOADS.items() if _is_predicted(make())}
+    choices = {**forward, "known": rows.known}
     parser = _parser([*choices])
     options = parser.parse_args(arguments)
     workloads = [choices[name]() for name in options.workload]
@@ -39,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if table:
         report(table, [_layers(whole), _layers(wanted)], options.out)
     return interrupts.EXIT_CODE if stopped else 0
+
+
+def _is_predicted(workload: Workload) -> bool:
+    """Gradients are not: what their kernels cost was not looked at."""
+    return all(is_forward(layer.spec) for layer in workload.layers)
 
 
 def _parser(workloads: Sequence[str]) -> argparse.ArgumentParser:

@@ -3,7 +3,24 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from gpuconv.spec import ConvSpec, Dtype, PoolSpec, Spec
+from gpuconv.spec import (
+    BIAS_GRADIENT,
+    INPUT_GRADIENT,
+    WEIGHT_GRADIENT,
+    ConvSpec,
+    Dtype,
+    MeanGradientSpec,
+    PatchesSpec,
+    PoolSpec,
+    ScatterSpec,
+    Spec,
+)
+
+# What computes a convolution's problem, by its direction; a transposed one is the gradient by the input.
+DIRECTIONS = {
+    "forward": "conv2d", INPUT_GRADIENT: "conv_transpose2d", WEIGHT_GRADIENT: "grad.conv2d_weight",
+    BIAS_GRADIENT: "grad.conv2d_bias",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +53,10 @@ class Workload:
         return replace(self, layers=tuple(layers))
 
     def with_precision(self, precision: str | None) -> "Workload":
-        """The same convolutions where the caller allows the error of `precision`; pools as they are."""
+        """The same convolutions where the caller allows the error of `precision`; all else as it is."""
         layers = (
             replace(layer, spec=replace(layer.spec, precision=precision))
-            if isinstance(layer.spec, ConvSpec)
+            if has_precision(layer.spec)
             else layer
             for layer in self.layers
         )
@@ -60,12 +77,11 @@ class Workload:
 
 def _kind(spec: Spec) -> tuple:
     """What decides about the algorithm more than extents do."""
-    group = spec.is_depthwise if isinstance(spec, ConvSpec) else spec.reduction
-    return group, spec.R, spec.S, spec.stride
+    return operator(spec), isinstance(spec, ConvSpec) and spec.is_depthwise, spec.R, spec.S, spec.stride
 
 
 def _work(layer: Layer) -> int:
-    return layer.multiplicity * layer.spec.flops
+    return layer.multiplicity * flops(layer.spec)
 
 
 def _median(layers: list[Layer]) -> Layer:
@@ -107,16 +123,103 @@ def label(spec: Spec) -> str:
     stride = "" if spec.stride == (1, 1) else f" /{spec.stride[0]}"
     if isinstance(spec, PoolSpec):
         return f"{spec.reduction} {window} {spec.C} {size}{stride}"
+    if not isinstance(spec, ConvSpec):
+        name = operator(spec).removeprefix("grad.")
+        back = " back" if operator(spec).startswith("grad.") else ""
+        if isinstance(spec, ScatterSpec) and not spec.is_windowed:
+            return f"{name}{back} {spec.C} {size}"
+        return f"{name}{back} {window} {spec.C} {size}{stride}"
+    if spec.direction != "forward":
+        return f"{_back(spec)}{size}{stride}"
     if spec.is_depthwise:
         return f"depthwise {window} {spec.C} {size}{stride}"
     return f"{window} {spec.C}->{spec.K} {size}{stride}"
 
 
+def _back(spec: ConvSpec) -> str:
+    """What a gradient is, but for the extent of the convolution's image and the stride."""
+    if spec.direction == BIAS_GRADIENT:
+        return f"by bias {spec.K} "
+    window, groups = f"{spec.R}x{spec.S}", "depthwise " if spec.is_depthwise else ""
+    if spec.direction == WEIGHT_GRADIENT:
+        return f"by {groups}weight {window} {spec.C}->{spec.K} "
+    return f"transposed {groups}{window} {spec.K}->{spec.C} to "
+
+
 def operator(spec: Spec) -> str:
     """The public function that computes it."""
     if isinstance(spec, ConvSpec):
-        return "conv2d"
-    return "max_pool2d" if spec.reduction == "max" else "avg_pool2d"
+        return DIRECTIONS[spec.direction]
+    if isinstance(spec, PoolSpec):
+        return "max_pool2d" if spec.reduction == "max" else "avg_pool2d"
+    if isinstance(spec, ScatterSpec):
+        return "max_unpool2d" if spec.combine == "last" else "grad.max_pool2d"
+    return "grad.avg_pool2d" if isinstance(spec, MeanGradientSpec) else spec.direction
+
+
+def is_forward(spec: Spec) -> bool:
+    """Whether it is a convolution, or a pool, of images."""
+    return isinstance(spec, PoolSpec) or (isinstance(spec, ConvSpec) and spec.direction == "forward")
+
+
+def has_precision(spec: Spec) -> bool:
+    """Whether its function takes `precision=`."""
+    return isinstance(spec, ConvSpec) and spec.direction in ("forward", INPUT_GRADIENT)
+
+
+def flops(spec: Spec) -> int:
+    """Multiplications and additions; none of what only moves values, or adds up those that meet."""
+    return getattr(spec, "flops", 0)
+
+
+def backward(spec: ConvSpec, direction: str = INPUT_GRADIENT) -> ConvSpec:
+    """The gradient of a convolution, as its public function makes it: of the input's the padding behind is
+    less by what the last window leaves of the image.
+
+    Examples
+    --------
+    >>> backward(convolution(8, 64, 56, 64, 3, stride=2)).pads
+    ((1, 0), (1, 0))
+    """
+    if direction != INPUT_GRADIENT:
+        return replace(spec, direction=direction)
+    rests = [
+        (extent + sum(sides) - (taps - 1) * spread - 1) % step
+        for extent, taps, sides, step, spread in zip(
+            (spec.H, spec.W), (spec.R, spec.S), spec.pads, spec.stride, spec.dilation, strict=True
+        )
+    ]
+    rows, columns = ((sides[0], sides[1] - rest) for sides, rest in zip(spec.pads, rests, strict=True))
+    return replace(spec, direction=direction, pads=(rows, columns))
+
+
+def bias_gradient(N: int, K: int, size: int) -> ConvSpec:
+    """The gradient by the bias, of which the rest of the convolution is not known."""
+    return ConvSpec(N, 0, size, size, K, 1, 1, direction=BIAS_GRADIENT)
+
+
+def max_gradient(spec: PoolSpec) -> ScatterSpec:
+    """The gradient of a maximum of a window."""
+    geometry = spec.P, spec.Q, True, spec.R, spec.S, spec.pads, spec.stride, spec.dilation
+    return ScatterSpec("sum", spec.N, spec.C, spec.H, spec.W, *geometry)
+
+
+def mean_gradient(spec: PoolSpec) -> MeanGradientSpec:
+    """The gradient of a mean of a window."""
+    geometry = spec.P, spec.Q, spec.R, spec.S, spec.pads, spec.stride
+    return MeanGradientSpec("regular", spec.N, spec.C, spec.H, spec.W, *geometry)
+
+
+def unpool(spec: PoolSpec) -> ScatterSpec:
+    """Maxima of windows side by side, put back."""
+    return ScatterSpec("last", spec.N, spec.C, spec.H, spec.W, spec.P, spec.Q)
+
+
+def patches(direction: str, spec: ConvSpec) -> PatchesSpec:
+    """The windows of a convolution as a matrix, "unfold", or back, "fold"."""
+    return PatchesSpec(
+        direction, spec.N, spec.C, spec.H, spec.W, spec.R, spec.S, spec.pads, spec.stride, spec.dilation
+    )
 
 
 def describe(spec: Spec) -> str:
@@ -127,13 +230,14 @@ def describe(spec: Spec) -> str:
     >>> describe(ConvSpec(N=8, C=64, H=56, W=56, K=64, R=3, S=3, pads=((1, 1), (1, 1))))
     '8x64x56x56 64x64x3x3 pad 1 1 1 1 stride 1 1'
     """
-    shape = f"{spec.N}x{spec.C}x{spec.H}x{spec.W}"
+    shape = f"{spec.N}x{spec.C or getattr(spec, 'K', 0)}x{spec.H}x{spec.W}"  # a gradient by the bias has no C
     window, groups = f"{spec.R}x{spec.S}", ""
     if isinstance(spec, ConvSpec):
         window = f"{spec.K}x{spec.C_group}x{window}"
         groups = f" groups {spec.groups}" if spec.groups > 1 else ""
     pads = " ".join(str(side) for sides in spec.pads for side in sides)
-    dilation = "" if spec.dilation == (1, 1) else " dilation {} {}".format(*spec.dilation)
+    spread = getattr(spec, "dilation", (1, 1))
+    dilation = "" if spread == (1, 1) else " dilation {} {}".format(*spread)
     return f"{shape} {window} pad {pads} stride {spec.stride[0]} {spec.stride[1]}{dilation}{groups}"
 
 

@@ -6,9 +6,21 @@ sum over `multiplicity * spec.flops` is the work of one forward pass.
 
 from collections.abc import Callable
 
-from gpuconv.spec import ConvSpec
+from gpuconv.spec import INPUT_GRADIENT, WEIGHT_GRADIENT, ConvSpec
 from profiling.workloads.deepbench import TRAINING
-from profiling.workloads.layers import Workload, convolution, count, label, pool
+from profiling.workloads.layers import (
+    Workload,
+    backward,
+    bias_gradient,
+    convolution,
+    count,
+    label,
+    max_gradient,
+    mean_gradient,
+    patches,
+    pool,
+    unpool,
+)
 
 
 def resnet50(batch: int = 8) -> Workload:
@@ -127,6 +139,55 @@ def pools() -> Workload:
     return Workload("pools", count(specs))
 
 
+def training() -> Workload:
+    """What layers of ResNet-50 and MobileNetV2 take on the way back, of the heaviest kinds one each.
+
+    The gradient by the input is `conv_transpose2d`'s problem.
+    """
+    layers = [
+        convolution(8, 64, 56, 64, 3),
+        convolution(8, 128, 56, 128, 3, 2),
+        convolution(8, 256, 14, 1024, 1),
+        convolution(8, 256, 56, 512, 1, 2),
+        convolution(8, 144, 56, 144, 3, groups=144),
+    ]
+    stem = backward(convolution(8, 3, 224, 64, 7, 2), WEIGHT_GRADIENT)
+    specs = [
+        *(backward(layer, direction) for layer in layers for direction in (INPUT_GRADIENT, WEIGHT_GRADIENT)),
+        stem,
+        bias_gradient(8, 64, 112),
+        max_gradient(pool("max", 8, 64, 112, 3, stride=2, pad=1)),
+        mean_gradient(pool("mean", 8, 2048, 7, 7)),
+        mean_gradient(pool("mean", 8, 128, 56, 2)),
+    ]
+    return Workload("training", count(specs))
+
+
+def upsampling() -> Workload:
+    """U-Net's up-convolutions, DCGAN's last layers, FCN-32s' one of 64x64 at stride 32, SegNet's unpooling.
+
+    Radford et al., ICLR 2016, figure 1; Long et al., CVPR 2015; Badrinarayanan et al., TPAMI 2017.
+    """
+    specs = [
+        *(backward(convolution(1, C // 2, size, C, 2, 2, 0)) for C, size in UNET_UPS),
+        *(backward(convolution(64, C, size, K, 4, 2, 1)) for C, size, K in ((128, 32, 256), (3, 64, 128))),
+        backward(convolution(1, 21, 544, 21, 64, 32, 0)),
+        *(unpool(pool("max", 1, C, size, 2)) for C, size in ((64, 224), (512, 28))),
+    ]
+    return Workload("upsampling", count(specs))
+
+
+def windows() -> Workload:
+    """Windows as matrices, and back: of a feature map, of ResNet-50's stem, of a vision transformer."""
+    layers = [
+        convolution(8, 64, 56, 64, 3),
+        convolution(8, 3, 224, 64, 7, 2),
+        convolution(8, 3, 224, 768, 16, 16, 0),
+    ]
+    specs = [patches(direction, layer) for layer in layers for direction in ("unfold", "fold")]
+    return Workload("windows", count(specs))
+
+
 def call_cost() -> Workload:
     """Problems without work: what a call itself costs."""
     specs = [convolution(1, 8, 8, 8, 3), pool("max", 1, 8, 8, 2)]
@@ -134,9 +195,23 @@ def call_cost() -> Workload:
 
 
 VGG_POOLS = ((64, 224), (128, 112), (256, 56), (512, 28), (512, 14))
+UNET_UPS = ((1024, 64), (512, 128), (256, 256), (128, 512))  # channels below, extent above
 UNET_POOLS = ((64, 512), (128, 256), (256, 128), (512, 64))
 
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     make.__name__: make
-    for make in (resnet50, vgg16, mobilenet_v2, unet, lenet5, deepbench, filters, pools, call_cost)
+    for make in (
+        resnet50,
+        vgg16,
+        mobilenet_v2,
+        unet,
+        lenet5,
+        deepbench,
+        filters,
+        pools,
+        training,
+        upsampling,
+        windows,
+        call_cost,
+    )
 }

@@ -80,12 +80,19 @@ def test_pairs_of_the_wrong_length(value):
         ((1, 2.5), "an integer, got 2.5"), ((None, 1), "an integer, got None"),
         ((True, 1), "an integer, got True"), ("12", "an integer or two (height, width), got '12'"),
         ({1, 2}, "an integer or two (height, width), got {1, 2}"),
+        (bytearray(b"12"), "an integer or two (height, width), got bytearray(b'12')"),
     ],
 )  # fmt: skip
 def test_pairs_of_the_wrong_type(value, wrong):
     with pytest.raises(TypeError) as caught:
         as_pair(value, "stride", least=1)
     assert str(caught.value) == f"stride must be {wrong}"
+
+
+def test_a_buffer_of_bytes_is_no_pair():
+    for read in (as_pair, lambda value, *_, **__: pads(value)):
+        with pytest.raises(TypeError, match=r"must be an integer.*got <memory"):
+            read(memoryview(b"12"), "stride", least=1)
 
 
 @pytest.mark.parametrize(("value", "wrong"), [((1, 0), "0"), ((-2, 1), "-2"), (BOUND, str(BOUND))])
@@ -156,7 +163,9 @@ def test_padding_out_of_range(value, wrong):
 
 
 @pytest.mark.parametrize(
-    "value", [0.5, None, (1, "2"), ((0, 1), (2, 1.5)), b"same", np.array([0.5, 1])], ids=repr
+    "value",
+    [0.5, None, (1, "2"), ((0, 1), (2, 1.5)), b"same", bytearray(b"12"), np.array([0.5, 1])],
+    ids=repr,
 )
 def test_padding_of_the_wrong_type(value):
     with pytest.raises(TypeError) as caught:

@@ -9,16 +9,28 @@ import numpy as np
 import pytest
 
 import gpuconv
+from gpuconv import call as calls
 from gpuconv import cpu as engine
 from gpuconv.cpu.conv import direct
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.conv import NETWORK_CHANNELS
 from gpuconv.spec.dtypes import FLOATS
-from profiling.bench import command, contest, peers, report, rows
+from profiling.bench import command, contest, peers, reference, report, rows
 from profiling.bench.reference import Error
 from profiling.device import Timing, cpu, timing, turns
 from profiling.results import FOLDER, Row, tables
-from profiling.workloads import Layer, Workload, convolution, describe, layers, operands, pool
+from profiling.workloads import (
+    WORKLOADS,
+    Layer,
+    Workload,
+    convolution,
+    describe,
+    label,
+    layers,
+    operands,
+    pool,
+)
+from tests.profiling.workloads.backward import BACKWARD
 
 REQUIRED = {
     "workload", "op", "dtype", "precision", "algorithm", "threads", "ms", "gflops", "gbytes_s",
@@ -207,7 +219,7 @@ def test_an_unknown_algorithm_is_refused_by_name():
     "spec",
     [
         convolution(1, 1, 16, 1, 5), pool("max", 1, 1, 16, 3, stride=1, pad=1),
-        pool("mean", 1, 1, 16, 3, stride=1, pad=1), convolution(2, 4, 8, 4, 3, 2, groups=4),
+        pool("mean", 1, 1, 16, 3, stride=1, pad=1), convolution(2, 4, 8, 4, 3, 2, groups=4), *BACKWARD,
     ],
 )  # fmt: skip
 def test_every_peer_computes_the_same(spec):
@@ -230,6 +242,33 @@ def test_every_peer_computes_the_same(spec):
 )  # fmt: skip
 def test_image_filters_decline_what_they_cannot_do(spec):
     assert not peers.is_image_filter(spec)
+
+
+@pytest.mark.parametrize("spec", BACKWARD, ids=label)
+def test_any_algorithm_can_be_forced(spec, monkeypatch):
+    """Of functions too that let no user force one."""
+    names, _, _ = contest.candidates(spec, operands(spec), "all")
+    ran = []
+    recall = calls.recall
+
+    def noting(*arguments):
+        replay = recall(*arguments)
+        ran.append(replay.algorithm.name)
+        return replay
+
+    monkeypatch.setattr(calls, "recall", noting)
+    forced = contest.contestants("cpu", spec, operands(spec), names)
+    for name in names:
+        forced[name]()
+    assert ran == names
+
+
+def test_what_cannot_be_checked_is_left_out(ready, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reference, "find_spec", lambda name: None)
+    monkeypatch.setitem(WORKLOADS, "windows", lambda: Workload("windows", (Layer("few", BACKWARD[-1]),)))
+    status, result = run(tmp_path, "--workload", "windows")
+    assert (status, result["rows"]) == (0, [])
+    assert "few: left out, for it takes PyTorch to check it" in capsys.readouterr().err
 
 
 def test_the_lower_bound_takes_the_scarcer_resource():

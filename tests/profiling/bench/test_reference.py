@@ -7,8 +7,9 @@ import pytest
 
 from gpuconv.spec import ConvSpec, PoolSpec
 from gpuconv.spec.dtypes import FLOAT64
-from profiling.bench import reference
-from profiling.workloads import operands, public_call
+from profiling.bench import by_torch, reference
+from profiling.workloads import label, operands, public_call
+from tests.profiling.workloads.backward import BACKWARD
 
 CONVOLUTIONS = [
     ConvSpec(2, 4, 7, 9, 6, 3, 2, ((1, 2), (0, 1)), (2, 1), (1, 2), groups=2),
@@ -24,7 +25,10 @@ POOLS = [
 
 
 def integers(spec) -> tuple[np.ndarray, ...]:
-    return tuple(np.rint(4 * array).astype(spec.dtype.numpy) for array in operands(spec))
+    return tuple(
+        array if array.dtype == np.int64 else np.rint(4 * array).astype(spec.dtype.numpy)
+        for array in operands(spec)
+    )
 
 
 @pytest.mark.parametrize("spec", [*CONVOLUTIONS, *POOLS[:1]])
@@ -54,6 +58,26 @@ def test_pytorch_agrees_with_the_definition(spec):
     whole = np.stack([image for _, image in reference._whole_images(spec, arrays)])
     for place, expected in reference.sampled(spec, arrays):
         np.testing.assert_allclose(whole[place], expected, rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("spec", BACKWARD, ids=label)
+def test_pytorch_agrees_on_what_goes_back(spec):
+    """Exactly, on integers, but for the divisions of a mean: two programs that share nothing."""
+    pytest.importorskip("torch")
+    spec = replace(spec, dtype=FLOAT64)
+    arrays = integers(spec)
+    y = public_call(spec, arrays)()
+    parts = [*reference._whole_images(spec, arrays)]
+    assert len(parts) == (1 if by_torch.adds_up_images(spec) else spec.N)
+    for place, expected in parts:
+        np.testing.assert_allclose(y[place], expected, rtol=1e-15, atol=1e-14)
+        assert np.abs(expected).max() > 1
+
+
+def test_without_pytorch_convolutions_and_pools_alone_can_be_checked(monkeypatch):
+    monkeypatch.setattr(reference, "find_spec", lambda name: None)
+    assert all(map(reference.can_check, [*CONVOLUTIONS, *POOLS]))
+    assert not any(map(reference.can_check, BACKWARD))
 
 
 def test_a_large_output_is_sampled_with_its_corners():

@@ -1,11 +1,25 @@
 """The workloads are the networks that they say they are: known totals, chaining shapes, exact layer lists."""
 
+import numpy as np
 import pytest
 
-from gpuconv.spec import ConvSpec, PoolSpec
-from profiling.workloads import WORKLOADS, Workload, convolution, label, networks, pool
+import gpuconv
+from gpuconv.call import understand
+from gpuconv.spec import ConvSpec, PoolSpec, ScatterSpec
+from profiling.workloads import (
+    WORKLOADS,
+    Workload,
+    convolution,
+    label,
+    networks,
+    operands,
+    operator,
+    pool,
+    public_call,
+)
 from profiling.workloads.deepbench import TRAINING
 from tests.cuda.layers import RESNET50, UNET, VGG16, mobilenet_depthwise
+from tests.profiling.workloads.backward import BACKWARD
 
 
 def multiply_adds(workload: Workload) -> float:
@@ -92,6 +106,39 @@ def test_deepbench_groups_hold_the_published_list():
     first = WORKLOADS["deepbench"]().layers[0].spec
     assert first.out_shape == (4, 32, 79, 341)  # the next published layer reads 79 x 341
     assert {batch for *_, batches in TRAINING for batch in batches} == {4, 8, 16, 32}
+
+
+@pytest.mark.parametrize("spec", BACKWARD, ids=label)
+def test_a_public_call_of_a_problem_is_of_that_problem(spec):
+    public = public_call(spec, operands(spec))
+    call = understand(public.func, *public.args, **public.keywords)
+    assert call.spec == spec
+    assert call.operator.name.removeprefix("grad.") == operator(spec).removeprefix("grad.")
+
+
+@pytest.mark.parametrize("spec", [each for each in BACKWARD if isinstance(each, ScatterSpec)], ids=label)
+def test_indices_are_of_their_windows(spec):
+    """So a gradient by windows, and one that looks at every index, are the same; unpooled places differ."""
+    values, indices = operands(spec)
+    assert indices.dtype == np.int64 and indices.shape == values.shape
+    assert indices.min() >= 0 and indices.max() < spec.H * spec.W
+    if spec.combine == "last":
+        assert all(len({*plane.ravel()}) == plane.size for image in indices for plane in image)
+        return
+    size = (spec.N, spec.C, spec.H, spec.W)
+    everywhere = gpuconv.grad.max_pool2d(values, indices, size)
+    np.testing.assert_allclose(public_call(spec, (values, indices))(), everywhere, atol=1e-5)
+
+
+def test_all_that_goes_back_is_measured():
+    measured = {operator(layer.spec) for make in WORKLOADS.values() for layer in make().layers}
+    assert {operator(spec) for spec in BACKWARD} <= measured
+
+
+def test_a_precision_is_of_what_takes_it():
+    workload = WORKLOADS["training"]().with_precision("ieee")
+    precise = {operator(layer.spec) for layer in workload.layers if getattr(layer.spec, "precision", None)}
+    assert precise == {"conv_transpose2d"}
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
