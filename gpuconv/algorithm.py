@@ -37,7 +37,7 @@ class AllBut(frozenset):
 _OF_PRECISION = {"ieee": "leaves out what mixes neighbours", "tf32": "changes nothing here"}
 
 
-def _remark(spec: Spec) -> str:
+def remark_of_precision(spec: Spec) -> str:
     """What the precision that the caller asks for changes, of a plain sum."""
     precision = getattr(spec, "precision", None)
     return f"precision={precision!r} {_OF_PRECISION[precision]}" if precision in _OF_PRECISION else ""
@@ -77,7 +77,7 @@ class Algorithm:
     worth: Callable[[Any, Any, Any], bool]
     plan: Callable[[Any, Any, Any], Any]
     fast_for: str
-    remark: Callable[[Any], str] = _remark
+    remark: Callable[[Any], str] = remark_of_precision
 
 
 def refusal(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: Any) -> str | None:

@@ -143,10 +143,14 @@ def recall(
 
 
 def _is_plain(parameter: Any) -> bool:
-    """A plain value, a tuple of integers, or of tuples of integers, or a name and its parameter."""
+    """A plain value, a tuple of integers, or of tuples of integers, or a name and its parameter.
+
+    Not -0.0, which is equal to 0.0.
+    """
     if type(parameter) is tuple:
         if len(parameter) == 2 and type(parameter[0]) is str:
-            return type(parameter[1]) in (str, float, int)
+            kind = type(parameter[1])
+            return kind in (str, int) or (kind is float and (parameter[1] != 0 or str(parameter[1]) == "0.0"))
         return all(type(each) is int or (type(each) is tuple and _is_plain(each)) for each in parameter)
     return type(parameter) in _PLAIN
 

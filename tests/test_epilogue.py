@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import gpuconv
+from gpuconv.algorithm import ANY
 from gpuconv.call import understand
+from gpuconv.cpu.conv import SUMS
 from gpuconv.spec.epilogue import Epilogue, as_epilogue
 from tests import reference
 from tests.cases import CONV_CASES, DTYPES, TRANSPOSED_CASES, integers, normal
@@ -99,12 +101,111 @@ def test_values_that_are_not_finite_do_what_they_do_in_torch(activation):
     np.testing.assert_allclose(y, theirs, rtol=1e-14, atol=1e-14)
 
 
-def test_explain_says_that_they_come_after():
-    verdicts = gpuconv.explain(gpuconv.conv2d, X, W, activation="relu")
-    assert verdicts[0][0] == "conv_then_epilogue"
-    assert all(verdict.startswith("unsupported: of ") for _, verdict in verdicts[1:])
+def test_explain_says_where_they_are_applied():
+    name, verdict = gpuconv.explain(gpuconv.conv2d, X, W, activation="relu", residual=ADDED)[0]
+    assert name == gpuconv.explain(gpuconv.conv2d, X, W)[0][0] != "conv_then_epilogue"
+    assert verdict.endswith("; with the residual and relu before a result leaves the cache")
     plain = dict(gpuconv.explain(gpuconv.conv2d, X, W))
     assert plain["conv_then_epilogue"].startswith("unsupported: of epilogue it takes all but")
+    assert not any("cache" in verdict for verdict in plain.values())
+    transposed = gpuconv.explain(gpuconv.conv_transpose2d, X, W[:4], activation="relu")
+    assert transposed[0][0] == "conv_then_epilogue"
+
+
+NAMES = [each.name for each in SUMS if each.takes.get("epilogue") is ANY]
+SHAPES = {  # of x and w, and parameters: what some algorithm is made for, with ends of rows of every length
+    "depthwise": ((3, 20, 11, 37), (20, 1, 3, 3), {"padding": 1, "groups": 20}),
+    "two images in a vector": ((3, 20, 7, 7), (40, 1, 3, 3), {"padding": 1, "groups": 20}),
+    "a stride": ((2, 6, 19, 38), (6, 1, 5, 5), {"padding": 2, "groups": 6, "stride": 2}),
+    "dilated": ((2, 3, 17, 300), (3, 1, 3, 3), {"groups": 3, "dilation": 2, "stride": 3}),
+    "1x1": ((2, 70, 9, 31), (21, 70, 1, 1), {}),
+    "deep": ((1, 300, 5, 17), (9, 300, 1, 1), {}),
+    "3x3": ((2, 40, 15, 21), (35, 40, 3, 3), {"padding": 1}),
+    "groups": ((5, 8, 6, 6), (12, 4, 3, 3), {"groups": 2}),
+}
+
+
+def in_parts(array):
+    """The same in rows that lie farther apart."""
+    whole = np.zeros((*array.shape[:3], array.shape[3] + 3), array.dtype)
+    whole[..., 1:-2] = array
+    return whole[..., 1:-2]
+
+
+def supported(algorithm, shape):
+    """Whether the algorithm takes the problem."""
+    x_shape, w_shape, parameters = SHAPES[shape]
+    x, w = np.zeros(x_shape, "f4"), np.zeros(w_shape, "f4")
+    verdicts = gpuconv.explain(gpuconv.conv2d, x, w, **parameters)
+    return not dict(verdicts)[algorithm].startswith("unsupported")
+
+
+PAIRS = [(shape, name) for shape in SHAPES for name in NAMES if supported(name, shape)]
+
+
+@pytest.mark.parametrize(("shape", "algorithm"), PAIRS)
+def test_every_algorithm_and_every_activation(shape, algorithm):
+    x_shape, w_shape, parameters = SHAPES[shape]
+    x, w, bias = integers(x_shape, "f4"), integers(w_shape, "f4", 1), integers(w_shape[:1], "f4", 2)
+    sums = reference.conv2d(x, w, bias, **parameters)
+    added = integers(sums.shape, "f4", 3)
+    for activation in [None, *ACTIVATIONS]:
+        for residual in (None, added, in_parts(added), READABLE["channels last"](added)):
+            right = reference.activate(sums if residual is None else sums + added, activation)
+            for out in (None, WRITABLE["strided"](np.full(sums.shape, np.nan, "f4"))):
+                y = gpuconv.conv2d(
+                    x, w, bias, **parameters, activation=activation, residual=residual, out=out,
+                    algorithm=algorithm,
+                )  # fmt: skip
+                assert (np.abs(y - right) <= 1e-6 * (1 + np.abs(right))).all(), (activation, out is None)
+                if activation in (None, "relu", "relu6"):
+                    np.testing.assert_array_equal(y, right.astype("f4"))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_number_of_threads_gives_the_same(shape):
+    x_shape, w_shape, parameters = SHAPES[shape]
+    x, w = normal((8, *x_shape[1:]), "f4"), normal(w_shape, "f4", 1)
+    added = normal(gpuconv.conv2d(x, w, **parameters).shape, "f4", 2)
+    before, results = gpuconv.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            gpuconv.set_num_threads(threads)
+            calls = ({"activation": each, "residual": added} for each in ("relu6", "gelu", "silu"))
+            results.append([gpuconv.conv2d(x, w, **parameters, **each) for each in calls])
+    finally:
+        gpuconv.set_num_threads(before)
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
+@pytest.mark.parametrize("precision", [None, "tf32"])
+@pytest.mark.parametrize("activation", [None, "relu", "silu"])
+def test_what_winograd_computes_anew(activation, precision):
+    x, w = integers((3, 40, 13, 18), "f4"), integers((35, 40, 3, 3), "f4", 1)
+    added, bias = integers((3, 35, 13, 18), "f4", 2), integers((35,), "f4", 3)
+    x[0, 3, 5, 5], x[1, :, :10] = np.inf, 0  # not finite; windows of zeros in a tile of others
+    if precision == "tf32":
+        x[2, 1, 2, 3] = 1e8  # beyond the range
+    y = gpuconv.conv2d(
+        x, w, bias, padding=1, activation=activation, residual=added, precision=precision,
+        algorithm="conv_winograd",
+    )  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        sums = reference.conv2d(x, w, bias, padding=1) + added
+    right = reference.activate(sums, activation)
+    finite = np.isfinite(right)
+    np.testing.assert_array_equal(y[~finite], right[~finite])
+    assert not finite.all()
+    np.testing.assert_allclose(y[finite], right[finite], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(y[1, :, :9], right[1, :, :9], rtol=1e-6)
+
+
+def test_a_slope_of_negative_zero():
+    x = np.full((1, 1, 1, 1), -3, "f4")
+    slopes = 0.0, -0.0, 0.0
+    y = [gpuconv.conv2d(x, np.ones_like(x), activation=("leaky_relu", slope)) for slope in slopes]
+    assert list(np.signbit(y).reshape(-1)) == [True, False, True]
 
 
 def test_an_activation_with_a_parameter_is_learned_once():

@@ -32,7 +32,8 @@ from tests import reference as other
 
 CONVOLVED = *CONVOLUTIONS, *OPTIONS, *TRANSPOSED, *DEFORMED, *GRADIENTS, *WEIGHT_GRADIENTS, *BIAS_GRADIENTS
 PROBLEMS = of_dtype((*CONVOLVED, *POOLS), FLOAT64)
-OF_FLOATS = of_dtype(CONVOLUTIONS, FLOAT64)
+MIRRORED = [problem for problem in OPTIONS if "padding_mode" in problem.parameters]
+OF_FLOATS = of_dtype((*CONVOLUTIONS, *(each for each in OPTIONS if each not in MIRRORED)), FLOAT64)
 
 
 def test_cpu_passes(capsys):
@@ -149,8 +150,9 @@ def planted(module, monkeypatch, fault=None, unsupported=None):
 
 
 def test_a_wrong_border_is_found(monkeypatch, capsys):
-    def fault(spec, compute, x, w, bias, y):
-        compute(x, w, bias, y)
+    def fault(spec, compute, *arrays):
+        compute(*arrays)
+        y = arrays[-1]
         if spec.pads != ((0, 0), (0, 0)) and y.size:
             y[0, 0, 0, 0] += 1
 
@@ -195,7 +197,7 @@ def test_declined_problems_are_counted(monkeypatch, capsys):
     planted(pool_direct, monkeypatch, None, lambda spec, *rest: "never")
     assert main(["verify", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    assert f"ok      {len(OF_FLOATS) - 2} problems, {len(OPTIONS) + 2} declined" in printed
+    assert f"ok      {len(OF_FLOATS) - 2} problems, {len(MIRRORED) + 2} declined" in printed
     assert "declines every problem" in printed
 
 

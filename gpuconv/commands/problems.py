@@ -122,7 +122,7 @@ CONVOLUTIONS = (
     conv((1, 8, 8, 7), (4, 4, 3, 2), stride=2, groups=2, mixed=True),
     conv((1, 70, 6, 5), (9, 70, 3, 3), padding=1, bias=True, mixed=True),
 )
-OPTIONS = (  # which no plain sum takes
+OPTIONS = (  # which not every algorithm takes
     conv((2, 3, 9, 8), (4, 3, 3, 3), padding=1, bias=True, activation="relu"),
     conv((2, 3, 9, 8), (4, 3, 3, 3), padding=1, residual=(2, 4, 9, 8)),
     conv((2, 3, 9, 8), (4, 3, 3, 3), padding=(2, 1), stride=2, padding_mode="reflect"),

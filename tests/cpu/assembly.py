@@ -35,10 +35,11 @@ def initialize() -> None:
 
 
 def tile_module(triple: str, tile: target.Tile, dtype: str) -> ir.Module:
-    """A module with the one function tile(rows, columns, depth, a, a_row, .., bias, fresh)."""
+    """A module with the one function tile(rows, columns, depth, a, a_row, .., bias, fresh, *finish)."""
     element = target.ELEMENTS[dtype]
     place, number = element.as_pointer(), target.INDEX
     kinds = [number] * 3 + [place, number, place, number, place, number, place, ir.IntType(1)]
+    kinds += [number, number, element, element]  # those of `simd.finish.Finish`
     module = ir.Module()
     module.triple = triple
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")

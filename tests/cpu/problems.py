@@ -7,7 +7,7 @@ import numpy as np
 from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.spec import ConvSpec, PoolSpec
-from gpuconv.spec.layouts import ConvLayouts, Layout, Layouts, PoolLayouts
+from gpuconv.spec.layouts import ConvLayouts, Layout, Layouts, PoolLayouts, ResidualLayouts, conv_layouts
 from gpuconv.threads import get_num_threads
 
 
@@ -28,7 +28,8 @@ def layouts(spec: ConvSpec | PoolSpec) -> Layouts:
     x, y = (plain(shape, spec.dtype) for shape in ((spec.N, spec.C, spec.H, spec.W), spec.out_shape))
     if isinstance(spec, PoolSpec):
         return PoolLayouts(x, y, plain(spec.out_shape, "int64") if spec.return_indices else None)
-    return ConvLayouts(x, plain((spec.K, spec.C_group, spec.R, spec.S), spec.dtype), None, y)
+    residual = y if spec.epilogue.residual else None
+    return conv_layouts(x, plain(spec.weight_shape, spec.dtype), None, residual, y)
 
 
 def problem(spec: ConvSpec | PoolSpec, threads: int = 1) -> tuple:
@@ -44,6 +45,8 @@ def refused(algorithm: Algorithm, spec: ConvSpec | PoolSpec) -> str | None:
 def run(algorithm: Algorithm, spec: ConvSpec | PoolSpec, *arrays: np.ndarray | None) -> None:
     """Plan the problem for these arrays as they lie, and compute it: nothing is remembered."""
     kind = PoolLayouts if isinstance(spec, PoolSpec) else ConvLayouts
+    if isinstance(spec, ConvSpec) and spec.epilogue.residual:
+        kind = ResidualLayouts
     made = kind(*(None if array is None else layout(array) for array in arrays))
     device = Processor(get_num_threads())
     assert refusal(algorithm, spec, made, device) is None

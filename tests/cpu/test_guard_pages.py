@@ -31,6 +31,36 @@ for case in CONV_CASES:
                     count += 1
 print(count)
 """
+EPILOGUES = """
+import faulthandler, sys
+from dataclasses import replace
+import numpy as np
+from gpuconv import cpu
+from gpuconv.spec.epilogue import Epilogue
+from tests import reference
+from tests.cases import CONV_CASES, integers
+from tests.cpu.problems import refused, run
+from tests.guarded import after_guard, before_guard
+faulthandler.enable()
+count = 0
+for case in CONV_CASES:
+    x, w, bias = case.arrays("float32", integers)
+    sums = case.expected(x, w, bias)
+    added = integers(sums.shape, "float32", 7)
+    bias = np.zeros(len(w), "float32") if bias is None else bias
+    for epilogue in (Epilogue(True, "relu6"), Epilogue(True, "hardswish")):
+        spec = replace(case.spec("float32"), epilogue=epilogue)
+        expected = reference.activate(sums + added, epilogue.activation)
+        for algorithm in cpu.ALGORITHMS["conv"]:
+            for place in (before_guard, after_guard):
+                if refused(algorithm, spec) is None:
+                    print(algorithm.name, case, epilogue, place.__name__, file=sys.stderr, flush=True)
+                    y = place(np.full(spec.out_shape, np.nan, "float32"))
+                    run(algorithm, spec, place(x), place(w), place(bias), place(added), y)
+                    assert np.allclose(y, expected, rtol=1e-6, atol=1e-6)
+                    count += 1
+print(count)
+"""
 
 POOLS = """
 import faulthandler, sys
@@ -105,7 +135,9 @@ print(count)
 
 
 @pytest.mark.parametrize(
-    "code", [CONVOLUTIONS, POOLS, OTHERS], ids=["convolutions", "pools", "gradients and patches"]
+    "code",
+    [CONVOLUTIONS, EPILOGUES, POOLS, OTHERS],
+    ids=["convolutions", "epilogues", "pools", "gradients and patches"],
 )
 def test_nothing_beyond_the_arrays_is_touched(code, fresh_python):
     assert int(fresh_python(code, timeout=300)) > 100

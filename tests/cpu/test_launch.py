@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from gpuconv.cpu.conv import direct
+from gpuconv.cpu.engine.epilogue import NOTHING
 from gpuconv.cpu.engine.launch import bind
 from gpuconv.spec.dtypes import FLOAT32
 
 CONSTANTS = {
-    "dilation_w": 1, "dilation_h": 1, "stride_w": 1, "stride_h": 1, "left": 0, "top": 0, "groups": 1,
+    "epilogue": NOTHING, "dilation_w": 1, "dilation_h": 1, "stride_w": 1, "stride_h": 1, "left": 0, "top": 0,
+    "groups": 1,
 }  # fmt: skip
 WORKSPACES = {"row": 2 * direct.BLOCK_Q, "acc": direct.BLOCK_K * direct.BLOCK_Q}
-ARRAYS = tuple(np.ones(shape, np.float32) for shape in ((1, 1, 3, 3), (1, 1, 2, 2), 1, (1, 1, 2, 2)))
+ARRAYS = tuple(np.ones(shape, np.float32) for shape in ((1, 1, 3, 3), (1, 1, 2, 2), 1, *[(1, 1, 2, 2)] * 2))
 
 
 def bound(constants, workspaces):
@@ -19,8 +21,8 @@ def bound(constants, workspaces):
 
 
 def test_the_order_of_names_means_nothing():
-    x, w, bias, y = (array.copy() for array in ARRAYS)
-    bound(CONSTANTS, WORKSPACES)(x, w, bias, y)
+    x, w, bias, residual, y = (array.copy() for array in ARRAYS)
+    bound(CONSTANTS, WORKSPACES)(x, w, bias, residual, y)
     np.testing.assert_array_equal(y, np.full((1, 1, 2, 2), 5))
 
 
@@ -35,7 +37,9 @@ def test_the_order_of_names_means_nothing():
     ids=["one too many", "one missing", "workspaces in another order", "no workspaces"],
 )
 def test_other_names_than_the_parameters_are_refused(constants, workspaces):
-    with pytest.raises(TypeError, match=r"convolve_rows takes x, w, bias, y, groups, .*; bound are "):
+    with pytest.raises(
+        TypeError, match=r"convolve_rows takes x, w, bias, residual, y, epilogue, groups, .*; bound are "
+    ):
         bound(constants, workspaces)
 
 
@@ -44,4 +48,4 @@ def test_what_is_no_such_array_is_refused(wrong):
     with pytest.raises(TypeError):
         bound(CONSTANTS, WORKSPACES)(wrong, *ARRAYS[1:])
     with pytest.raises(TypeError):
-        bound(CONSTANTS, WORKSPACES)(*ARRAYS[:3])
+        bound(CONSTANTS, WORKSPACES)(*ARRAYS[:4])

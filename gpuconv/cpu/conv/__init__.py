@@ -21,6 +21,7 @@ from gpuconv.cpu.conv import (
 )
 from gpuconv.cpu.engine import planes
 from gpuconv.cpu.engine.compiled import Kernel
+from gpuconv.cpu.engine.epilogue import finish_plane
 
 _PLAIN = implicit_gemm.ALGORITHM, direct.ALGORITHM
 _FEW_CHANNELS = (
@@ -44,7 +45,7 @@ KERNELS: tuple[Kernel, ...] = (
     *parted.KERNELS,
     *integers.KERNELS,
     epilogue.finish_planes,
-    epilogue.finish_elements,
+    finish_plane,
 )
 
 __all__ = ["ALGORITHMS", "KERNELS", "SUMS", "epilogue"]

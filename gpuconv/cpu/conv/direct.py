@@ -20,10 +20,10 @@ multiplied like any value, so a NaN or infinite weight shows at the borders too.
 import numba
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.conv.taken import TAKEN
+from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.borders import taps_between
-from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, workspace
-from gpuconv.cpu.engine.epilogue import start
+from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
+from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_pixels, start
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import claim
@@ -36,13 +36,13 @@ BLOCK_C = 16  # input channels summed before the sum is added to y
 
 
 def _signature(scalar):
-    arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
-    return (*arrays, *[numba.int64] * 7, workspace(scalar), workspace(scalar), *TASKS)
+    return (*convolved(scalar), *[numba.int64] * 7, workspace(scalar), workspace(scalar), *TASKS)
 
 
 @kernel(_signature)
 def convolve_rows(
-    x, w, bias, y, groups, top, left, stride_h, stride_w, dilation_h, dilation_w, row, acc, counter, tasks
+    x, w, bias, residual, y, epilogue, groups, top, left, stride_h, stride_w, dilation_h, dilation_w, row,
+    acc, counter, tasks,
 ):  # fmt: skip
     K, C_group, R, S = w.shape
     P, Q = y.shape[2:]
@@ -87,6 +87,7 @@ def convolve_rows(
                 for k in range(k_begin, k_end):
                     for q in range(q_begin, q_end):
                         y[n, k, p, q] += acc[k - k_begin, q - q_begin]
+        finish_pixels(residual, y, n, k_begin, k_end, p * Q, Q, epilogue)
 
 
 @inner
@@ -124,15 +125,17 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
         tasks=spec.N * spec.groups * -(-spec.K_group // BLOCK_K) * spec.P,
         work=spec.flops // 2,
         constants={
-            "groups": spec.groups, "top": top, "left": left,
+            "epilogue": epilogue_of(spec, layouts), "groups": spec.groups, "top": top, "left": left,
             "stride_h": spec.stride[0], "stride_w": spec.stride[1],
             "dilation_h": spec.dilation[0], "dilation_w": spec.dilation[1],
         },
         workspaces={"row": 2 * BLOCK_Q, "acc": BLOCK_K * BLOCK_Q},
+        twice=not spec.epilogue.residual,
     )  # fmt: skip
 
 
 ALGORITHM = Algorithm(
-    "conv_direct", TAKEN, unsupported, worth, plan,
+    "conv_direct", FINISHED, unsupported, worth, plan,
     fast_for="reading, and where no memory may be used",
+    remark=remark,
 )  # fmt: skip

@@ -32,10 +32,16 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.conv.taken import TAKEN
+from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.borders import taps_between
-from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, workspace
-from gpuconv.cpu.engine.epilogue import starts
+from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
+from gpuconv.cpu.engine.epilogue import (
+    convolved,
+    epilogue_of,
+    finish_pixels,
+    in_registers,
+    starts,
+)
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_planes, in_rows, is_contiguous, reshaped
 from gpuconv.cpu.engine.processor import Processor
@@ -50,10 +56,11 @@ from gpuconv.cpu.simd import (
     load_between,
     pointer,
     pointer_after,
+    prefetch,
     splat,
     store_part,
-    tile_product,
 )
+from gpuconv.cpu.simd.product import finished_product
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
@@ -67,7 +74,7 @@ LEAST_CHUNK, MOST_CHUNK = 32, 512  # output channels of a task, which are worth 
 def _signature(scalar):
     pair = numba.types.UniTuple(numba.int64, 2)
     return (
-        source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4), *[pair] * 4, numba.int64,
+        *convolved(scalar), *[pair] * 4, numba.int64,
         *[numba.boolean] * 3, numba.int64, numba.int64, workspace(scalar), workspace(scalar),
         workspace(numba.int64), *TASKS,
     )  # fmt: skip
@@ -75,8 +82,8 @@ def _signature(scalar):
 
 @kernel(_signature)
 def multiply_panels(
-    x, w, bias, y, window, pads, stride, dilation, groups, x_in_rows, x_is_b, y_in_planes, group_panels,
-    chunk, panels, tiles, pieces, counter, tasks,
+    x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, x_in_rows, x_is_b, y_in_planes,
+    group_panels, chunk, panels, tiles, pieces, counter, tasks,
 ):  # fmt: skip
     N, K, P, Q = y.shape
     C_group, K_group = x.shape[1] // groups, K // groups
@@ -89,6 +96,7 @@ def multiply_panels(
     all_panels = -(-outputs // columns)
     chunks, panel_groups = -(-K_group // chunk), -(-all_panels // group_panels)
 
+    mode, apart, slope, most = in_registers(residual, y, epilogue)
     while True:
         task = claim(counter)  # = (g * panel_groups + panel_group) * chunks + k_chunk
         if task >= tasks:
@@ -125,13 +133,22 @@ def multiply_panels(
                     tile, tile_row = pointer(tiles, scratch), columns
                     if y_in_planes and whole:
                         tile, tile_row = pointer(y, n * y_image + k * y_channel + pixel), y_channel
+                    in_y = y_in_planes and whole
+                    if in_y and epilogue.is_added:
+                        place = pointer(residual[n, k], pixel)
+                        step = residual.strides[1] // residual.itemsize
+                        fetch_rows(place, step, min(ROWS, k_end - k), columns)
                     for d in range(0, depth, part):
-                        tile_product(
+                        is_last = in_y and c_end == C_group and d + part >= depth
+                        finished_product(
                             min(ROWS, k_end - k), min(columns, outputs - j), min(part, depth - d),
                             pointer(w, k * w_row + c_begin * taps + d), w_row,
                             pointer_after(b, d * b_row), b_row, tile, tile_row, starts(bias, k),
-                            c_begin + d == 0,
+                            c_begin + d == 0, (mode if is_last else 0, apart, slope, most),
                         )  # fmt: skip
+                    if in_y and c_end == C_group and mode == 0:
+                        k_some = min(k + ROWS, k_end)
+                        finish_pixels(residual, y, n, k, k_some, pixel, columns, epilogue)
 
         for panel in range(first, last):
             if not (y_in_planes and is_whole(panel, columns, P * Q)):
@@ -139,6 +156,20 @@ def multiply_panels(
                 j = panel * columns
                 count = min(columns, outputs - j)
                 scatter(y, tiles, at, columns, j, count, k_begin, k_end, y_in_planes)
+                while count > 0:
+                    n, pixel = j // (P * Q), j % (P * Q)
+                    some = min(P * Q - pixel, count)
+                    finish_pixels(residual, y, n, k_begin, k_end, pixel, some, epilogue)
+                    j, count = j + some, count - some
+
+
+@inner
+def fetch_rows(place, step, rows, columns):
+    """Have the residual of a tile fetched while its products are summed."""
+    for i in range(rows):
+        for j in range(0, columns, lanes(place)):
+            prefetch(place, i * step + j)
+        prefetch(place, i * step + columns - 1)
 
 
 @inner
@@ -271,9 +302,9 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
-    x, y = layouts.x, layouts.y
+    x, y, residual = layouts.x, layouts.y, getattr(layouts, "residual", layouts.y)
     is_plain = spec.is_pointwise and spec.stride == (1, 1) and spec.pads == ((0, 0), (0, 0))
-    long_rows = is_plain and is_contiguous(x) and is_contiguous(y)
+    long_rows = is_plain and all(map(is_contiguous, (x, residual, y)))
     if long_rows:  # a plane as one long row: fewer pieces
         x, y = (reshaped(each, *each.shape[:2], 1, spec.P * spec.Q) for each in (x, y))
     group_panels, chunk, tasks, (panels, tiles) = blocking(spec, device.threads)
@@ -281,24 +312,27 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     multiply = bind(
         multiply_panels, spec.dtype, tasks, spec.flops // 2,
         constants={
-            "window": (spec.R, spec.S), "pads": (top, left), "stride": spec.stride,
+            "epilogue": epilogue_of(spec, layouts), "window": (spec.R, spec.S), "pads": (top, left),
+            "stride": spec.stride,
             "dilation": spec.dilation, "groups": spec.groups, "x_in_rows": in_rows(x),
             "x_is_b": is_plain and in_planes(x), "y_in_planes": in_planes(y), "group_panels": group_panels,
             "chunk": chunk,
         },
         workspaces={"panels": panels, "tiles": tiles},
         tables={"pieces": 5 * VECTORS * LANES[spec.dtype]},
+        twice=not spec.epilogue.residual,
     )  # fmt: skip
     if not long_rows:
         return multiply
 
-    def run(x_array: np.ndarray, w: np.ndarray, bias: np.ndarray, y_array: np.ndarray) -> None:
-        multiply(x_array.reshape(x.shape), w, bias, y_array.reshape(y.shape))
+    def run(x_array: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
+        multiply(x_array.reshape(x.shape), w, bias, *(each.reshape(y.shape) for each in others))
 
     return run
 
 
 ALGORITHM = Algorithm(
-    "conv_implicit_gemm", TAKEN, unsupported, worth, plan,
+    "conv_implicit_gemm", FINISHED, unsupported, worth, plan,
     fast_for="all that the others leave: 1 to 2.5 times as fast as PyTorch (AMD Zen 5, November 2026)",
+    remark=remark,
 )  # fmt: skip

@@ -22,9 +22,9 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.bands import Bands, block_of, cut, load_band
-from gpuconv.cpu.conv.taken import TAKEN
-from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target, workspace
-from gpuconv.cpu.engine.epilogue import starts
+from gpuconv.cpu.conv.taken import FINISHED, remark
+from gpuconv.cpu.engine.compiled import TASKS, kernel, workspace
+from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_block, starts
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows
 from gpuconv.cpu.engine.processor import Processor
@@ -40,16 +40,16 @@ DEPTH = 160  # products that are summed before the sum is added to y
 def _signature(scalar):
     numbers, buffer = numba.int64, workspace(scalar)
     pair, table = numba.types.UniTuple(numbers, 2), workspace(numbers)
-    arrays = source(scalar, 4), source(scalar, 4), source(scalar, 1), target(scalar, 4)
     return (
-        *arrays, *[pair] * 4, table, numbers, pair, numbers, numba.boolean, buffer, buffer, table, *TASKS,
+        *convolved(scalar), *[pair] * 4, table, numbers, pair, numbers, numba.boolean, buffer, buffer,
+        table, *TASKS,
     )  # fmt: skip
 
 
 @kernel(_signature)
 def multiply_bands(
-    x, w, bias, y, corner, stride, dilation, block, offsets, width, pitches, groups, direct, band, tile,
-    places, counter, tasks
+    x, w, bias, residual, y, epilogue, corner, stride, dilation, block, offsets, width, pitches, groups,
+    direct, band, tile, places, counter, tasks,
 ):  # fmt: skip
     C_group, R, S = w.shape[1:]
     K, P, Q = y.shape[1:]
@@ -95,6 +95,7 @@ def multiply_bands(
                     for t in range(rows):
                         for j in range(columns):
                             y[n, k + i, p + t, q + j] = tile[i * to_plane + t * pitch + j]
+            finish_block(residual, y, n, k, k + some, p, p + rows, q, columns, epilogue)
 
 
 @lru_cache(maxsize=256)
@@ -147,17 +148,20 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     return bind(
         multiply_bands, spec.dtype, bands.tasks(spec), spec.flops // 2,
         constants={
-            "corner": (top, left), "stride": spec.stride, "dilation": spec.dilation,
-            "block": (bands.P, bands.Q), "offsets": offsets_of(spec), "width": bands.width,
+            "epilogue": epilogue_of(spec, layouts), "corner": (top, left), "stride": spec.stride,
+            "dilation": spec.dilation, "block": (bands.P, bands.Q), "offsets": offsets_of(spec),
+            "width": bands.width,
             "pitches": (bands.pitch, bands.plane), "groups": spec.groups, "direct": in_rows(layouts.y),
         },
         workspaces={"band": band, "tile": tile},
         tables={"places": places},
+        twice=not spec.epilogue.residual,
     )  # fmt: skip
 
 
 ALGORITHM = Algorithm(
-    "conv_small", TAKEN, unsupported, worth, plan,
+    "conv_small", FINISHED, unsupported, worth, plan,
     fast_for="few input channels: 0.8 to 5 times as fast as PyTorch 2.13 on one core (AMD Zen 5, November "
     "2026)",
+    remark=remark,
 )  # fmt: skip

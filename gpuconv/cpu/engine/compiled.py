@@ -67,6 +67,11 @@ class Kernel:
         (compiled,) = self[dtype].overloads.values()
         return compiled.entry_point
 
+    def address(self, dtype: Dtype) -> int:
+        """Where the compiled function lies, for kernels that call it (`simd.addresses`)."""
+        (compiled,) = self[dtype].overloads.values()
+        return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
     def _compile(self, dtype: Dtype) -> Any:
         if getattr(numba.config, "DISABLE_JIT", 0):
             raise RuntimeError("NUMBA_DISABLE_JIT is set, and the CPU engine runs only when it is compiled")

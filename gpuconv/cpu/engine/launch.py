@@ -30,6 +30,7 @@ def bind(
     constants: Mapping[str, Any],
     workspaces: Mapping[str, int] = NONE,
     tables: Mapping[str, int] = NONE,
+    twice: bool = False,
 ) -> Run:
     """The function of the arrays that runs the kernel, in as many threads as `work` is worth.
 
@@ -46,6 +47,8 @@ def bind(
         The values of the parameters that are the same in each call.
     workspaces, tables : mapping
         Elements of each array that a thread works in: of `dtype`, and of int64.
+    twice : bool
+        Whether the last array stands in for the one before it, too, which is left out: y for a residual.
 
     Raises
     ------
@@ -59,6 +62,8 @@ def bind(
     if wanted:
 
         def run(*arrays: np.ndarray) -> None:
+            arrays = (*arrays, arrays[-1]) if twice else arrays
+
             def compute(counter: np.ndarray) -> None:
                 compiled(*arrays, *values, *reserve_each(slot, wanted), counter, tasks)
 
@@ -67,6 +72,8 @@ def bind(
     else:
 
         def run(*arrays: np.ndarray) -> None:
+            arrays = (*arrays, arrays[-1]) if twice else arrays
+
             def compute(counter: np.ndarray) -> None:
                 compiled(*arrays, *values, counter, tasks)
 

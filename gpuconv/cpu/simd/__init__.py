@@ -11,9 +11,11 @@ accumulators in registers. So kernels say themselves:
     store(p, at, v)                 and store_part(p, at, v, count): the first `count` lanes only
     splat(scalar)                   the vector of equal lanes
     fma(a, b, c)                    a * b + c; also a + b, a - b, a * b, a / b
-    zeros(p)                        the vector of zeros of the pointer's dtype
+    zeros(p)                        the vector of zeros of the pointer's dtype; filled(p, 0.5) of a number
     magnitude(v)                    the lanes without their signs
     greatest(a, b)                  NaN where either is; a where they are equal
+    at_least(v, bound)              v, or the bound where v is not above it; at_most likewise; a NaN stays
+    if_positive(v, a, b)            a where v > 0, else b
     least_bits(a, b)                the lesser as signed integers, of which the bits of -0.0 are the least
     even(a, b), odd(a, b)           elements 0, 2, .. and 1, 3, .. of a and b put end to end
     first_pairs(a, b)               a0 b0 a1 b1 .., and last_pairs(a, b): what comes after that
@@ -22,6 +24,7 @@ accumulators in registers. So kernels say themselves:
     has_zero(v)                     whether any is 0; has_negative_zero(v): whether any is -0.0
     noinline()                      keeps the loops of a function out of its callers
     claim(counter)                  the next task, shared among threads
+    stacked(p)                      a pointer to STACKED vectors of the function's own
 
 Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing that stays in registers:
 
@@ -34,6 +37,9 @@ Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing 
     lines.py      lines_to_lanes    planes turned into vectors of one pixel each, and back
     squares.py    square_product    a square of vectors between two constant matrices; grids of vectors
     bits.py       bits_of           a float32 as an integer, and back
+    exponential.py                    exponential, sigmoid, tangent and normal of each lane
+    finish.py     finished          complete sums made results before they are stored
+    addresses.py  call_at           a compiled function that is the same for all kernels
 
 `target.py` chooses the tile for the CPU that Numba compiles for. It is one room and not one file, as
 `cuda/ptx/` is, because each of these can be read without the others.
@@ -42,9 +48,13 @@ Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing 
 from gpuconv.cpu.simd.product import tile_product
 from gpuconv.cpu.simd.target import LANES, ROWS, TILE, VECTORS, Tile, description, tile_of
 from gpuconv.cpu.simd.vectors import (
+    STACKED,
     Vector,
+    at_least,
+    at_most,
     claim,
     even,
+    filled,
     first_pairs,
     fma,
     from_last,
@@ -53,6 +63,7 @@ from gpuconv.cpu.simd.vectors import (
     has_nan,
     has_negative_zero,
     has_zero,
+    if_positive,
     lanes,
     last_pairs,
     least_bits,
@@ -67,15 +78,16 @@ from gpuconv.cpu.simd.vectors import (
     prefetch,
     prefetch_to_write,
     splat,
+    stacked,
     store,
     store_part,
     zeros,
 )
 
 __all__ = [
-    "LANES", "ROWS", "TILE", "VECTORS", "Tile", "Vector", "claim", "description", "even", "first_pairs",
-    "fma", "from_last", "from_one", "greatest", "has_nan", "has_negative_zero", "has_zero", "lanes",
-    "last_pairs", "least_bits", "load", "load_between", "load_part", "magnitude", "noinline", "odd",
-    "pointer", "pointer_after", "prefetch", "prefetch_to_write", "splat", "store", "store_part", "tile_of",
-    "tile_product", "zeros",
+    "LANES", "ROWS", "STACKED", "TILE", "VECTORS", "Tile", "Vector", "at_least", "at_most", "claim",
+    "description", "even", "filled", "first_pairs", "fma", "from_last", "from_one", "greatest", "has_nan",
+    "has_negative_zero", "has_zero", "if_positive", "lanes", "last_pairs", "least_bits", "load",
+    "load_between", "load_part", "magnitude", "noinline", "odd", "pointer", "pointer_after", "prefetch",
+    "prefetch_to_write", "splat", "stacked", "store", "store_part", "tile_of", "tile_product", "zeros",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from gpuconv.cpu.simd.finish import Finish, emit_finish
 from gpuconv.cpu.simd.target import INDEX, TILE
 from gpuconv.cpu.simd.vectors import (
     BIT,
@@ -49,40 +50,58 @@ def emit_product(builder, tile, rows, vectors, depth, a, a_row, b, b_step):
     return [[builder.load(value) for value in line] for line in sums]
 
 
-def emit_tile(builder, depth, a, a_row, b, b_step, c, c_row, bias, fresh, *, tile, rows, vectors):
-    """c[i c_row + j] = (bias[i] if fresh else c[i c_row + j]) + the product's sums."""
+def emit_tile(builder, depth, a, a_row, b, b_step, c, c_row, bias, fresh, *finish, tile, rows, vectors):
+    """c[i c_row + j] = (bias[i] if fresh else c[i c_row + j]) + the product's sums, and that finished."""
     sums = emit_product(builder, tile, rows, vectors, depth, a, a_row, b, b_step)
     vector = sums[0][0].type
-    for i in range(rows):
-        row = builder.gep(c, [builder.mul(c_row, ir.Constant(INDEX, i))])
-        places = [
-            emit_place(builder, row, ir.Constant(INDEX, j * vector.count), vector) for j in range(vectors)
-        ]
+    rows_of_c = [builder.gep(c, [builder.mul(c_row, ir.Constant(INDEX, i))]) for i in range(rows)]
+    columns = [ir.Constant(INDEX, j * vector.count) for j in range(vectors)]
+    all_places = [[emit_place(builder, row, at, vector) for at in columns] for row in rows_of_c]
+    if not finish:
+        emit_store(builder, sums, all_places, bias, fresh)
+        return
+    finish = Finish(*finish)
+    with builder.if_else(builder.icmp_signed("==", finish.mode, ir.Constant(INDEX, 0))) as (plain, finishing):
+        with plain:
+            emit_store(builder, sums, all_places, bias, fresh)
+        with finishing:
+            emit_store(builder, sums, all_places, bias, fresh, finish)
+
+
+def emit_store(builder, sums, all_places, bias, fresh, finish=None):
+    """Store the sums, added to the bias or to what is there; finished, if that is asked for."""
+    vector = sums[0][0].type
+    for i, (places, values) in enumerate(zip(all_places, sums, strict=True)):
+        to = [cgutils.alloca_once(builder, vector) for _ in places] if finish else places
         with builder.if_else(fresh) as (begin, go_on):
             with begin:
                 start = builder.load(builder.gep(bias, [ir.Constant(INDEX, i)]), align=1)
-                for place, value in zip(places, sums[i], strict=True):
-                    builder.store(
-                        builder.fadd(emit_splat(builder, start, vector.count), value), place, align=1
-                    )
+                start = emit_splat(builder, start, vector.count)
+                for place, value in zip(to, values, strict=True):
+                    builder.store(builder.fadd(start, value), place, align=1)
             with go_on:
-                for place, value in zip(places, sums[i], strict=True):
-                    builder.store(builder.fadd(builder.load(place, align=1), value), place, align=1)
+                for at, place, value in zip(places, to, values, strict=True):
+                    builder.store(builder.fadd(builder.load(at, align=1), value), place, align=1)
+        if finish:
+            emit_finish(builder, to, places, finish)
+            for slot, place in zip(to, places, strict=True):
+                builder.store(builder.load(slot), place, align=1)
 
 
-def emit_tiles(builder, tile, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh):
+def emit_tiles(builder, tile, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh, *finish):
     """Tiles of ROWS, 4, 2 and 1 rows until there are `rows`; none with more vectors than `columns` needs."""
     lanes = tile.lanes(a.type.pointee)
 
     def piece(i, size):
         a_i, c_i = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(c, [builder.mul(i, c_row)])
-        arguments = depth, a_i, a_row, b, b_step, c_i, c_row, builder.gep(bias, [i]), fresh
+        arguments = depth, a_i, a_row, b, b_step, c_i, c_row, builder.gep(bias, [i]), fresh, *finish
         for vectors in range(1, tile.vectors + 1):
             enough = builder.icmp_signed("<=", columns, ir.Constant(INDEX, vectors * lanes))
             more = builder.icmp_signed(">", columns, ir.Constant(INDEX, (vectors - 1) * lanes))
             with builder.if_then(builder.and_(enough, more)):
                 emit = partial(emit_tile, tile=tile, rows=size, vectors=vectors)
-                emit_call_noinline(builder, f"tile.{size}.{vectors}", emit, arguments)
+                name = f"tile.{size}.{vectors}"
+                emit_call_noinline(builder, f"finished.{name}" if finish else name, emit, arguments)
 
     emit_by_rows(builder, rows, tile, piece)
 
@@ -101,6 +120,21 @@ def tile_product(typingctx, rows, columns, depth, a, a_row, b, b_step, c, c_row,
         rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh = args
         fresh = builder.trunc(fresh, BIT)
         emit_tiles(builder, TILE, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), emit
+
+
+@intrinsic
+def finished_product(typingctx, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh, finish):
+    """The same; before the sums are stored, what the mode of `finish`, a `Finish`, says is done to them."""
+    sizes = types.int64
+    arguments = sizes, sizes, sizes, a, sizes, b, sizes, c, sizes, bias, types.boolean, finish
+
+    def emit(context, builder, sig, args):
+        *product, fresh, finish = args
+        values = cgutils.unpack_tuple(builder, finish)
+        emit_tiles(builder, TILE, *product, builder.trunc(fresh, BIT), *values)
         return context.get_dummy_value()
 
     return types.void(*arguments), emit

@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from gpuconv.cpu.simd.finish import Finish, emit_finish, emit_other
 from gpuconv.cpu.simd.target import INDEX, LANE, TILE
 from gpuconv.cpu.simd.vectors import (
     emit_call,
@@ -61,6 +62,7 @@ class StreamSizes(NamedTuple):
     y_ahead: Any  # and y, behind what is written
     x_pair: Any  # from an image to the one that shares its vectors; 0 if it is alone
     y_pair: Any
+    finish: Any  # what is done to sums when they are complete
 
 
 def _constant(number):
@@ -225,17 +227,15 @@ class Strip:
         """Store the row of outputs that is complete."""
         builder = self.builder
         y = builder.load(self.y)
+        with builder.if_then(builder.icmp_signed("!=", self.sizes.finish.mode, _constant(0))):
+            self.finish(y)
         for part, place in enumerate(self.sums[0]):
             self.fetch(y, self.sizes.y_ahead, part, 1)
             where = emit_place(builder, y, _constant(part * self.vector.count), self.vector)
             if self.paired:
-                half = self.vector.count // 2
-                numbers = ir.Constant(ir.VectorType(INDEX, 2 * half), [*range(half), *range(half)])
-                inside = builder.icmp_signed("<", numbers, self.splat(self.sizes.columns))
-                second = builder.gep(y, [builder.sub(self.sizes.y_pair, _constant(half))])
+                (_, _), (second, _) = halves = list(self.halves(y))
                 self.fetch(second, self.sizes.y_ahead, 0, 1)
-                for row, lanes in ((y, [1] * half + [0] * half), (second, [0] * half + [1] * half)):
-                    mask = builder.and_(inside, ir.Constant(inside.type, lanes))
+                for row, mask in halves:
                     where = emit_place(builder, row, _constant(0), self.vector)
                     emit_call(
                         builder,
@@ -252,6 +252,32 @@ class Strip:
             else:
                 builder.store(builder.load(place), where, align=1)
         builder.store(builder.gep(y, [self.sizes.y_row]), self.y)
+
+    def finish(self, y):
+        """Make results of the sums that are complete, and are to go to y."""
+        builder, masks = self.builder, ()
+        count = self.vector.count
+        for part in range(self.vectors):
+            self.fetch(emit_other(builder, y, self.sizes.finish.apart), self.sizes.y_ahead, part, 0)
+        places = [
+            emit_place(builder, y, _constant(part * count), self.vector) for part in range(self.vectors)
+        ]
+        if self.paired:
+            rows, halves = zip(*self.halves(y), strict=True)
+            places, masks = [[emit_place(builder, row, _constant(0), self.vector) for row in rows]], [halves]
+        elif self.masked:
+            every = ir.Constant(self.some.type, [1] * count)
+            places, masks = [[place] for place in places], [[every]] * (self.vectors - 1) + [[self.some]]
+        emit_finish(builder, self.sums[0], places, self.sizes.finish, masks)
+
+    def halves(self, y):
+        """(row, mask) of each of the two images that share a vector."""
+        builder, half = self.builder, self.vector.count // 2
+        numbers = ir.Constant(ir.VectorType(INDEX, 2 * half), [*range(half), *range(half)])
+        inside = builder.icmp_signed("<", numbers, self.splat(self.sizes.columns))
+        second = builder.gep(y, [builder.sub(self.sizes.y_pair, _constant(half))])
+        for row, lanes in ((y, [1] * half + [0] * half), (second, [0] * half + [1] * half)):
+            yield row, builder.and_(inside, ir.Constant(inside.type, lanes))
 
     def emit(self, places):
         """One plane after the other: their rows, at first only for those outputs that there are."""
@@ -284,7 +310,8 @@ class Strip:
 def emit_stream(tile, kind, builder, x, zeros, w, y, bias, *sizes):
     """One strip after the other."""
     builder.function.attributes.alignstack = 64  # of the weights that find no register
-    sizes = StreamSizes(*sizes)
+    numbers = len(StreamSizes._fields) - 1
+    sizes = StreamSizes(*sizes[:numbers], Finish(*sizes[numbers:]))
     lanes = tile.lanes(x.type.pointee)
     _, S, stride = kind
     narrow = builder.icmp_signed("<=", sizes.columns, _constant(lanes // 2))
@@ -327,17 +354,20 @@ def _while(builder, condition):
 
 
 @intrinsic
-def stream_windows(typingctx, x, zeros, w, y, bias, kind, sizes):
+def stream_windows(typingctx, x, zeros, w, y, bias, kind, sizes, finish):
     """y = bias + the sums of a window of `kind`, a number in STREAMED, for each output of some planes.
 
     x, zeros, w, y and bias are pointers to elements, x and y to where the first tap sees and the first output
     goes; `zeros` has as many elements as a strip reads of a row outside of the image. `sizes` are those of
-    `StreamSizes`.
+    `StreamSizes`, and `finish` is a `Finish`.
     """
-    numbers = types.UniTuple(types.int64, len(StreamSizes._fields))
+    numbers = types.UniTuple(types.int64, len(StreamSizes._fields) - 1)
 
     def emit(context, builder, sig, args):
-        places, values = args[:5], cgutils.unpack_tuple(builder, args[6])
+        places, values = (
+            args[:5],
+            (*cgutils.unpack_tuple(builder, args[6]), *cgutils.unpack_tuple(builder, args[7])),
+        )
         done = builder.append_basic_block("done")
         choice = builder.switch(args[5], done)
         for number, streamed in enumerate(STREAMED):
@@ -350,4 +380,4 @@ def stream_windows(typingctx, x, zeros, w, y, bias, kind, sizes):
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(x, zeros, w, y, bias, types.int64, numbers), emit
+    return types.void(x, zeros, w, y, bias, types.int64, numbers, finish), emit

@@ -246,6 +246,32 @@ def magnitude(typingctx, vector):
 
 
 @intrinsic
+def if_positive(typingctx, condition, then, other):
+    """`then` where the condition is above 0, else `other`, as where it is NaN."""
+
+    def emit(context, builder, sig, args):
+        zero = ir.Constant(condition.value, [0.0] * condition.lanes)
+        return builder.select(builder.fcmp_ordered(">", args[0], zero), *args[1:])
+
+    return condition(condition, then, other), emit
+
+
+STACKED = 32  # vectors
+
+
+@intrinsic
+def stacked(typingctx, place):
+    """A pointer to STACKED vectors of the pointer's dtype, of anything, as long as the function runs."""
+
+    def emit(context, builder, sig, args):
+        kind = ir.ArrayType(Vector(place.dtype).value, STACKED)
+        room = cgutils.alloca_once(builder, kind)
+        return builder.bitcast(room, ELEMENTS[place.dtype.name].as_pointer())
+
+    return place(place), emit
+
+
+@intrinsic
 def noinline(typingctx):
     """Keep the function that says so out of its callers, so that its loops have all registers."""
 
@@ -300,6 +326,19 @@ def zeros(typingctx, place):
     """The vector of zeros, of the pointer's dtype."""
     kind = Vector(place.dtype)
     return kind(place), lambda context, builder, sig, args: ir.Constant(kind.value, [0.0] * kind.lanes)
+
+
+@intrinsic
+def filled(typingctx, place, number):
+    """The vector of equal lanes, of the pointer's dtype, of a number in float64."""
+    kind = Vector(place.dtype)
+
+    def emit(context, builder, sig, args):
+        element = kind.value.element
+        rounded = builder.fptrunc(args[1], element) if element == ELEMENTS[FLOAT32] else args[1]
+        return emit_splat(builder, rounded, kind.lanes)
+
+    return kind(place, types.float64), emit
 
 
 def _prefetch(to_write):
@@ -357,7 +396,13 @@ def _lanes(element):
     )
 
 
+def emit_limit(order):
+    """v where it is above the bound, or below, by `order`, or NaN; else the bound, with its sign of zero."""
+    return lambda builder, v, bound: builder.select(builder.fcmp_unordered(order, v, bound), v, bound)
+
+
 greatest, least_bits = _binary(_greatest), _binary(_least_bits)
+at_least, at_most = _binary(emit_limit(">")), _binary(emit_limit("<"))
 even, odd = _binary(_lanes(lambda i, n: 2 * i)), _binary(_lanes(lambda i, n: 2 * i + 1))
 from_one, from_last = _binary(_lanes(lambda i, n: i + 1)), _binary(_lanes(lambda i, n: i + n - 1))
 first_pairs = _binary(_lanes(lambda i, n: i // 2 + i % 2 * n))

@@ -60,7 +60,7 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms, select
-from gpuconv.cpu.conv.taken import TAKEN
+from gpuconv.cpu.conv.taken import FINISHED, remark_of_epilogue
 from gpuconv.cpu.conv.winograd.ranges import compare_ranges, find_small_weights, size_of, within_range
 from gpuconv.cpu.conv.winograd.spans import BLOCK_C, Spans, cut_spans, round_up, tile
 from gpuconv.cpu.conv.winograd.tiles import (
@@ -73,6 +73,7 @@ from gpuconv.cpu.conv.winograd.tiles import (
     transform_weights,
 )
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, kernel, source, target, workspace
+from gpuconv.cpu.engine.epilogue import epilogue_of, epilogue_type
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.layout import in_rows
 from gpuconv.cpu.engine.processor import Processor
@@ -110,8 +111,8 @@ def _inputs_signature(scalar: Scalar) -> tuple:
 
 
 def _spans_signature(scalar: Scalar) -> tuple:
-    operands = source(scalar, 4), _weight(scalar), source(scalar, 1), target(scalar, 4)
-    flags = workspace(numba.boolean), *[numba.boolean] * 3
+    operands = source(scalar, 4), _weight(scalar), source(scalar, 1), source(scalar, 4), target(scalar, 4)
+    flags = workspace(numba.boolean), epilogue_type(scalar), *[numba.boolean] * 3
     return *operands, *flags, PAIR, PAIR, numba.int64, *_plan_and_tasks(scalar)
 
 
@@ -156,8 +157,8 @@ def make_kernels(m: int) -> tuple[Kernel, Kernel, Kernel]:
 
     @kernel(_spans_signature, dtypes)
     def multiply_spans(
-        x, w, bias, y, spoilt, x_in_rows, y_in_rows, by_tiles, pads, part, groups, sizes, arrays, counter,
-        tasks,
+        x, w, bias, residual, y, spoilt, epilogue, x_in_rows, y_in_rows, by_tiles, pads, part, groups, sizes,
+        arrays, counter, tasks,
     ):  # fmt: skip
         C_group, K_group, T = x.shape[1] // groups, y.shape[1] // groups, sizes.T
         tiles = y.shape[0] * sizes.TH * sizes.TW
@@ -191,7 +192,10 @@ def make_kernels(m: int) -> tuple[Kernel, Kernel, Kernel]:
                     U_at = (group * blocks + b) * t * t * sizes.U_step if by_tiles else 0
                     V_at = 0 if by_tiles else (g * spans + s) * t * t * sizes.V_step
                     multiply(t, k_end - k, C_group, end - begin, sizes, arrays, U_at, V_at)
-                    transform_outputs(m, t, y, y_in_rows, k, k_end, bias, begin, end, sizes, arrays, spoilt)
+                    transform_outputs(
+                        m, t, residual, y, epilogue, y_in_rows, k, k_end, bias, begin, end, sizes, arrays,
+                        spoilt,
+                    )  # fmt: skip
 
     return share_weights, share_inputs, multiply_spans
 
@@ -230,16 +234,16 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
 
 def plan(others: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     if 0 in spec.out_shape:
-        return lambda x, w, bias, y: None
+        return lambda *arrays: None
     convolve, anew = plan_tiles(spec, layouts, device), plan_anew(others, spec, layouts, device)
     if spec.allows_tf32:
         convolve = within_range(convolve, spec, layouts)
 
-    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
         spoilt = np.zeros(spec.N, np.bool_)
-        convolve(x, w, bias, y, spoilt)
+        convolve(x, w, bias, others[0], others[-1], spoilt)
         for n in np.flatnonzero(spoilt):
-            anew()(x[n : n + 1], w, bias, y[n : n + 1])
+            anew()(x[n : n + 1], w, bias, *(each[n : n + 1] for each in others))
 
     return run
 
@@ -248,23 +252,28 @@ def plan_anew(
     others: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Processor
 ) -> Callable[[], Run]:
     """How one image is computed by the first of `others` that can; compiled when it is first needed."""
-    x, y = (each._replace(shape=(1, *each.shape[1:])) for each in (layouts.x, layouts.y))
-    problem = replace(spec, N=1), layouts._replace(x=x, y=y), device
+    given = {name: getattr(layouts, name) for name in ("x", "residual", "y") if name in layouts._fields}
+    images = {name: each._replace(shape=(1, *each.shape[1:])) for name, each in given.items()}
+    problem = replace(spec, N=1), layouts._replace(**images), device
     other = select(others, *problem)
     return cache(lambda: other.plan(*problem))
 
 
 def plan_tiles(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
-    """run(x, w, bias, y, spoilt): y, pass by pass, and whether image n must be computed anew."""
+    """run(x, w, bias, residual or y, y, spoilt): y, pass by pass, and whether image n is to be made anew."""
     cut = cut_spans(spec, device.threads, workspace_limit())
     share_weights, share_inputs, multiply_spans = _KERNELS[cut.m]
     prepare_part = (share_weights if cut.by_tiles else share_inputs).entry(spec.dtype)
     multiply_part = multiply_spans.entry(spec.dtype)
     pads, x_in_rows = (spec.pads[0][0], spec.pads[1][0]), in_rows(layouts.x)
-    flags, geometry = (x_in_rows, in_rows(layouts.y), cut.by_tiles, pads), (spec.groups, cut.sizes)
+    flags = epilogue_of(spec, layouts), x_in_rows, in_rows(layouts.y), cut.by_tiles, pads
+    geometry = spec.groups, cut.sizes
     passes = [(part, *cut.tasks(spec, part)) for part in cut.parts]
 
-    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, spoilt: np.ndarray) -> None:
+    def run(
+        x: np.ndarray, w: np.ndarray, bias: np.ndarray, residual: np.ndarray, y: np.ndarray,
+        spoilt: np.ndarray,
+    ) -> None:  # fmt: skip
         (shared,) = reserve("conv_winograd, shared", spec.dtype, cut.shared)
         source = (w,) if cut.by_tiles else (x, x_in_rows, pads)
 
@@ -274,7 +283,7 @@ def plan_tiles(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
 
             def multiply(counter: np.ndarray) -> None:
                 arrays = arrays_of(spec, cut, shared)
-                multiply_part(x, w, bias, y, spoilt, *flags, part, *geometry, arrays, counter, then)
+                multiply_part(x, w, bias, residual, y, spoilt, *flags, part, *geometry, arrays, counter, then)
 
             share(prepare, first, cut.shared)
             share(multiply, then, spec.flops // 4)
@@ -296,7 +305,7 @@ def arrays_of(spec: ConvSpec, cut: Spans, shared: np.ndarray) -> Arrays:
 def beside(others: Algorithms) -> Algorithm:
     """The algorithm that leaves images that its tiles would spoil to the first of `others` that can."""
     return Algorithm(
-        "conv_winograd", {**TAKEN, "precision": (None, "tf32")}, unsupported, worth, partial(plan, others),
+        "conv_winograd", {**FINISHED, "precision": (None, "tf32")}, unsupported, worth, partial(plan, others),
         fast_for="3x3 kernels and many channels: 1.5 to 2 times as fast as PyTorch, 2.4 to 3.5 times with "
         "tf32 (AMD Zen 5, November 2026)",
         remark=remark,
@@ -305,4 +314,5 @@ def beside(others: Algorithms) -> Algorithm:
 
 def remark(spec: ConvSpec) -> str:
     m = tile(spec)
-    return f"in tiles of {m}x{m} outputs" + (", as precision='tf32' allows" if m == 4 else "")
+    tiles = f"in tiles of {m}x{m} outputs" + (", as precision='tf32' allows" if m == 4 else "")
+    return "; ".join(filter(None, (tiles, remark_of_epilogue(spec))))

@@ -23,7 +23,7 @@ import numpy as np
 
 from gpuconv.cpu.conv.winograd.spans import tile
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, workspace
-from gpuconv.cpu.engine.epilogue import start
+from gpuconv.cpu.engine.epilogue import epilogue_of, epilogue_type, finish_pixels, start
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows
 from gpuconv.cpu.simd import (
@@ -51,8 +51,18 @@ LEAST = 2.0**-60
 
 def _signature(scalar):
     pair = numba.types.UniTuple(numba.int64, 2)
-    arrays = source(scalar, 4), source(scalar, 1), target(scalar, 4), workspace(numba.boolean)
-    return *arrays, numba.boolean, pair, numba.int64, numba.int64, workspace(scalar), *TASKS
+    results = source(scalar, 4), target(scalar, 4), workspace(numba.boolean), epilogue_type(scalar)
+    return (
+        source(scalar, 4),
+        source(scalar, 1),
+        *results,
+        numba.boolean,
+        pair,
+        numba.int64,
+        numba.int64,
+        workspace(scalar),
+        *TASKS,
+    )
 
 
 def _weights_signature(scalar):
@@ -77,7 +87,9 @@ def find_small_weights(w, spoilt, counter, tasks):
 
 
 @kernel(_signature, (FLOAT32,))
-def compare_ranges(x, bias, y, spoilt, x_in_rows, pads, m, groups, magnitudes, counter, tasks):
+def compare_ranges(
+    x, bias, residual, y, spoilt, epilogue, x_in_rows, pads, m, groups, magnitudes, counter, tasks
+):  # fmt: skip
     """spoilt[n] where a window of image n has less than LEAST a channel, or less than a tile by RANGE.
 
     y where a window is 0.
@@ -111,6 +123,7 @@ def compare_ranges(x, bias, y, spoilt, x_in_rows, pads, m, groups, magnitudes, c
                     elif window == 0 and not spoilt[n]:
                         for k in range(g * K, g * K + K):
                             y[n, k, p, q] = start(bias, k)
+                        finish_pixels(residual, y, n, g * K, g * K + K, p * Q + q, 1, epilogue)
 
 
 @inner
@@ -188,7 +201,7 @@ def size_of(spec: ConvSpec) -> int:
 
 
 def within_range(convolve: Run, spec: ConvSpec, layouts: ConvLayouts) -> Run:
-    """run(x, w, bias, y, spoilt): what `convolve` gives, and as spoilt also images beyond the range."""
+    """run(x, w, bias, residual, y, spoilt) as of `convolve`; images beyond the range are spoilt, too."""
     m = tile(spec)
     search = bind(find_small_weights, spec.dtype, tasks=spec.K, work=spec.K, constants={})
     compare = bind(
@@ -196,16 +209,17 @@ def within_range(convolve: Run, spec: ConvSpec, layouts: ConvLayouts) -> Run:
         tasks=spec.N * spec.groups * -(-spec.P // m),
         work=spec.N * spec.C * spec.H * spec.W,
         constants={
-            "x_in_rows": in_rows(layouts.x), "pads": (spec.pads[0][0], spec.pads[1][0]), "m": m,
-            "groups": spec.groups,
+            "epilogue": epilogue_of(spec, layouts), "x_in_rows": in_rows(layouts.x),
+            "pads": (spec.pads[0][0], spec.pads[1][0]), "m": m, "groups": spec.groups,
         },
         workspaces={"magnitudes": size_of(spec)},
     )  # fmt: skip
 
-    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, y: np.ndarray, spoilt: np.ndarray) -> None:
+    def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
+        *_, spoilt = others
         search(w, spoilt)
         if not spoilt.all():
-            convolve(x, w, bias, y, spoilt)
-            compare(x, bias, y, spoilt)
+            convolve(x, w, bias, *others)
+            compare(x, bias, *others)
 
     return run

@@ -19,7 +19,7 @@ from fractions import Fraction
 
 from gpuconv.cpu.conv.winograd.cook_toom import cook_toom
 from gpuconv.cpu.engine.compiled import merged
-from gpuconv.cpu.engine.epilogue import finished, start
+from gpuconv.cpu.engine.epilogue import completed, finish_block, in_registers, start
 from gpuconv.cpu.simd import (
     ROWS,
     VECTORS,
@@ -36,6 +36,7 @@ from gpuconv.cpu.simd import (
     store_part,
     tile_product,
 )
+from gpuconv.cpu.simd.finish import finished
 from gpuconv.cpu.simd.squares import (
     collect,
     deal,
@@ -166,8 +167,20 @@ def multiply(t, rows, C, tiles, sizes, arrays, U_at, V_at):
 
 
 @merged
-def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, sizes, arrays, spoilt):
-    """y = A^T M A + bias for these tiles and output channels; spoilt[n] where image n has such a result.
+def fetch(residual, n, k, p, q, width):
+    """Have `width` elements of a row fetched."""
+    steps = steps_of(residual)
+    place = pointer(residual, n * steps[0] + k * steps[1] + p * steps[2] + q)
+    for v in range(0, width, lanes(place)):
+        prefetch(place, v)
+
+
+@merged
+def transform_outputs(
+    m, t, residual, y, epilogue, y_in_rows, k_begin, k_end, bias, begin, end, sizes, arrays, spoilt
+):  # fmt: skip
+    """y = A^T M A + bias for these tiles and output channels, finished; spoilt[n] where a sum of image n is
+    not finite.
 
     The m rows of all tiles are put side by side into `rows`, and copied from there.
     """
@@ -177,6 +190,7 @@ def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, size
     p_M, p_rows = pointer(arrays.M, 0), pointer(rows, 0)
     step = lanes(p_M)
     zero = splat(y.dtype.type(0))
+    finish = in_registers(residual, y, epilogue)
     scale = y.dtype.type(0.25)  # of 2 G and its transpose, undone
     for k in range(k_begin, k_end):
         offset = splat(start(bias, k))
@@ -194,23 +208,29 @@ def transform_outputs(m, t, y, y_in_rows, k_begin, k_end, bias, begin, end, size
                 at = (i * T + tile) * m
                 if y_in_rows:
                     place = pointer(y, n * steps[0] + k * steps[1] + (ty * m + i) * steps[2] + q)
+                    if epilogue.is_added:
+                        fetch(residual, n, k + 1, ty * m + i, q, width)
                     rest = width % step
                     for v in range(0, width - rest, step):
-                        result = finished(load(p_rows, at + v), splat(scale), offset)
-                        store(place, v, result)
-                        prefetch_to_write(place, steps[1] + v)  # one channel ahead
+                        result = completed(load(p_rows, at + v), splat(scale), offset)
                         bad = fma(result, zero, bad)
+                        store(place, v, finished(result, place, v, step, finish))
+                        prefetch_to_write(place, steps[1] + v)  # one channel ahead
                     if rest:
-                        result = finished(
+                        result = completed(
                             load_between(p_rows, at + width - rest, 0, rest), splat(scale), offset
                         )
-                        store_part(place, width - rest, result, rest)
                         bad = fma(result, zero, bad)
+                        result = finished(result, place, width - rest, rest, finish)
+                        store_part(place, width - rest, result, rest)
                 else:
                     for v in range(width):
                         scalar = rows[at + v] * scale + start(bias, k)
                         y[n, k, ty * m + i, q + v] = scalar
                         bad = fma(splat(scalar), zero, bad)
+            if epilogue.mode == 0 or not y_in_rows:
+                p_end = min(ty * m + m, P)
+                finish_block(residual, y, n, k, k + 1, ty * m, p_end, q, width, epilogue)
             if has_nan(bad):
                 spoilt[n] = True
             tile += count
