@@ -114,6 +114,11 @@ def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...
     return replay.run(arrays[-1], places, stream, foreign)
 
 
+def as_tuple(size: Any) -> Any:
+    """A list, of which calls are not remembered, as a tuple."""
+    return tuple(size) if isinstance(size, list) else size
+
+
 def brief(error: Exception) -> Exception:
     """What is wrong with the arguments, without the frames of this package that found it.
 
@@ -161,7 +166,7 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
     operator = OPERATORS.get(name)
     if module == "gpuconv.grad":
         operator = OPERATORS.get(f"grad.{name}", operator)
-    if operator is None or module not in ("gpuconv.api", "gpuconv.grad"):
+    if operator is None or not module.startswith(("gpuconv.api.", "gpuconv.grad")):
         got = getattr(function, "__name__", f"<{type(function).__name__}>")
         raise TypeError(f"function must be one of gpuconv's {', '.join(OPERATORS)}; got {got}")
     try:

@@ -5,10 +5,9 @@ As in PyTorch's `torch.nn.grad`. A gradient is the adjoint of the operator: of a
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from gpuconv.arrays import Array, Padding, Sides
-from gpuconv.call import make
+from gpuconv.call import as_tuple, make
 from gpuconv.operators import (
     ADAPTIVE_AVG_POOL2D_GRADIENT,
     AVG_POOL2D_GRADIENT,
@@ -72,8 +71,7 @@ def conv2d_input(
     >>> gpuconv.grad.conv2d_input((1, 1, 1, 5), w, dy)
     array([[[[ 1.,  2., 13., 20., 30.]]]])
     """
-    size = tuple(input_size) if isinstance(input_size, list | tuple) else input_size
-    parameters = size, stride, padding, dilation, groups
+    parameters = as_tuple(input_size), stride, padding, dilation, groups
     return make(CONV2D_INPUT, (grad_output, weight, None, None), parameters, None)
 
 
@@ -153,8 +151,7 @@ def conv2d_weight(
     >>> gpuconv.grad.conv2d_weight(x, (1, 1, 1, 2), dy)
     array([[[[31., 42.]]]])
     """
-    size = tuple(weight_size) if isinstance(weight_size, list | tuple) else weight_size
-    parameters = size, stride, padding, dilation, groups
+    parameters = as_tuple(weight_size), stride, padding, dilation, groups
     return make(CONV2D_WEIGHT, (input, grad_output, None), parameters, None)
 
 
@@ -203,7 +200,7 @@ def max_pool2d(
     >>> gpuconv.grad.max_pool2d(np.ones_like(y), indices, x.shape, (1, 2), stride=1)
     array([[[[0., 2., 1., 0.]]]])
     """
-    parameters = _as_tuple(input_size), kernel_size, stride, padding, dilation, ceil_mode
+    parameters = as_tuple(input_size), kernel_size, stride, padding, dilation, ceil_mode
     return make(MAX_POOL2D_GRADIENT, (grad_output, indices, None), parameters, None)
 
 
@@ -246,7 +243,7 @@ def avg_pool2d(
     array([[[[1., 3., 2.]]]])
     """
     parameters = (
-        _as_tuple(input_size), kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override,
+        as_tuple(input_size), kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override,
     )  # fmt: skip
     return make(AVG_POOL2D_GRADIENT, (grad_output, None), parameters, None)
 
@@ -280,7 +277,7 @@ def adaptive_avg_pool2d(grad_output: Array, input_size: Sequence[int]) -> Array:
     >>> gpuconv.grad.adaptive_avg_pool2d(np.array([[[[2.0, 4.0]]]]), (1, 1, 1, 3))
     array([[[[1., 3., 2.]]]])
     """
-    return make(ADAPTIVE_AVG_POOL2D_GRADIENT, (grad_output, None), (_as_tuple(input_size),), None)
+    return make(ADAPTIVE_AVG_POOL2D_GRADIENT, (grad_output, None), (as_tuple(input_size),), None)
 
 
 def lp_pool2d(
@@ -328,8 +325,3 @@ def lp_pool2d(
     """
     parameters = norm_type, kernel_size, stride, ceil_mode
     return make(LP_POOL2D_GRADIENT, (grad_output, input, output, None), parameters, None)
-
-
-def _as_tuple(size: Any) -> Any:
-    """A list, of which calls are not remembered, as a tuple."""
-    return tuple(size) if isinstance(size, list) else size

@@ -8,7 +8,7 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
   sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
-- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in sixteen;
+- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in 32;
   for sm_90a, where they name an architecture; with each other dtype one of those of `test_execution`;
 - one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison,
   which other tests run.
@@ -23,10 +23,14 @@ from typing import Any
 
 import pytest
 
-ROOMS = ("cuda/", "cpu/", "test_conv2d", "test_pool2d", "test_compiled")  # of the tests that compile kernels
+# of the tests that compile kernels, or are many
+ROOMS = (
+    "cuda/", "cpu/", "test_conv2d", "test_pool2d", "test_compiled", "test_conv_weight", "test_lp_pool2d",
+    "test_adaptive_pool2d", "test_extremes",
+)  # fmt: skip
 LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
 FAULTS = 64
-EXECUTED = 16
+EXECUTED = 32
 VARIANTS = ("dtype", "arch")
 DEFAULT_ARCH = "sm_90a"
 

@@ -24,8 +24,8 @@ def compilations(name: str = "") -> Compilations:
 
     Examples
     --------
-    >>> [label for label, _ in compilations("pool_direct.max_rows")]
-    ['pool_direct.max_rows float32', 'pool_direct.max_rows float64']
+    >>> [label for label, _ in compilations("pool_direct.mean_rows")]
+    ['pool_direct.mean_rows float32', 'pool_direct.mean_rows float64']
     """
     found: list[tuple[str, Callable[[], Any]]] = [
         (f"{label(kernel)} {dtype}", partial(kernel.__getitem__, dtype))

@@ -131,12 +131,12 @@ class TestTorch:
         [
             (lambda x: x.to_sparse(), "layout is torch.sparse_coo"),
             (lambda x: x.to("meta"), "device is meta"),
-            (lambda x: x.int(), "int32"),
+            (lambda x: x > 0, "bool"),
             (lambda x: nested(x, "strided"), r"it is nested: torch.nested.to_padded_tensor\(tensor, 0\)"),
             (lambda x: nested(x, "jagged"), "it is nested"),
             (masked, "not supported for tensor subclasses"),
         ],
-        ids=["sparse", "meta", "int32", "nested", "jagged", "masked"],
+        ids=["sparse", "meta", "bool", "nested", "jagged", "masked"],
     )
     @pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")
     def test_tensors_that_are_refused(self, change, message):

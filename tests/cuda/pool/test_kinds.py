@@ -27,14 +27,14 @@ def minima_of(x):
     return PoolSpec.from_arrays("min", x, (3, 2), (2, 1), 1, (1, 2), True)
 
 
-@pytest.mark.parametrize("dtype", few((*POOL_DTYPES, *INTEGER_DTYPES), 3))
+@pytest.mark.parametrize("dtype", few(("float32", "int8", *POOL_DTYPES[1:], *INTEGER_DTYPES[1:]), 2))
 def test_minima(dtype):
     x = any_integers((2, 2, 9, 8), dtype) if dtype in INTEGER_DTYPES else integers((2, 2, 9, 8), dtype)
     assert equals_cpu(DIRECT, minima_of(x), x)
 
 
 @pytest.mark.parametrize("with_indices", [False, True])
-@pytest.mark.parametrize("dtype", few(INTEGER_DTYPES, 3))
+@pytest.mark.parametrize("dtype", few(("uint64", *INTEGER_DTYPES[:-1]), 1))
 def test_maxima_of_integers(dtype, with_indices):
     x = any_integers((2, 2, 9, 8), dtype)
     spec = PoolSpec.from_arrays("max", x, 3, 2, 1, (1, 2), True, return_indices=with_indices)
@@ -57,14 +57,14 @@ def test_minima_of_what_is_not_finite():
 
 @pytest.mark.parametrize(("shape", "size"), SIZES, ids=str)
 @pytest.mark.parametrize("with_indices", [False, True])
-@pytest.mark.parametrize("dtype", few((*POOL_DTYPES, *INTEGER_DTYPES), 2))
+@pytest.mark.parametrize("dtype", few((*POOL_DTYPES, *INTEGER_DTYPES), 1))
 def test_adaptive_maxima(dtype, with_indices, shape, size):
     x = integers(shape, dtype)
     assert equals_cpu(DIRECT, of_adaptive("max", x, size, with_indices), x)
 
 
-@pytest.mark.parametrize(("shape", "size"), SIZES, ids=str)
-@pytest.mark.parametrize("dtype", few(POOL_DTYPES, 2))
+@pytest.mark.parametrize(("shape", "size"), few(SIZES, 1))
+@pytest.mark.parametrize("dtype", few(POOL_DTYPES, 1))
 def test_adaptive_means(dtype, shape, size):
     x = normal(shape, dtype)
     bound = {"float64": 1e-14, "float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3}[dtype]
@@ -72,8 +72,8 @@ def test_adaptive_means(dtype, shape, size):
     assert equals_cpu(DIRECT, of_adaptive("mean", x, size), x, bound=bound)
 
 
-@pytest.mark.parametrize("norm", [2, 1, 3, 2.5, -1, math.inf, -math.inf])
-@pytest.mark.parametrize("dtype", few(POOL_DTYPES, 2))
+@pytest.mark.parametrize("norm", few([2, 3, math.inf, 1, 2.5, -1, -math.inf], 3))
+@pytest.mark.parametrize("dtype", few(POOL_DTYPES, 1))
 def test_norms(dtype, norm):
     bound = {"float64": 1e-14, "float32": 2e-6, "float16": 1e-3, "bfloat16": 8e-3}[dtype]
     x = np.abs(normal((2, 2, 9, 37), dtype)) + np.asarray(0.1, dtype)
@@ -81,7 +81,7 @@ def test_norms(dtype, norm):
         assert equals_cpu(NORMS, of_norms(x, norm, *windows), x, bound=bound)
 
 
-@pytest.mark.parametrize("norm", [2, 3, 2.5, math.inf, -math.inf])
+@pytest.mark.parametrize("norm", few([-math.inf, 2, 3, 2.5, math.inf], 1))
 def test_norms_of_what_has_signs_and_is_not_finite(norm):
     x = integers((1, 2, 9, 8), "float64")
     for place, value in enumerate((np.inf, -np.inf, np.nan)):

@@ -68,6 +68,7 @@ def test_the_index_of_equals_is_the_first_inside(fill, window, stride):
     check(PoolCase("equal", "max", (1, 1, 8, 40), window, stride, window // 2), np.full((1, 1, 8, 40), fill))
 
 
+@pytest.mark.wide
 def test_neighbouring_lanes_hold_other_rows_and_planes():
     """Every lane's neighbour belongs to another row, plane or block somewhere."""
     x = np.arange(9 * 3 * 16, dtype="float32").reshape(3, 3, 3, 16) - 200

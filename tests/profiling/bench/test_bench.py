@@ -223,6 +223,8 @@ def test_an_unknown_algorithm_is_refused_by_name():
     ],
 )  # fmt: skip
 def test_every_peer_computes_the_same(spec):
+    if spec in BACKWARD:
+        pytest.importorskip("torch")  # by which gradients are checked
     arrays = operands(spec)
     names, best, _ = contest.candidates(spec, arrays, "selected")
     assert names == [best]
