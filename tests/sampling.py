@@ -8,14 +8,16 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
   sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
-- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, and one in 32;
-  for sm_90a, where they name an architecture; with each other dtype one of those of `test_execution`;
+- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, but no more than MOST,
+  for sm_90a, where they name an architecture; of those of `test_execution` all of these, one in 32 of the
+  others, and one with each other dtype;
 - one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison,
   which other tests run.
 
 Where each test of a few takes long, it is marked by hand, or its parameter is given by `few`.
 """
 
+import itertools
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -31,6 +33,7 @@ ROOMS = (
 LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
 FAULTS = 64
 EXECUTED = 32
+MOST = 4  # tests of a function that each compile a kernel
 VARIANTS = ("dtype", "arch")
 DEFAULT_ARCH = "sm_90a"
 
@@ -54,7 +57,8 @@ def mark_wide(items: Iterable[pytest.Item]) -> None:
         elif hasattr(item, "callspec"):
             products["faults" if _plants_faults(item) else function].append(item)
     for tests in products.values():
-        if len(tests) >= LEAST or _plants_faults(tests[0]) or "arch" in tests[0].callspec.params:
+        least = MOST + 1 if tests[0].nodeid.startswith("tests/cuda/") else LEAST
+        if len(tests) >= least or _plants_faults(tests[0]) or "arch" in tests[0].callspec.params:
             for item in set(tests) - set(_sample(tests)):
                 item.add_marker(pytest.mark.wide)
 
@@ -75,14 +79,15 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
         yield from first_of_each(others, lambda test: {_value(test, "arch")})
         return
     if tests[0].nodeid.startswith("tests/cuda/"):
+        if "test_execution" not in tests[0].nodeid:
+            yield from itertools.islice(first_of_each(plain, _values), MOST)
+            return
         yield from plain[::EXECUTED]
         yield from first_of_each(plain, _values)
     elif "algorithm" in parameters:
         yield from first_of_each(plain, _pairs_with_the_algorithm)
     else:
         yield from plain
-    if tests[0].nodeid.startswith("tests/cuda/") and "test_execution" not in tests[0].nodeid:
-        return
     here = [test for test in others if "arch" not in default or _value(test, "arch") == default["arch"]]
     if tests[0].nodeid.startswith("tests/cuda/"):  # each takes a kernel of its own
         yield from first_of_each(here, lambda test: _variants(test, default))

@@ -27,7 +27,7 @@ CARDS = (
 WINOGRAD = {"conv_winograd", "winograd_weights"}  # more shared memory than a block has before sm_80
 
 
-FEW = ("H200", "T4")
+FEW = ("H200",)
 EACH = [gpu if gpu.name in FEW else pytest.param(gpu, marks=pytest.mark.wide) for gpu in CARDS]
 
 

@@ -69,10 +69,17 @@ def test_every_word_of_a_kernels_name_and_every_architecture():
 
 
 def test_each_tile_and_each_case_of_what_the_executor_runs():
-    found = sample(product("tests/cuda/conv/test_stem.py::test", tile=range(4), case=range(6)))
+    found = sample(product("tests/cuda/test_execution.py::test", tile=range(4), case=range(6)))
     assert values(found, "tile") == {(i,) for i in range(4)}
     assert values(found, "case") == {(i,) for i in range(6)}
     assert len(found) < 16
+
+
+def test_a_few_of_a_function_that_compiles_a_kernel_for_each():
+    found = sample(product("tests/cuda/conv/test_stem.py::test", tile=range(4), case=range(6)))
+    assert len(found) == sampling.MOST and len(values(found, "case")) == sampling.MOST
+    few = sample(product("tests/cuda/conv/test_stem.py::test", tile=range(sampling.MOST)))
+    assert len(few) == sampling.MOST
 
 
 def test_one_of_64_faults_and_no_kernel_without():
@@ -88,7 +95,7 @@ def test_other_generations_are_left_to_the_tests_of_each_kernel():
 
 
 def test_few_tests_other_rooms_and_slow_ones_are_left_as_they_are():
-    few = product("tests/cuda/conv/test_stem.py::test", case=range(sampling.LEAST - 1))
+    few = product("tests/cpu/conv/test_small.py::test", case=range(sampling.LEAST - 1))
     others = product("tests/spec/test_spec.py::test", case=range(9), dtype=("float32", "float64"))
     slow = product("tests/cuda/test_faults.py::test_slow", fault=range(12))
     for test in slow:
