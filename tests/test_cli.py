@@ -444,7 +444,7 @@ def test_gpu_code_is_compiled_into_the_folder_that_is_named_and_the_command_spea
     """The real engine, some kernels, one architecture, two processes: cubins are there afterwards."""
     began = time.monotonic()
     started = subprocess.Popen(
-        [sys.executable, "-m", "gpuconv", "compile", "--arch", "sm_80", "--kernel", "pool_direct float64 a"],
+        [sys.executable, "-m", "gpuconv", "compile", "--arch", "sm_80", "--kernel", "pool_direct float64 m"],
         env={**os.environ, "GPUCONV_CACHE_DIR": str(tmp_path), "GPUCONV_NUM_THREADS": "2"},
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -454,8 +454,8 @@ def test_gpu_code_is_compiled_into_the_folder_that_is_named_and_the_command_spea
     assert started.returncode == 0
     assert first.startswith("looking") and waited < 5  # of which this machine takes most for other things
     assert last == f"kept in {tmp_path}"
-    assert [line.split()[:3] for line in lines] == [[str(n), "of", "2"] for n in (1, 2)]
-    assert [path.suffix for path in tmp_path.iterdir()] == [".cubin"] * 2
+    assert [line.split()[:3] for line in lines] == [[str(n), "of", "3"] for n in (1, 2, 3)]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".cubin"] * 3
 
 
 # missing packages and devices

@@ -156,7 +156,7 @@ def make_kernel(dtype: Dtype, result: str, windows: str) -> Kernel:
         }
         if element.stored is int64:
             types_of = {pointer: "x y indices", int64: f"{strides} i_n i_c i_p i_q"}
-    name = f"pool_direct {dtype} {result}{'' if windows == REGULAR else f' {windows}'}"
+    name = f"pool_direct {dtype} {'' if windows == REGULAR else f'{windows} '}{result}"
     return Kernel(name, functools.partial(make, dtype, result, windows), types_of, THREADS, 2)
 
 
