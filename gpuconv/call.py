@@ -11,6 +11,7 @@ Equal is not the same here, where 1 == 1.0 == True: only plain parameters, of wh
 are looked up. Errors are not kept.
 """
 
+import functools
 import inspect
 import math
 import sys
@@ -160,8 +161,31 @@ def _is_plain(parameter: Any) -> bool:
     return type(parameter) in _PLAIN
 
 
+def forced(function: Callable[..., Any], name: str, *arguments: Any, **keywords: Any) -> Callable[[], Any]:
+    """The call of a public operator by an algorithm, also of those that let no user name one."""
+    if "algorithm" in inspect.signature(function).parameters:
+        return functools.partial(function, *arguments, **keywords, algorithm=name)
+    operator, arrays, parameters, _ = _given(function, arguments, keywords)
+    return functools.partial(make, operator, arrays, parameters, name)
+
+
 def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Call:
     """What a call of a public operator means; nothing is computed. Raises what the call would raise."""
+    operator, arrays, parameters, name = _given(function, arguments, keywords)
+    try:
+        places, signatures, _, _ = see(operator.arrays, arrays)
+        call = understand_signatures(operator, signatures, parameters, name)
+    except (TypeError, ValueError) as error:
+        raise brief(error) from error.__cause__
+    if arrays[-1] is not None and (reason := wrong_memory(call, places)):
+        raise ValueError(reason)
+    return call
+
+
+def _given(
+    function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[Operator, tuple[Any, ...], tuple[Any, ...], str | None]:
+    """The operator that a function is, its arrays, its parameters, and the algorithm that is named."""
     name, module = getattr(function, "__name__", ""), getattr(function, "__module__", "")
     operator = OPERATORS.get(name)
     if module == "gpuconv.grad":
@@ -176,15 +200,7 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
     bound.apply_defaults()
     given = bound.arguments
     arrays = tuple(given.get(name) for name in operator.arrays)
-    parameters = tuple(given[name] for name in operator.parameters)
-    try:
-        places, signatures, _, _ = see(operator.arrays, arrays)
-        call = understand_signatures(operator, signatures, parameters, given.get("algorithm"))
-    except (TypeError, ValueError) as error:
-        raise brief(error) from error.__cause__
-    if arrays[-1] is not None and (reason := wrong_memory(call, places)):
-        raise ValueError(reason)
-    return call
+    return operator, arrays, tuple(given[name] for name in operator.parameters), given.get("algorithm")
 
 
 def understand_signatures(

@@ -1,6 +1,7 @@
 """The operators: which of the arguments are arrays, and which spec they and the parameters make."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from gpuconv.precision import precision_meant
@@ -115,20 +116,6 @@ def _max_spec(
     )
 
 
-def _min_spec(
-    input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
-) -> PoolSpec:
-    return PoolSpec.from_arrays("min", input, kernel_size, stride, padding, dilation, ceil_mode)
-
-
-def _adaptive_mean_spec(input: Any, output_size: Any) -> PoolSpec:
-    return of_adaptive("mean", input, output_size)
-
-
-def _adaptive_max_spec(input: Any, output_size: Any, return_indices: Any) -> PoolSpec:
-    return of_adaptive("max", input, output_size, return_indices)
-
-
 def _mean_spec(
     input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: Any, count_include_pad: Any,
     divisor_override: Any,
@@ -150,18 +137,20 @@ MAX_POOL2D = Operator(
 )  # fmt: skip
 MIN_POOL2D = Operator(
     "min_pool2d", "pool", ("input", "out"), ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    PoolLayouts, _min_spec,
+    PoolLayouts,
+    partial(PoolSpec.from_arrays, "min"),
 )  # fmt: skip
 LP_POOL2D = Operator(
     "lp_pool2d", "pool", ("input", "out"), ("norm_type", "kernel_size", "stride", "ceil_mode"), PoolLayouts,
     of_norms,
 )  # fmt: skip
 ADAPTIVE_AVG_POOL2D = Operator(
-    "adaptive_avg_pool2d", "pool", ("input", "out"), ("output_size",), PoolLayouts, _adaptive_mean_spec,
+    "adaptive_avg_pool2d", "pool", ("input", "out"), ("output_size",), PoolLayouts,
+    partial(of_adaptive, "mean"),
 )  # fmt: skip
 ADAPTIVE_MAX_POOL2D = Operator(
     "adaptive_max_pool2d", "pool", ("input", "out"), ("output_size", "return_indices"), PoolLayouts,
-    _adaptive_max_spec,
+    partial(of_adaptive, "max"),
 )  # fmt: skip
 AVG_POOL2D = Operator(
     "avg_pool2d", "pool", ("input", "out"),

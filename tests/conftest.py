@@ -182,3 +182,14 @@ def threads():
     before = gpuconv.get_num_threads()
     yield gpuconv.set_num_threads
     gpuconv.set_num_threads(before)
+
+
+@pytest.fixture
+def limit_workspace():
+    """`gpuconv.set_workspace_limit`, with the limit put back after the test."""
+    import gpuconv
+    from gpuconv.workspace import workspace_limit
+
+    before = workspace_limit()
+    yield gpuconv.set_workspace_limit
+    gpuconv.set_workspace_limit(before)

@@ -11,8 +11,7 @@ import gpuconv
 from gpuconv import cpu
 from gpuconv import threads as sharing
 from gpuconv.algorithm import refusal
-from gpuconv.call import make, understand
-from gpuconv.operators import ADAPTIVE_AVG_POOL2D, ADAPTIVE_MAX_POOL2D
+from gpuconv.call import forced, understand
 from tests import reference
 from tests.cases import POOL_DTYPES, dynamic_range, equal, integers, normal
 from tests.layouts import READABLE, WRITABLE
@@ -28,7 +27,6 @@ ALGORITHMS = ["pool_widened", "pool_adaptive", "pool_argmax", "pool_direct"]
 FUNCTIONS = {"mean": gpuconv.adaptive_avg_pool2d, "max": gpuconv.adaptive_max_pool2d}
 
 over_cases = pytest.mark.parametrize(("shape", "size"), CASES)
-over_algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
 
 means, maxima = reference.adaptive_avg_pool2d, reference.adaptive_max_pool2d
@@ -40,13 +38,19 @@ def whole_means(shape, size, dtype):
     return (integers(shape, "float64") * math.lcm(*counts)).astype(dtype)
 
 
-def forced(operator, x, parameters, algorithm):
-    """The result of an algorithm; a skip where it refuses."""
-    function = gpuconv.adaptive_avg_pool2d if operator is ADAPTIVE_AVG_POOL2D else gpuconv.adaptive_max_pool2d
-    call = understand(function, x, *parameters)
-    if why := refusal(BY_NAME[algorithm], call.spec, call.layouts, call.device):
-        pytest.skip(why)
-    return make(operator, (x, None), parameters, algorithm)
+def over_taken(function, **parameters):
+    """Parametrize by `shape`, `size` and `algorithm`, over the cases that an algorithm takes."""
+    taken = []
+    for shape, size in CASES:
+        for algorithm in ALGORITHMS:
+            call = understand(function, np.zeros(shape, dtype_of(algorithm)), size, **parameters)
+            if refusal(BY_NAME[algorithm], call.spec, call.layouts, call.device) is None:
+                taken.append((shape, size, algorithm))
+    return pytest.mark.parametrize(("shape", "size", "algorithm"), taken)
+
+
+def dtype_of(algorithm):
+    return "float16" if algorithm == "pool_widened" else "float32"
 
 
 @over_cases
@@ -63,28 +67,30 @@ def test_values(shape, size, dtype):
         equal(gpuconv.adaptive_avg_pool2d(x, size), means(x, size).astype(dtype))
 
 
-@over_cases
-@over_algorithms
-def test_each_algorithm(shape, size, algorithm):
-    dtype = "float16" if algorithm == "pool_widened" else "float32"
-    x = integers(shape, dtype)
+@over_taken(gpuconv.adaptive_max_pool2d, return_indices=True)
+def test_indices_by_each_algorithm(shape, size, algorithm):
+    x = integers(shape, dtype_of(algorithm))
     values, indices = maxima(x, size)
-    y, found = forced(ADAPTIVE_MAX_POOL2D, x, (size, True), algorithm)
-    equal(y, values.astype(dtype))
+    y, found = forced(gpuconv.adaptive_max_pool2d, algorithm, x, size, True)()
+    equal(y, values.astype(x.dtype))
     np.testing.assert_array_equal(found, indices, strict=True)
 
 
-@over_cases
-@over_algorithms
+@over_taken(gpuconv.adaptive_max_pool2d)
+def test_maxima_by_each_algorithm(shape, size, algorithm):
+    x = integers(shape, dtype_of(algorithm))
+    y = forced(gpuconv.adaptive_max_pool2d, algorithm, x, size)()
+    equal(y, maxima(x, size)[0].astype(x.dtype))
+
+
+@over_taken(gpuconv.adaptive_avg_pool2d)
 def test_means_by_each_algorithm(shape, size, algorithm):
-    dtype = "float16" if algorithm == "pool_widened" else "float32"
     for maker in (normal, dynamic_range):
-        x = maker(shape, dtype)
-        y = forced(ADAPTIVE_AVG_POOL2D, x, (size,), algorithm)
+        x = maker(shape, dtype_of(algorithm))
+        y = forced(gpuconv.adaptive_avg_pool2d, algorithm, x, size)()
+        info = np.finfo(x.dtype)
         bound = 8 * np.finfo("float32").eps * means(np.abs(x), size)
-        bound += np.abs(means(x, size)) * float(np.finfo(dtype).eps) + float(
-            np.finfo(dtype).smallest_subnormal
-        )
+        bound += np.abs(means(x, size)) * float(info.eps) + float(info.smallest_subnormal)
         assert (np.abs(y - means(x, size)) <= bound).all()
 
 
@@ -141,14 +147,11 @@ def test_results_in_every_layout(layout):
         np.testing.assert_array_equal(out, expected)
 
 
-def test_a_workspace_of_few_bytes():
+def test_a_workspace_of_few_bytes(limit_workspace):
     x = integers((3, 5, 29, 31), ">f4")
     expected = gpuconv.adaptive_avg_pool2d(x, (4, 7))
-    try:
-        gpuconv.set_workspace_limit(16384)
-        np.testing.assert_array_equal(gpuconv.adaptive_avg_pool2d(x, (4, 7)), expected)
-    finally:
-        gpuconv.set_workspace_limit(64 << 20)
+    limit_workspace(16384)
+    np.testing.assert_array_equal(gpuconv.adaptive_avg_pool2d(x, (4, 7)), expected)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values())
@@ -195,18 +198,21 @@ def test_an_image_of_nothing(function):
         gpuconv.adaptive_max_pool2d(np.zeros((1, 2, 4, 4)), 2, 1)
 
 
-def test_explained():
-    x = np.zeros((2, 3, 10, 10), np.float32)
-    first = lambda function, size: gpuconv.explain(function, x, size)[0][0]  # noqa: E731
-    assert first(gpuconv.adaptive_avg_pool2d, 3) == "pool_adaptive"
-    assert first(gpuconv.adaptive_avg_pool2d, 1) == "pool_global"
-    assert first(gpuconv.adaptive_max_pool2d, 5) == "pool_small"
+@pytest.mark.parametrize(
+    ("function", "size", "name"),
+    [
+        (gpuconv.adaptive_avg_pool2d, 3, "pool_adaptive"), (gpuconv.adaptive_avg_pool2d, 1, "pool_global"),
+        (gpuconv.adaptive_max_pool2d, 5, "pool_small"),
+    ],
+)  # fmt: skip
+def test_explained(function, size, name):
+    verdicts = gpuconv.explain(function, np.zeros((2, 3, 10, 10), np.float32), size)
+    assert verdicts[0][0] == name
 
 
 def test_beside_torch():
-    functional = pytest.importorskip("torch").nn.functional
-    import torch
-
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
     for shape, size in CASES:
         if 0 in shape or 0 in size:
             continue

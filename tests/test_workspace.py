@@ -14,14 +14,6 @@ MEGABYTE = 1 << 20
 
 
 @pytest.fixture
-def limit():
-    """`gpuconv.set_workspace_limit`, with the limit put back after the test."""
-    before = workspace_limit()
-    yield gpuconv.set_workspace_limit
-    gpuconv.set_workspace_limit(before)
-
-
-@pytest.fixture
 def slot():
     """The name of a slot that nothing is kept in, before and after the test."""
     yield "a test"
@@ -122,8 +114,8 @@ def test_the_tests_poison_all_that_is_handed_out(slot):
     assert (reserve(slot, "int64", 10)[0] == -77).all()
 
 
-def test_what_exceeds_the_limit_is_not_kept(slot, limit):
-    limit(MEGABYTE)
+def test_what_exceeds_the_limit_is_not_kept(slot, limit_workspace):
+    limit_workspace(MEGABYTE)
     (kept,) = reserve(slot, "uint8", MEGABYTE)
     assert workspace._kept.buffers[slot].size == MEGABYTE
     (large,) = reserve(slot, "uint8", MEGABYTE + 1)
@@ -133,27 +125,27 @@ def test_what_exceeds_the_limit_is_not_kept(slot, limit):
     assert not np.shares_memory(again, large)
 
 
-def test_the_limit_counts_all_arrays_of_a_slot(slot, limit):
-    limit(3 * 64)
+def test_the_limit_counts_all_arrays_of_a_slot(slot, limit_workspace):
+    limit_workspace(3 * 64)
     reserve(slot, "float32", 16, 1, 1)
     assert workspace._kept.buffers[slot].size == 3 * 64
     reserve(slot, "float32", 17, 1, 1)
     assert slot not in workspace._kept.buffers
 
 
-def test_a_lower_limit_drops_what_is_larger_and_keeps_the_rest(slot, limit):
+def test_a_lower_limit_drops_what_is_larger_and_keeps_the_rest(slot, limit_workspace):
     (small,) = reserve("another test", "uint8", 1000)
     reserve(slot, "uint8", MEGABYTE)
-    limit(MEGABYTE)
+    limit_workspace(MEGABYTE)
     assert slot in workspace._kept.buffers
-    limit(MEGABYTE - 1)
+    limit_workspace(MEGABYTE - 1)
     assert slot not in workspace._kept.buffers
     (again,) = reserve("another test", "uint8", 1000)
     assert address(again) == address(small)
     del workspace._kept.buffers["another test"]
 
 
-def test_a_lower_limit_reaches_other_threads_at_their_next_call(slot, limit):
+def test_a_lower_limit_reaches_other_threads_at_their_next_call(slot, limit_workspace):
     kept, lowered = threading.Event(), threading.Event()
 
     def work():
@@ -164,15 +156,15 @@ def test_a_lower_limit_reaches_other_threads_at_their_next_call(slot, limit):
         reserve("another test", "uint8", 10)
         return before, set(workspace._kept.buffers)
 
-    lower = threading.Thread(target=lambda: (kept.wait(20), limit(1000), lowered.set()))
+    lower = threading.Thread(target=lambda: (kept.wait(20), limit_workspace(1000), lowered.set()))
     lower.start()
     assert in_another_thread(work) == ({slot}, {"another test"})
     lower.join()
 
 
-def test_with_a_limit_of_zero_nothing_is_kept_and_calls_compute(limit):
+def test_with_a_limit_of_zero_nothing_is_kept_and_calls_compute(limit_workspace):
     x, w = np.ones((2, 3, 9, 9), np.float32), np.ones((4, 3, 3, 3), np.float32)
-    limit(0)
+    limit_workspace(0)
     assert (gpuconv.conv2d(x, w) == 27).all()
     assert (gpuconv.max_pool2d(x, 2) == 1).all()
     assert not any(buffer.size for buffer in workspace._kept.buffers.values())
@@ -184,8 +176,8 @@ def test_the_limit_at_first(fresh_python):
 
 
 @pytest.mark.parametrize("bytes", [0, 1, 2**31, 2**63 - 1, np.int64(5)])
-def test_set_and_get(bytes, limit):
-    limit(bytes)
+def test_set_and_get(bytes, limit_workspace):
+    limit_workspace(bytes)
     assert workspace_limit() == bytes
     assert type(workspace_limit()) is int
 
@@ -201,8 +193,8 @@ def test_set_and_get(bytes, limit):
         (None, TypeError, "bytes must be an integer, got None"),
     ],
 )
-def test_a_wrong_limit_changes_nothing(bytes, error, message, limit):
-    limit(1234)
+def test_a_wrong_limit_changes_nothing(bytes, error, message, limit_workspace):
+    limit_workspace(1234)
     with pytest.raises(error, match=f"^{message}$"):
         gpuconv.set_workspace_limit(bytes)
     assert workspace_limit() == 1234
@@ -229,9 +221,9 @@ def test_a_call_inside_of_a_call_has_memory_of_its_own():
     assert memory[2] is memory[0]  # the outer one has ended
 
 
-def test_a_limit_set_within_a_call_does_not_end_it(limit):
+def test_a_limit_set_within_a_call_does_not_end_it(limit_workspace):
     def outer():
-        limit(MEGABYTE)
+        limit_workspace(MEGABYTE)
         (mine,) = workspace.reserve("nested", "float32", 16)
         workspace.enclosed(lambda: workspace.reserve("nested", "float32", 16)[0].fill(2))()
         mine[:] = 1

@@ -14,7 +14,7 @@ import numpy as np
 import gpuconv
 from gpuconv.operators import OPERATORS
 from gpuconv.spec import Dtype
-from gpuconv.spec.dtypes import BYTES, COMPLEX, INT32, INTEGERS
+from gpuconv.spec.dtypes import BYTES, COMPLEX, INT32, INTEGERS, UINT16, UINT32, UINT64
 
 NAN, INF = float("nan"), float("inf")
 
@@ -333,8 +333,8 @@ def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray 
 
     def integers(shape: tuple[int, ...], dtype: Dtype) -> np.ndarray:
         values = random.integers(-4, 5, shape)
-        if dtype in INTEGERS and dtype not in BYTES:
-            values = np.abs(values) if np.dtype(dtype).kind == "u" else values
+        if dtype in (UINT16, UINT32, UINT64):
+            values = np.abs(values)
         parts = values + 1j * random.integers(-4, 5, shape) if dtype in COMPLEX else values
         return parts.astype(dtype.numpy)
 

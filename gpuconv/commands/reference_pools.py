@@ -1,5 +1,6 @@
 """Pools of minima and of norms, and adaptive ones, as their definitions read: see `reference`."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,26 +25,31 @@ def lp_pool(x, norm_type, kernel_size, stride=None, ceil_mode=False) -> list[np.
     return [((means * np.prod(_pair(kernel_size))) ** (1 / norm_type)).astype(x.dtype)]
 
 
-def adaptive_pool(x, output_size, return_indices=False, mean=False) -> list[np.ndarray]:
-    """[y] or [y, indices] of `gpuconv.adaptive_max_pool2d`, or [y] of `gpuconv.adaptive_avg_pool2d`."""
-    size, (P, Q) = x.shape[-2:], _pair(output_size)
-    y = np.zeros((*x.shape[:-2], P, Q), x.dtype)
+def adaptive_max_pool(x, output_size, return_indices=False) -> list[np.ndarray]:
+    """[y] or [y, indices] of `gpuconv.adaptive_max_pool2d`."""
+    y = np.zeros((*x.shape[:-2], *_pair(output_size)), x.dtype)
     indices = np.zeros(y.shape, np.int64)
-    for p, q in np.ndindex(P, Q):
-        (h, h_end), (v, v_end) = (
-            (i * extent // count, -(-(i + 1) * extent // count))
-            for i, extent, count in zip((p, q), size, (P, Q), strict=True)
-        )
-        window = x[..., h:h_end, v:v_end]
-        pool: Any = avg_pool if mean else max_pool
-        found = pool(window, window.shape[-2:], **({} if mean else {"return_indices": True}))
-        y[..., p, q] = found[0][..., 0, 0]
-        if not mean:
-            rows, columns = np.divmod(found[1][..., 0, 0], v_end - v)
-            indices[..., p, q] = (rows + h) * size[1] + columns + v
+    for p, q, rows, columns in _windows_of(x, y):
+        window = x[..., rows, columns]
+        found, places = max_pool(window, window.shape[-2:], return_indices=True)
+        h, v = np.divmod(places[..., 0, 0], window.shape[-1])
+        y[..., p, q] = found[..., 0, 0]
+        indices[..., p, q] = (h + rows.start) * x.shape[-1] + v + columns.start
     return [y, indices] if return_indices else [y]
 
 
-def adaptive_mean(x, output_size) -> list[np.ndarray]:
+def adaptive_avg_pool(x, output_size) -> list[np.ndarray]:
     """[y] of `gpuconv.adaptive_avg_pool2d`."""
-    return adaptive_pool(x, output_size, mean=True)
+    y = np.zeros((*x.shape[:-2], *_pair(output_size)), x.dtype)
+    for p, q, rows, columns in _windows_of(x, y):
+        window = x[..., rows, columns]
+        y[..., p, q] = avg_pool(window, window.shape[-2:])[0][..., 0, 0]
+    return [y]
+
+
+def _windows_of(x, y) -> Iterator[tuple[int, int, slice, slice]]:
+    """(p, q, rows, columns) of each window of an adaptive pool from x to y."""
+    for place in np.ndindex(y.shape[-2:]):
+        sizes = zip(place, x.shape[-2:], y.shape[-2:], strict=True)
+        rows, columns = (slice(i * size // n, -(-(i + 1) * size // n)) for i, size, n in sizes)
+        yield *place, rows, columns

@@ -5,7 +5,6 @@ not even the shape arithmetic. The data are small integers, so every sum is exac
 a GPU problems are added until every kernel is launched (`covering.py`).
 """
 
-import inspect
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, refusal
-from gpuconv.call import make, understand
+from gpuconv.call import forced, understand
 from gpuconv.commands.covering import ROOMS, covering, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
 from gpuconv.commands.problems import Problem, arrays, function_of, named, of_dtype
@@ -30,7 +29,7 @@ from gpuconv.commands.reference_gradients import (
     unpool,
     weight_gradient,
 )
-from gpuconv.commands.reference_pools import adaptive_mean, adaptive_pool, lp_pool, min_pool
+from gpuconv.commands.reference_pools import adaptive_avg_pool, adaptive_max_pool, lp_pool, min_pool
 from gpuconv.spec import Dtype
 
 REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
@@ -40,7 +39,7 @@ REFERENCES: dict[str, Callable[..., list[np.ndarray]]] = {
     "max_unpool2d": unpool, "grad.max_pool2d": add_where, "grad.avg_pool2d": hand_on,
     "grad.adaptive_avg_pool2d": hand_on, "unfold": unfold, "fold": fold,
     "grad.lp_pool2d": norm, "min_pool2d": min_pool, "lp_pool2d": lp_pool,
-    "adaptive_max_pool2d": adaptive_pool, "adaptive_avg_pool2d": adaptive_mean,
+    "adaptive_max_pool2d": adaptive_max_pool, "adaptive_avg_pool2d": adaptive_avg_pool,
 }  # fmt: skip
 
 
@@ -182,25 +181,12 @@ def _difference(
     if problem.reversed:
         input = input[..., ::-1, ::-1]
     try:
-        got = _forced(function_of(problem), algorithm.name, **named(problem, on_device))
+        got = forced(function_of(problem), algorithm.name, **named(problem, on_device))()
         results = [device.get(array) for array in (got if isinstance(got, tuple) else (got,))]
     except Exception as error:  # whatever a kernel or a driver raises is the finding
         return f"{type(error).__name__}: {error}"
     expected = REFERENCES[problem.function](input, *rest, **problem.parameters)
     return next(filter(None, map(compare, results, expected)), None)
-
-
-def _forced(function: Callable[..., Any], algorithm: str, *arguments: Any, **keywords: Any) -> Any:
-    """The result of a public function by an algorithm, be it named among its parameters or not."""
-    signature = inspect.signature(function)
-    if "algorithm" in signature.parameters:
-        return function(*arguments, **keywords, algorithm=algorithm)
-    operator = understand(function, *arguments, **keywords).operator
-    bound = signature.bind(*arguments, **keywords)
-    bound.apply_defaults()
-    given = bound.arguments
-    arrays = tuple(given.get(name) for name in operator.arrays)
-    return make(operator, arrays, tuple(given[name] for name in operator.parameters), algorithm)
 
 
 def compare(got: np.ndarray, expected: np.ndarray) -> str | None:

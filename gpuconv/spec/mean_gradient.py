@@ -14,6 +14,7 @@ from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 from gpuconv.spec.pool import PoolSpec, as_norm, is_left_out
 from gpuconv.spec.scatter import NO_PADS, check_result
+from gpuconv.spec.windows import ADAPTIVE, REGULAR, alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +147,9 @@ def of_adaptive_mean_gradient(grad_output: Any, input_size: Any) -> MeanGradient
     if 0 in (H, W) and batch[2] * batch[3]:
         raise ValueError(f"input_size must have rows and columns for windows of its, got {input_size!r}")
     P, Q = batch[2:]
-    if H * W and P * Q and H % P == W % Q == 0:  # the windows are all alike
-        window = H // P, W // Q
-        return MeanGradientSpec("regular", N, C, H, W, P, Q, *window, stride=window, dtype=dtype)
-    return MeanGradientSpec("adaptive", N, C, H, W, P, Q, dtype=dtype)
+    if window := alike((H, W), (P, Q)):
+        return MeanGradientSpec(REGULAR, N, C, H, W, P, Q, *window, stride=window, dtype=dtype)
+    return MeanGradientSpec(ADAPTIVE, N, C, H, W, P, Q, dtype=dtype)
 
 
 def of_norm_gradient(

@@ -12,10 +12,9 @@ from gpuconv.spec.dtypes import COMPARED, FLOAT32, INT64, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
 from gpuconv.spec.parameters import BOUND, NO_SEQUENCES, Pads, Pair, as_flag, as_integer, as_pads, as_pair
-from gpuconv.spec.windows import ADAPTIVE, REGULAR, shared_out
+from gpuconv.spec.windows import ADAPTIVE, REGULAR, alike, shared_out
 
-MAX, MIN, MEAN, NORM = "max", "min", "mean", "norm"
-EXTREMES = MAX, MIN
+EXTREMES = "max", "min"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class PoolSpec(ImagesSpec):
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        if self.return_indices and self.reduction != MAX:
+        if self.return_indices and self.reduction != "max":
             raise ValueError(f"a {self.reduction} has no indices: return_indices is for maxima")
         object.__setattr__(self, "dtype", Dtype(self.dtype))
         for name, outputs in zip(
@@ -136,8 +135,8 @@ def of_norms(
 ) -> PoolSpec:
     """Check the arguments of `gpuconv.lp_pool2d`; raise ValueError or TypeError that names the wrong one."""
     norm = as_norm(norm_type)
-    spec = PoolSpec.from_arrays(MEAN, input, kernel_size, stride, ceil_mode=ceil_mode)
-    return replace(spec, reduction=NORM, norm=norm)
+    spec = PoolSpec.from_arrays("mean", input, kernel_size, stride, ceil_mode=ceil_mode)
+    return replace(spec, reduction="norm", norm=norm)
 
 
 def as_norm(norm_type: Any) -> float:
@@ -164,8 +163,7 @@ def of_adaptive(reduction: str, input: Any, output_size: Any, return_indices: An
     if 0 in (H, W) and P * Q:
         raise ValueError(f"input must have rows and columns for windows, got shape {tuple(input.shape)}")
     indices = as_flag(return_indices, "return_indices")
-    if P * Q and H % P == W % Q == 0:
-        window = H // P, W // Q
+    if window := alike((H, W), (P, Q)):
         return PoolSpec(reduction, N, C, H, W, *window, stride=window, return_indices=indices, dtype=dtype)
     R, S = (int((last - first).max(initial=0)) for first, last in map(shared_out, (H, W), (P, Q)))
     return PoolSpec(

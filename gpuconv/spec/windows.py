@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuconv.spec.axis import Axis
+from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.checks import axes_of
 
 WINDOWS = REGULAR, ADAPTIVE = "regular", "adaptive"
@@ -45,6 +45,19 @@ def shared_out(size: int, outputs: int) -> tuple[np.ndarray, np.ndarray]:
     """
     number = np.arange(outputs)
     return number * size // max(outputs, 1), -(-(number + 1) * size // max(outputs, 1))
+
+
+def alike(size: Pair, outputs: Pair) -> Pair | None:
+    """The extents of the windows that share an image out, if all are the same; else None.
+
+    Examples
+    --------
+    >>> alike((6, 8), (3, 2)), alike((6, 8), (4, 2))
+    ((2, 4), None)
+    """
+    if 0 in (*size, *outputs) or any(extent % count for extent, count in zip(size, outputs, strict=True)):
+        return None
+    return size[0] // outputs[0], size[1] // outputs[1]
 
 
 def counted(axis: Axis, outputs: int, is_adaptive: bool, include_pad: bool) -> np.ndarray:

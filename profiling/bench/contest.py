@@ -4,13 +4,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
-from inspect import signature
 from types import ModuleType
 from typing import Any
 
 from gpuconv.algorithm import refusal, select
-from gpuconv.call import make, understand
+from gpuconv.call import forced, understand
 from gpuconv.spec import Spec
 from profiling.bench import peers, reference
 from profiling.bench.rows import Chosen, against, row
@@ -67,25 +65,14 @@ def contestants(
 ) -> dict[str, Call]:
     """The calls by name: our algorithms, then each peer that can compute `spec`."""
     ours = public_call(spec, arrays)
-    calls: dict[str, Call] = {name: forced(ours, name) for name in algorithms}
+    calls: dict[str, Call] = {
+        name: forced(ours.func, name, *ours.args, **ours.keywords) for name in algorithms
+    }
     for peer in peers.installed(device):
         call = peer.prepare(spec, arrays)
         if call is not None:
             calls[peer.name] = call
     return calls
-
-
-def forced(public: partial[Any], name: str) -> Call:
-    """The public call by one algorithm; of functions that do not let their users force one, too."""
-    call = signature(public.func)
-    if "algorithm" in call.parameters:
-        return partial(public, algorithm=name)
-    operator = understand(public.func, *public.args, **public.keywords).operator
-    given = call.bind(*public.args, **public.keywords)
-    given.apply_defaults()
-    arrays = tuple(given.arguments.get(each) for each in operator.arrays)
-    parameters = tuple(given.arguments[each] for each in operator.parameters)
-    return partial(make, operator, arrays, parameters, name)
 
 
 def candidates(spec: Spec, arrays: tuple[Any, ...], wanted: str) -> tuple[list[str], str, str]:

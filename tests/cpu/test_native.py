@@ -9,20 +9,11 @@ import gpuconv
 from gpuconv.cpu.engine import workspace
 from gpuconv.cpu.engine.native import pieces, seen
 from gpuconv.spec import Axis, ConvSpec, PoolSpec
-from gpuconv.workspace import workspace_limit
 from tests import reference
 from tests.cases import integers
 
 MEGABYTE = 1 << 20
 SWAPPED = np.dtype("float32").newbyteorder()
-
-
-@pytest.fixture
-def limit():
-    """`gpuconv.set_workspace_limit`, put back after the test."""
-    before = workspace_limit()
-    yield gpuconv.set_workspace_limit
-    gpuconv.set_workspace_limit(before)
 
 
 def copied(call):
@@ -68,8 +59,8 @@ def geometry(rng, op):
 
 @pytest.mark.parametrize("op", ["conv", "max", "avg"])
 @pytest.mark.parametrize("room", [64 * MEGABYTE, 4000, 0])
-def test_any_geometry_in_pieces_of_any_size(room, op, limit):
-    limit(room)
+def test_any_geometry_in_pieces_of_any_size(room, op, limit_workspace):
+    limit_workspace(room)
     rng = np.random.default_rng(len(op) + room)
     tried = 0
     while tried < 25:
@@ -121,8 +112,8 @@ def test_a_value_that_is_repeated_for_ever(repeated):
 
 @pytest.mark.parametrize("op", ["conv", "max", "mean of planes"])
 @pytest.mark.parametrize("of", ["input", "out", "both"])
-def test_what_is_seen_whole_is_copied_piece_by_piece(op, of, limit):
-    limit(MEGABYTE)
+def test_what_is_seen_whole_is_copied_piece_by_piece(op, of, limit_workspace):
+    limit_workspace(MEGABYTE)
     x = (
         integers((1, 1, 1024, 2048), "float32")
         if op != "mean of planes"

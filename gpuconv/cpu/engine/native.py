@@ -4,12 +4,12 @@ Of an input only what windows see is copied, and no more of it at a time than a 
 
     x (N, C, H, W), other byte order   ->   a piece (n, c, rows, columns) in a workspace   ->   some rows of y
 
-A piece is some images, or one, of it some channels if it is a pool, and of those some rows of outputs; the
-windows of an adaptive pool stay together. Its
-rows and columns are the places that their windows meet, and by themselves a problem like any other: where
-windows lie apart, tap beside tap, with a stride of as many; else from the first place to the last, less those
-that stride and dilation leave out. So what makes a few outputs of a file of gigabytes reads few of its rows.
-It is cut so that it fits; of one row of outputs all is read at once.
+A piece is some images, or one, of it some channels if it is a pool, and of those some rows of outputs, unless
+windows are adaptive, which stay together. Its rows and columns are the places that their windows meet, and by
+themselves a problem like any other: where windows lie apart, tap beside tap, with a stride of as many; else
+from the first place to the last, less those that stride and dilation leave out. So what makes a few outputs
+of a file of gigabytes reads few of its rows. It is cut so that it fits; of one row of outputs all is read at
+once.
 """
 
 import functools
@@ -116,7 +116,8 @@ def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
         yield from _pieces_of_gradient(spec, x, y, limit)
         return
     rows, columns = axes_of(spec)
-    if isinstance(spec, PoolSpec) and spec.windows == ADAPTIVE:
+    is_adaptive = isinstance(spec, PoolSpec) and spec.windows == ADAPTIVE
+    if is_adaptive:
         all_rows, across = all_seen(rows), all_seen(columns)
     else:
         all_rows, across = seen(rows, 0, spec.P, x), seen(columns, 0, spec.Q, x)
@@ -127,7 +128,7 @@ def pieces(spec: Spec, x: bool, y: bool, limit: int) -> Iterator[Piece]:
         row, result = across.axis.size * x, spec.Q * y  # elements of a row of x, and of one of y
     whole = max(1, row * all_rows.axis.size + result * spec.P)
     fit, step = max(limit // whole, 1), max(spec.P, 1)
-    if whole > limit and all_rows.index is not _ALL:
+    if whole > limit and not is_adaptive:
         left = limit - row * max(all_rows.axis.reach - all_rows.axis.stride, 0)
         step = min(max(left // max(1, row * all_rows.axis.stride + result), 1), spec.P)
     group, batch = channels * min(fit, units), max(fit // units, 1)

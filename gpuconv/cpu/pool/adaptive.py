@@ -24,14 +24,13 @@ from gpuconv.cpu.engine.compiled import TASKS, Kernel, inner, source, target, wo
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.pool.direct import divisors as divisors_of
 from gpuconv.cpu.pool.lines import widen
 from gpuconv.cpu.pool.reduction import LEVELS, TERMS
 from gpuconv.cpu.pool.rows import load_lines
-from gpuconv.cpu.pool.taken import TAKEN
 from gpuconv.cpu.pool.zeros import first_zero
 from gpuconv.cpu.simd import LANES, claim
 from gpuconv.spec import PoolSpec
+from gpuconv.spec.dtypes import FLOATS
 from gpuconv.spec.layouts import PoolLayouts
 from gpuconv.spec.windows import ADAPTIVE, windows_of
 from gpuconv.workspace import beyond_limit
@@ -127,7 +126,6 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
     if 0 in spec.out_shape:
         return lambda x, y: None
     rows, columns = windows_of(spec)
-    row_counts, column_counts = divisors_of(spec, rows.counted, columns.counted)
     planes, threads = spec.N * spec.C, device.threads
     group = max(1, min(BLOCK // spec.W, planes // (4 * threads)))
     groups = -(-planes // group)
@@ -139,8 +137,9 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
         work=planes * spec.H * spec.W,
         constants={
             "rows_from": rows.first, "rows_to": rows.last, "columns_from": columns.first,
-            "columns_to": columns.last, "row_counts": row_counts,
-            "divisors": None if is_max else column_counts.astype(spec.dtype), "x_in_rows": in_rows(layouts.x),
+            "columns_to": columns.last, "row_counts": rows.counted,
+            "divisors": None if is_max else columns.counted.astype(spec.dtype),
+            "x_in_rows": in_rows(layouts.x),
             "narrowest": int(columns.places.min()), "block": block, "group": group,
         },
         workspaces=_sizes(spec, group),
@@ -148,5 +147,6 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
 
 
 ALGORITHM = Algorithm(
-    "pool_adaptive", {**TAKEN, "windows": (ADAPTIVE,)}, unsupported, worth, plan, fast_for="adaptive windows"
-)
+    "pool_adaptive", {"reduction": ("max", "mean"), "dtype": FLOATS, "windows": (ADAPTIVE,)}, unsupported,
+    worth, plan, fast_for="adaptive windows",
+)  # fmt: skip

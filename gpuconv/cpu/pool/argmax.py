@@ -118,29 +118,26 @@ def comes_first(value, place, best, best_place):
     return (value > best) | (is_nan & (best == best)) | (same & (place < best_place))
 
 
+@inlined
+def reduce_every(row, places, stride, begin, end, to, found):
+    """to[q] = the greater of it and row[q stride], for begin <= q < end, and their places."""
+    for q in range(begin, end):
+        better = comes_first(row[q * stride], places[q * stride], to[q], found[q])
+        to[q] = row[q * stride] if better else to[q]
+        found[q] = places[q * stride] if better else found[q]
+
+
 @inner
 def reduce_tap(values, places, at, stride, begin, end, greatest, found):
-    """greatest[q] = the greater of it and values[at + q stride], for begin <= q < end, and their places."""
+    """The same of the elements from `at` on; vectors of what lies side by side, or every second one."""
     noinline()
-    to = pointer(greatest, 0)
+    row, spot, to = pointer(values, at), pointer_after(places, at), pointer(greatest, 0)
     if stride == 1:
-        row, spot = pointer(values, at), pointer_after(places, at)
-        for q in range(begin, end):
-            better = comes_first(row[q], spot[q], to[q], found[q])
-            to[q] = row[q] if better else to[q]
-            found[q] = spot[q] if better else found[q]
+        reduce_every(row, spot, 1, begin, end, to, found)
     elif stride == 2:
-        row, spot = pointer(values, at), pointer_after(places, at)
-        for q in range(begin, end):
-            better = comes_first(row[2 * q], spot[2 * q], to[q], found[q])
-            to[q] = row[2 * q] if better else to[q]
-            found[q] = spot[2 * q] if better else found[q]
+        reduce_every(row, spot, 2, begin, end, to, found)
     else:
-        row, spot = pointer(values, at), pointer_after(places, at)
-        for q in range(begin, end):
-            better = comes_first(row[q * stride], spot[q * stride], to[q], found[q])
-            to[q] = row[q * stride] if better else to[q]
-            found[q] = spot[q * stride] if better else found[q]
+        reduce_every(row, spot, stride, begin, end, to, found)
 
 
 @inner

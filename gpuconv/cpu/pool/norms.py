@@ -21,13 +21,13 @@ from gpuconv.cpu.pool.blocks import Lowering, over
 from gpuconv.spec import PoolSpec
 from gpuconv.spec.dtypes import POOLED, SIXTEEN_BITS
 
-EXTREMES = {math.inf: "max", -math.inf: "min"}
+OF_MAGNITUDES = {math.inf: "max", -math.inf: "min"}
 
 
 def lower(spec: PoolSpec) -> PoolSpec:
     """The means of powers, or where each window has all of its places their sums, which round less."""
     norm: Any = spec.norm
-    reduction = EXTREMES.get(norm, "mean")
+    reduction = OF_MAGNITUDES.get(norm, "mean")
     divisor = 1 if reduction == "mean" and is_whole(spec) else None
     return replace(
         spec, reduction=reduction, norm=None, divisor_override=divisor, dtype=spec.dtype.arithmetic
@@ -45,7 +45,7 @@ def read(spec: PoolSpec, x: np.ndarray, values: np.ndarray) -> None:
         widen(x, values.reshape(-1))
         x = values
     with np.errstate(all="ignore"):
-        if norm in EXTREMES:
+        if norm in OF_MAGNITUDES:
             np.abs(x, out=values)
         else:
             power(x, norm, values)
@@ -54,7 +54,7 @@ def read(spec: PoolSpec, x: np.ndarray, values: np.ndarray) -> None:
 def write(spec: PoolSpec, results: np.ndarray, y: np.ndarray) -> None:
     norm: Any = spec.norm
     with np.errstate(all="ignore"):
-        if norm not in EXTREMES:
+        if norm not in OF_MAGNITUDES:
             results *= 1 if is_whole(spec) else spec.R * spec.S
             power(results, 1 / norm, results)
     if spec.dtype in SIXTEEN_BITS:

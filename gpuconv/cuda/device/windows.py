@@ -57,8 +57,7 @@ def regular_count(window, before, taps, stride, outputs, size, low, high):
 
 @inlined
 def adaptive_count(window, before, taps, stride, outputs, size, low, high):
-    first = int64(window) * int64(size) // int64(outputs)
-    last = (int64(window + uint32(1)) * int64(size) + int64(outputs) - int64(1)) // int64(outputs)
+    first, last = adaptive_places(window, before, taps, stride, uint32(1), outputs, size)
     return int32(last - first)
 
 

@@ -12,6 +12,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 from gpuconv.algorithm import ANY, Algorithm
 from gpuconv.cuda.device.elements import ELEMENTS
@@ -118,7 +119,7 @@ def worth(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> bool:
 
 
 def plan(spec: PoolSpec, layouts: PoolLayouts, gpu: Gpu) -> Launch:
-    norm: float = spec.norm  # type: ignore[assignment]
+    norm: Any = spec.norm
     kind = kind_of(norm)
     scalars = {
         **steps(x_nchw=layouts.x.elements, y_ncpq=layouts.y.elements),

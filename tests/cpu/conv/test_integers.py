@@ -34,13 +34,6 @@ def wrapped(case, x, w, bias):
     return case.expected(x, w, bias).astype(np.int64).astype(np.int32)
 
 
-@pytest.fixture
-def workspace():
-    """Sets the limit of the workspace."""
-    yield gpuconv.set_workspace_limit
-    gpuconv.set_workspace_limit(64 << 20)
-
-
 @pytest.mark.parametrize("case", (*CONV_CASES, *TRANSPOSED_CASES), ids=str)
 @over_mixes
 def test_every_case_is_exact(case, input, weight):
@@ -54,14 +47,14 @@ def test_every_case_is_exact(case, input, weight):
     st.one_of(geometries(), problems()), st.sampled_from(MIXES), st.integers(0, 3000),
     st.sampled_from([1 << 24, 1 << 20, 1 << 17]), st.data(),
 )  # fmt: skip
-def test_blocks_and_sums_of_any_size_in_any_layout(workspace, case, mix, limit, exact, data):
+def test_blocks_and_sums_of_any_size_in_any_layout(limit_workspace, case, mix, limit, exact, data):
     """What is exact in a smaller float is exact: so sums of few channels have more parts."""
     arrays = arrays_of(case, *mix)
     expected = wrapped(case, *arrays)
     readable = st.sampled_from(sorted(READABLE))
     laid = [None if array is None else READABLE[data.draw(readable)](array) for array in arrays]
     out = WRITABLE[data.draw(st.sampled_from(sorted(WRITABLE)))](np.full(expected.shape, -77, np.int32))
-    workspace(limit)
+    limit_workspace(limit)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conv_integers, "EXACT", exact)
         patch.setattr(gpuconv.call, "_known", {})

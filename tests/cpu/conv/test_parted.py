@@ -25,13 +25,6 @@ def compute(case, *arrays, **keywords):
     return function(*arrays, **case.parameters, **keywords)
 
 
-@pytest.fixture
-def workspace():
-    """Sets the limit of the workspace."""
-    yield gpuconv.set_workspace_limit
-    gpuconv.set_workspace_limit(64 << 20)
-
-
 @over_cases
 @over_dtypes
 def test_integers_are_exact(case, dtype):
@@ -67,13 +60,13 @@ def test_a_small_part_is_kept_beside_a_large_one(dtype):
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(geometries(), problems()), st.sampled_from(DTYPES), st.integers(0, 6000), st.data())
-def test_blocks_of_any_size_in_any_layout(workspace, case, dtype, limit, data):
+def test_blocks_of_any_size_in_any_layout(limit_workspace, case, dtype, limit, data):
     arrays = case.arrays(dtype, integers)
     expected = case.expected(*arrays).astype(dtype)
     readable = st.sampled_from(sorted(READABLE))
     laid = [None if array is None else READABLE[data.draw(readable)](array) for array in arrays]
     out = WRITABLE[data.draw(st.sampled_from(sorted(WRITABLE)))](np.full(expected.shape, np.nan, dtype))
-    workspace(limit)
+    limit_workspace(limit)
     assert compute(case, *laid, out=out) is out
     np.testing.assert_array_equal(out, expected)
 

@@ -33,13 +33,6 @@ def compute(case, *arrays, **keywords):
     return function(*arrays, **case.parameters, algorithm="conv_widened", **keywords)
 
 
-@pytest.fixture
-def workspace():
-    """Sets the limit of the workspace."""
-    yield gpuconv.set_workspace_limit
-    gpuconv.set_workspace_limit(64 << 20)
-
-
 @over_cases
 @over_halves
 def test_integers_are_exact(case, dtype):
@@ -62,13 +55,13 @@ def test_sums_are_those_of_float32_rounded_once(case, make, dtype):
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(geometries(), problems()), st.sampled_from(HALVES), st.integers(0, 3000), st.data())
-def test_blocks_of_any_size_in_any_layout(workspace, case, dtype, limit, data):
+def test_blocks_of_any_size_in_any_layout(limit_workspace, case, dtype, limit, data):
     arrays = case.arrays(dtype, integers)
     expected = case.expected(*arrays).astype(dtype)
     readable = st.sampled_from(sorted(READABLE))
     laid = [None if array is None else READABLE[data.draw(readable)](array) for array in arrays]
     out = WRITABLE[data.draw(st.sampled_from(sorted(WRITABLE)))](np.full(expected.shape, np.nan, dtype))
-    workspace(limit)
+    limit_workspace(limit)
     function = gpuconv.conv_transpose2d if hasattr(case, "output_size") else gpuconv.conv2d
     function(*laid, **case.parameters, out=out)
     np.testing.assert_array_equal(out.astype("float64"), expected.astype("float64"))
@@ -77,7 +70,7 @@ def test_blocks_of_any_size_in_any_layout(workspace, case, dtype, limit, data):
 @pytest.mark.parametrize("function", ["conv2d", "conv_transpose2d"])
 @pytest.mark.parametrize("shape", [(1, 2, 300, 40), (9, 2, 20, 30)])
 @pytest.mark.parametrize("is_added", [False, True])
-def test_the_limit_of_the_workspace_is_kept(shape, function, is_added, workspace, monkeypatch):
+def test_the_limit_of_the_workspace_is_kept(shape, function, is_added, limit_workspace, monkeypatch):
     taken, reserve = [], lowered.reserve
 
     def noted(slot, dtype, *sizes):
@@ -92,7 +85,7 @@ def test_the_limit_of_the_workspace_is_kept(shape, function, is_added, workspace
         parameters["residual"] = whole
         whole = getattr(gpuconv, function)(x, w, **parameters)
     taken.clear()
-    workspace(20_000)
+    limit_workspace(20_000)
     equal(getattr(gpuconv, function)(x, w, **parameters), whole)
     assert len(taken) >= 3 and max(taken) <= 20_000
 

@@ -41,13 +41,6 @@ def expected(case, x, dy):
     return reference.conv2d_weight(x, case.w, dy, **case.parameters)
 
 
-@pytest.fixture
-def workspace():
-    """Sets the limit of the workspace."""
-    yield gpuconv.set_workspace_limit
-    gpuconv.set_workspace_limit(64 << 20)
-
-
 @over_cases
 @over_dtypes
 def test_integers_are_exact(case, dtype):
@@ -58,9 +51,9 @@ def test_integers_are_exact(case, dtype):
 @over_cases
 @over_halves
 @pytest.mark.parametrize("limit", [64 << 20, 4000])
-def test_sums_are_those_of_float32_rounded_once(case, dtype, limit, workspace):
+def test_sums_are_those_of_float32_rounded_once(case, dtype, limit, limit_workspace):
     x, dy = arrays(case, dtype, normal)
-    workspace(limit)
+    limit_workspace(limit)
     error = abs(gradient(case, x, dy).astype("f8") - expected(case, x, dy))
     bound = reference.rounded_bound(expected(case, x, dy), expected(case, abs(x), abs(dy)), dtype)
     assert (error <= bound).all()
@@ -89,13 +82,13 @@ def test_a_small_part_is_kept_beside_a_large_one(dtype):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(problems(), st.sampled_from(DTYPES), st.integers(0, 9000), st.data())
-def test_blocks_of_any_size_in_any_layout(workspace, problem, dtype, limit, data):
+def test_blocks_of_any_size_in_any_layout(limit_workspace, problem, dtype, limit, data):
     shape, size, result, parameters = problem
     x, dy = integers(shape, dtype), integers(result, dtype, 2)
     right = reference.conv2d_weight(x, size, dy, **parameters).astype(dtype)
     lay_x, lay_dy = (READABLE[data.draw(st.sampled_from(sorted(READABLE)))] for _ in range(2))
     out = WRITABLE[data.draw(st.sampled_from(sorted(WRITABLE)))](np.zeros(size, dtype))
-    workspace(limit)
+    limit_workspace(limit)
     call = gpuconv.call.make
     operator, values = gpuconv.operators.CONV2D_WEIGHT, (size, *parameters.values())
     assert call(operator, (lay_x(x), lay_dy(dy), out), values, None) is out

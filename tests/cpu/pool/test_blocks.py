@@ -68,7 +68,7 @@ def test_a_plane_beyond_a_block_is_cut_into_rows(block):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int32"])
-def test_the_limit_of_the_workspace_is_kept(dtype, monkeypatch):
+def test_the_limit_of_the_workspace_is_kept(dtype, monkeypatch, limit_workspace):
     taken = []
     reserve = pool_blocks.reserve
     monkeypatch.setattr(
@@ -77,13 +77,12 @@ def test_the_limit_of_the_workspace_is_kept(dtype, monkeypatch):
         lambda slot, dtype, *sizes: taken.append(dtype.itemsize * sum(sizes)) or reserve(slot, dtype, *sizes),
     )
     x = integers((1, 1, 512, 64), dtype)
-    try:
-        gpuconv.set_workspace_limit(16384)
-        y = gpuconv.max_pool2d(x, 3, 1, 1)
-        assert len(taken) > 4 and max(taken) <= 16384
-    finally:
-        gpuconv.set_workspace_limit(64 << 20)
-    np.testing.assert_array_equal(y, gpuconv.max_pool2d(x, 3, 1, 1))
+    expected = gpuconv.max_pool2d(x, 3, 1, 1)
+    taken.clear()
+    limit_workspace(16384)
+    y = gpuconv.max_pool2d(x, 3, 1, 1)
+    assert len(taken) > 4 and max(taken) <= 16384
+    np.testing.assert_array_equal(y, expected)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

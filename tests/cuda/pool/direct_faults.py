@@ -17,10 +17,8 @@ FAULTS = [
     ),
     (
         "device.windows", "the last place of an adaptive window",
-        "    last = (int64(window + uint32(1)) * int64(size) + int64(outputs) - int64(1)) // int64(outputs)\n"
-        "    return uint32(first)",
-        "    last = (int64(window + uint32(1)) * int64(size)) // int64(outputs)\n"
-        "    return uint32(first)",
+        "* int64(size) + int64(outputs) - int64(1)) // int64(outputs)",
+        "* int64(size)) // int64(outputs)",
         WRONG,
     ),
     (
