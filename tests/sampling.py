@@ -4,13 +4,11 @@ A kernel takes seconds to compile, and there are hundreds: what differs from a k
 dtype, its tile or its architecture alone is tested on a sample. It is the same in every run, and holds
 
 - every test that is no product, and every function that is one;
-- of tests of each kernel: kernels whose names hold every word that a name of their family holds, compiled for
-  sm_90a; and one for each other architecture;
+- of tests of each kernel: one of each family, compiled for sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
 - of the tests of a CUDA kernel, which the executor runs: each value of each parameter, but no more than MOST,
-  for sm_90a, where they name an architecture; of those of `test_execution` all of these, one in 32 of the
-  others, and one with each other dtype;
+  in the first dtype, for sm_90a; of those of `test_execution` all of these, and one in 32 of the others;
 - one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison,
   which other tests run.
 
@@ -33,7 +31,7 @@ ROOMS = (
 LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
 FAULTS = 64
 EXECUTED = 32
-MOST = 4  # tests of a function that each compile a kernel
+MOST = 2  # tests of a function that each compile a kernel
 VARIANTS = ("dtype", "arch")
 DEFAULT_ARCH = "sm_90a"
 
@@ -75,24 +73,20 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     plain = [test for test in tests if all(_value(test, name) == default[name] for name in default)]
     others = sorted(set(tests) - set(plain), key=lambda test: zlib.crc32(test.nodeid.encode()))
     if all(names.values()):
-        yield from covering(plain, lambda test: _words(names[test]))
+        yield from first_of_each(plain, lambda test: {names[test].split()[0]})
         yield from first_of_each(others, lambda test: {_value(test, "arch")})
         return
-    if tests[0].nodeid.startswith("tests/cuda/"):
-        if "test_execution" not in tests[0].nodeid:
-            yield from itertools.islice(first_of_each(plain, _values), MOST)
-            return
-        yield from plain[::EXECUTED]
-        yield from first_of_each(plain, _values)
-    elif "algorithm" in parameters:
+    if tests[0].nodeid.startswith("tests/cuda/"):  # each takes a kernel of its own
+        is_execution = "test_execution" in tests[0].nodeid
+        yield from plain[::EXECUTED] if is_execution else ()
+        yield from itertools.islice(first_of_each(plain, _values), None if is_execution else MOST)
+        return
+    if "algorithm" in parameters:
         yield from first_of_each(plain, _pairs_with_the_algorithm)
     else:
         yield from plain
     here = [test for test in others if "arch" not in default or _value(test, "arch") == default["arch"]]
-    if tests[0].nodeid.startswith("tests/cuda/"):  # each takes a kernel of its own
-        yield from first_of_each(here, lambda test: _variants(test, default))
-    else:
-        yield from first_of_each(here, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
+    yield from first_of_each(here, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
 
 
 def first_of_each(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> Iterator[Any]:
@@ -102,17 +96,6 @@ def first_of_each(items: Iterable[Any], features: Callable[[Any], set[Hashable]]
         if not (found := features(item)) <= seen:
             seen |= found
             yield item
-
-
-def covering(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> list[Any]:
-    """A few items that have every feature together: always the one that adds most, the first of equals."""
-    left = {item: features(item) for item in items}
-    chosen = []
-    while left and (best := max(left, key=lambda item: len(left[item]))) and left[best]:
-        chosen.append(best)
-        covered = left.pop(best)
-        left = {item: wanted - covered for item, wanted in left.items()}
-    return chosen
 
 
 def _plants_faults(test: pytest.Function) -> bool:
@@ -128,12 +111,6 @@ def _kernel_name(test: pytest.Function) -> str:
     if kernel is not None and type(kernel).__module__.startswith("gpuconv.cuda"):
         return kernel.name
     return parameters["name"] if set(parameters) == {"name"} and "cuda/" in test.nodeid else ""
-
-
-def _words(name: str) -> set[Hashable]:
-    """What is said of a kernel beside its family."""
-    family, *words = name.split()
-    return {(family, word) for word in words or [""]}
 
 
 def _pairs_with_the_algorithm(test: pytest.Function) -> set[Hashable]:

@@ -13,6 +13,7 @@ from gpuconv.call import understand
 from gpuconv.cuda.runtime.gpu import GPUS, H200
 from tests.cases import CONV_CASES, POOL_CASES, POOL_DTYPES, integers
 from tests.layouts import READABLE, WRITABLE
+from tests.sampling import few
 
 FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
 TURING = replace(H200, name="a GPU before sm_80", capability=(7, 5))
@@ -83,7 +84,7 @@ def test_what_is_said_is_what_runs_on_the_cpu(name, ran):
         assert ran == [said[0][0]] or (is_cut and not ran), layout
 
 
-@pytest.mark.parametrize("gpu", [H200, GPUS["l4"], TURING], ids=lambda gpu: gpu.name)
+@pytest.mark.parametrize("gpu", few([H200, GPUS["l4"], TURING], 1), ids=lambda gpu: gpu.name)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_what_is_said_is_what_is_queued_on_a_gpu(name, gpu):
     function, arrays, parameters = PROBLEMS[name]

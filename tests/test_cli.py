@@ -20,6 +20,7 @@ from gpuconv.cli import main
 from gpuconv.commands import compile_gpu, environment, info, processes
 from gpuconv.commands.environment import CommandError
 from gpuconv.cpu.engine import cache
+from tests.sampling import few
 
 
 def command(*arguments, **options):
@@ -158,7 +159,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("variable", WRONG)
+@pytest.mark.parametrize("variable", few([*WRONG], 1))
 def test_a_wrong_variable_is_one_line_and_leaves_the_help(variable):
     environment = {**os.environ, variable: "wrong"}
     for arguments in (["verify", "--device", "cpu"], ["demo"], ["compile", "--cpu"]):

@@ -5,6 +5,7 @@ What could abort or hang a process runs in a fresh one, with a time limit.
 
 import pytest
 
+from tests.sampling import few
 from tests.shared_problem import PROBLEM
 
 FORKS = {
@@ -61,12 +62,13 @@ print(right(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 }
 
 
-@pytest.mark.parametrize("kind", FORKS)
+@pytest.mark.parametrize("kind", few([*FORKS], 2))
 def test_a_forked_child_computes(kind, fresh_python):
     pytest.importorskip("fcntl", reason="this system does not fork")
     assert fresh_python(f"{PROBLEM}assert right()\n{FORKS[kind]}") == "True 0"
 
 
+@pytest.mark.wide  # compiles a kernel of its own
 def test_a_child_forked_while_another_thread_compiles_computes(tmp_path, fresh_python):
     pytest.importorskip("fcntl", reason="this system does not fork")
     code = """

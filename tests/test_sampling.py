@@ -54,17 +54,12 @@ def test_an_algorithm_meets_every_value_in_one_dtype_and_some_in_others():
     assert sum(each["dtype"] != "float32" for each in found) <= 4
 
 
-def test_every_word_of_a_kernels_name_and_every_architecture():
+def test_a_kernel_of_every_family_and_every_architecture():
     engine = pytest.importorskip("gpuconv.cuda")
     archs = ("sm_80", "sm_90a", "sm_120")
     found = sample(product("tests/cuda/test_kernels.py::test", kernel=engine.KERNELS, arch=archs))
-    plain = [each["kernel"].name for each in found if each["arch"] == "sm_90a"]
-
-    def words(names):
-        return {(name.split()[0], word) for name in names for word in name.split()}
-
-    assert words(plain) == words(kernel.name for kernel in engine.KERNELS)
-    assert len(plain) < len(engine.KERNELS) / 2
+    plain = [each["kernel"].name.split()[0] for each in found if each["arch"] == "sm_90a"]
+    assert sorted(plain) == sorted({kernel.name.split()[0] for kernel in engine.KERNELS})
     assert values(found, "arch") == {(arch,) for arch in archs}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from gpuconv.cpu.engine import cache
 from tests.conftest import ROOT
+from tests.sampling import few
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ for folder in (cache.folders()[0], cache.writable_folder(), cubins.cache_folder(
 """
 
 
-@pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "GPUCONV_CACHE_DIR"])
+@pytest.mark.parametrize("variable", few(["NUMBA_CACHE_DIR", "GPUCONV_CACHE_DIR"], 1))
 def test_no_folder_moves_with_the_working_directory(variable, fresh_python, tmp_path):
     code = f"""
 import os
@@ -86,7 +87,7 @@ os.chdir("elsewhere")
 
 
 @POSIX
-@pytest.mark.parametrize("relative", ["NUMBA_CACHE_DIR", "GPUCONV_CACHE_DIR"])
+@pytest.mark.parametrize("relative", few(["NUMBA_CACHE_DIR", "GPUCONV_CACHE_DIR"], 1))
 def test_a_program_in_a_deleted_folder_passes_over_a_relative_one(relative, fresh_python, tmp_path):
     """Its kernels come from the next folder: Numba itself compiles nothing there."""
     code = f"""

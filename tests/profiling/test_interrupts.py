@@ -10,6 +10,7 @@ import pytest
 
 from profiling import interrupts
 from profiling.interrupts import TimeIsUp
+from tests.sampling import few
 
 SOON = 15  # seconds, of what takes less than one on a quiet machine and a minute if it goes on
 
@@ -79,10 +80,10 @@ def test_a_limit_is_no_longer_there_after_its_body():
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is sent to a group of processes")
-@pytest.mark.parametrize("command", [
+@pytest.mark.parametrize("command", few([
     ["model", "--workload", "vgg16", "--jobs", "2"], ["kernels", "--jobs", "2"],
     ["bench", "--workload", "vgg16", "--threads", "1", "--repeats", "1000", "--seconds", "100"],
-], ids=lambda command: command[0])  # fmt: skip
+], 1), ids=lambda command: command[0])  # fmt: skip
 def test_ctrl_c_ends_a_command_soon_without_a_traceback(command, tmp_path):
     out = tmp_path / "out"
     started = subprocess.Popen(

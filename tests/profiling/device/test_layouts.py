@@ -13,6 +13,7 @@ from profiling.device.layouts import DIFFERENT, EQUAL, FAILED, SKIPPED, Worker, 
 from tests import ptx
 from tests.ptx.sample import BLOCK, COUNT, FORMATS, Sample, any_values, special_bits
 from tests.ptx.samples import SAMPLES
+from tests.sampling import few
 
 BY_NAME = {sample.name: sample for sample in SAMPLES}
 
@@ -218,7 +219,7 @@ def test_the_first_difference_is_told_in_bits():
 
 @pytest.mark.parametrize(
     ("spoil", "detail"),
-    [(fail, "CUDA_ERROR_ILLEGAL_INSTRUCTION"), (die, "exit code 3"), (hang, "no answer within 5 s")],
+    few([(fail, "CUDA_ERROR_ILLEGAL_INSTRUCTION"), (die, "exit code 3"), (hang, "no answer within 5 s")], 2),
 )
 def test_one_bad_sample_does_not_spoil_the_next(spoil, detail):
     worker = Worker(functools.partial(Executor, "clz.b32", spoil), seconds=5)
