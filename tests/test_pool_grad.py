@@ -403,21 +403,43 @@ def test_strides_beyond_32_bits():
     assert dx.tolist() == [[[[0, 0], [0, 1]]]]
 
 
-# Wrong input
+# Wrong input, and planes that share a task
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("wrong", [72, -2, 2**40, -(2**63)])
 @pytest.mark.parametrize("layout", ["contiguous", "strided"])
 @pytest.mark.parametrize("name", ["max", "any", "unpool"])
-def test_indices_out_of_range_are_refused_before_anything_is_written(name, layout, wrong, dtype):
+def test_indices_out_of_range_are_refused(name, layout, wrong, dtype):
     operator, (dy, indices), parameters = CALLS[name]
     indices = indices.copy()
     indices[1, 2, 3, 1] = wrong
-    out = np.full(X.shape, 7, dtype)
     with pytest.raises(ValueError, match=rf"indices must be .* of 8x9, from 0 to 71, or -1 .*; got {wrong}$"):
-        make(operator, (dy.astype(dtype), WRITABLE[layout](indices), out), parameters, None)
-    assert (out == 7).all()
+        make(operator, (dy.astype(dtype), WRITABLE[layout](indices), None), parameters, None)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 7, 7), (1, 2, 300, 200), (1, 1, 2, 70000)])
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_wrong_index_is_found_wherever_it_is(shape, place, threads):
+    threads(3)
+    indices = np.full((*shape[:2], -(-shape[2] // 2), -(-shape[3] // 2)), -1)
+    dy = np.ones(indices.shape, "f4")
+    assert not gpuconv.grad.max_pool2d(dy, indices, shape, 2, ceil_mode=True).any()
+    indices.reshape(-1)[place] = shape[2] * shape[3]
+    with pytest.raises(ValueError, match=f"indices must be .*; got {shape[2] * shape[3]}$"):
+        gpuconv.grad.max_pool2d(dy, indices, shape, 2, ceil_mode=True)
+
+
+def test_small_planes_of_any_number_share_tasks(threads):
+    threads(3)
+    for planes in (1, 5, 83, 400):
+        x = normal((1, planes, 7, 5), "float32")
+        y, indices = gpuconv.max_pool2d(x, 3, 2, 1, return_indices=True)
+        dx = gpuconv.grad.max_pool2d(y, indices, x.shape, 3, 2, 1)
+        expected = np.zeros((planes, 35))
+        for plane, (values, places) in enumerate(zip(y[0], indices[0], strict=True)):
+            np.add.at(expected[plane], places.ravel(), values.ravel())
+        np.testing.assert_allclose(dx.reshape(planes, 35), expected, rtol=1e-6)
 
 
 RIGHT = {

@@ -5,7 +5,6 @@ least that is widened.
 """
 
 import itertools
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,8 +22,6 @@ from gpuconv.workspace import workspace_limit
 
 BLOCK = 1 << 18  # elements: 1 MiB of float32, for x and for y
 
-Check = Callable[..., None]
-
 
 def unsupported(spec: Any, layouts: Any, device: Processor) -> str | None:
     return None
@@ -35,19 +32,16 @@ def worth(spec: Any, layouts: Any, device: Processor) -> bool:
 
 
 def plan(
-    name: str, algorithms: Algorithms, check: Callable[[Any], Check], spec: Any, layouts: Any,
-    device: Processor,
+    name: str, algorithms: Algorithms, spec: Any, layouts: Any, device: Processor,
 ) -> Run:  # fmt: skip
     depth = spec.in_shape[1] // max(spec.C, 1)  # of x, beside one plane of y
     plane = max(1, *(int(np.prod(shape[1:])) // max(spec.C, 1) for shape in (spec.in_shape, spec.out_shape)))
     most = max(1, min(BLOCK, workspace_limit() // 8) // plane)
     firsts = range(0, spec.C, most)
     blocks = {count: _block(algorithms, spec, count, layouts, device) for count in _counts(spec.C, most)}
-    refuse = check(spec)
 
     def run(x: np.ndarray, *rest: np.ndarray) -> None:
         *between, y = rest
-        refuse(*between)
         for n, first in itertools.product(range(spec.N), firsts):
             last = min(first + most, spec.C)
             seen, target = x[n : n + 1, first * depth : last * depth], y[n : n + 1, first:last]
@@ -73,19 +67,9 @@ def _block(algorithms: Algorithms, spec: Any, count: int, layouts: Any, device: 
     return plan_by(algorithms, *problem)
 
 
-def nothing_to_check(spec: Any) -> Check:
-    return lambda *arrays: None
-
-
-def over(
-    name: str, takes: dict[str, Any], algorithms: Algorithms,
-    check: Callable[[Any], Check] = nothing_to_check,
-) -> Algorithm:  # fmt: skip
-    """The algorithm that computes with the first of `algorithms` that takes a block.
-
-    `check(spec)` gives what is called before anything is written, with what lies beside x and y.
-    """
+def over(name: str, takes: dict[str, Any], algorithms: Algorithms) -> Algorithm:
+    """The algorithm that computes with the first of `algorithms` that takes a block."""
     return Algorithm(
-        name, {**takes, "dtype": SIXTEEN_BITS}, unsupported, worth, partial(plan, name, algorithms, check),
+        name, {**takes, "dtype": SIXTEEN_BITS}, unsupported, worth, partial(plan, name, algorithms),
         fast_for="numbers of 16 bits",
     )  # fmt: skip
