@@ -42,6 +42,11 @@ def taken():
                 yield pytest.param(case, name, id=f"{case}-{name}")
 
 
+def is_depthwise(algorithm):
+    """Whether it takes groups of one channel alone."""
+    return algorithm == "conv_weight_depthwise"
+
+
 TAKEN = [*taken()]
 over_taken = pytest.mark.parametrize(("case", "algorithm"), TAKEN)
 over_algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -79,10 +84,10 @@ def test_long_sums_stay_exact_enough(algorithm):
 @pytest.mark.parametrize("layout", READABLE)
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_inputs_of_every_layout(layout, algorithm, dilation):
-    size = (20, 17, 3, 2)
-    x, dy = integers((2, 34, 7, 9), "f4"), integers((2, 20, 7 - 2 * dilation, 10 - dilation), "f4", 1)
+    size, groups = ((34, 1, 3, 2), 34) if is_depthwise(algorithm) else ((20, 17, 3, 2), 2)
+    x, dy = integers((2, 34, 7, 9), "f4"), integers((2, size[0], 7 - 2 * dilation, 10 - dilation), "f4", 1)
     padding = ((0, 0), (1, 0))
-    parameters = size, 1, padding, dilation, 2
+    parameters = size, 1, padding, dilation, groups
     laid = READABLE[layout](x), READABLE[layout](dy)
     try:
         dw = make(CONV2D_WEIGHT, (*laid, None), parameters, algorithm)
@@ -95,21 +100,23 @@ def test_inputs_of_every_layout(layout, algorithm, dilation):
 @over_algorithms
 @pytest.mark.parametrize("layout", WRITABLE)
 def test_outputs_of_every_layout(layout, algorithm):
-    right = reference.conv2d_weight(X, SIZE, DY).astype("f4")
+    dy, size, groups = (DY[:, 1:], (3, 1, 3, 2), 3) if is_depthwise(algorithm) else (DY, SIZE, 1)
+    right = reference.conv2d_weight(X, size, dy, groups=groups).astype("f4")
     out = WRITABLE[layout](np.full_like(right, np.nan))
-    assert make(CONV2D_WEIGHT, (X, DY, out), (SIZE, 1, 0, 1, 1), algorithm) is out
+    assert make(CONV2D_WEIGHT, (X, dy, out), (size, 1, 0, 1, groups), algorithm) is out
     np.testing.assert_array_equal(out, right)
 
 
 @over_algorithms
 def test_threads_change_nothing(algorithm):
-    x, dy = normal((3, 40, 19, 21), "float32"), normal((3, 70, 19, 21), "float32", 1)
+    size, groups = ((70, 1, 3, 3), 70) if is_depthwise(algorithm) else ((70, 40, 3, 3), 1)
+    x, dy = normal((3, size[1] * groups, 19, 21), "float32"), normal((3, 70, 19, 21), "float32", 1)
     results = []
     threads = gpuconv.get_num_threads()
     try:
         for count in (1, 2, 3):
             gpuconv.set_num_threads(count)
-            results.append(make(CONV2D_WEIGHT, (x, dy, None), ((70, 40, 3, 3), 1, 1, 1, 1), algorithm))
+            results.append(make(CONV2D_WEIGHT, (x, dy, None), (size, 1, 1, 1, groups), algorithm))
     finally:
         gpuconv.set_num_threads(threads)
     assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
@@ -123,14 +130,15 @@ def test_one_image_needs_no_batch():
 @over_algorithms
 def test_values_that_are_not_finite_reach_the_taps_that_meet_them(algorithm):
     """Of a column at the left end, the first tap alone meets it where there is no padding."""
+    (K, C), groups = ((2, 1), 2) if is_depthwise(algorithm) else ((3, 2), 1)
     x = integers((1, 2, 6, 40), "float32")
-    dy = integers((1, 3, 4, 38), "float32", 1)
+    dy = integers((1, K, 4, 38), "float32", 1)
     dy[dy == 0] = 1
     for value in (np.nan, np.inf):
         x[0, 1, 0, 0] = value
-        dw = make(CONV2D_WEIGHT, (x, dy, None), ((3, 2, 3, 3), 1, 0, 1, 1), algorithm)
+        dw = make(CONV2D_WEIGHT, (x, dy, None), ((K, C, 3, 3), 1, 0, 1, groups), algorithm)
         met = np.zeros(dw.shape, bool)
-        met[:, 1, 0, 0] = True
+        met[(1, 0, 0, 0) if is_depthwise(algorithm) else np.s_[:, 1, 0, 0]] = True
         np.testing.assert_array_equal(~np.isfinite(dw), met)
 
 
@@ -138,18 +146,19 @@ def test_values_that_are_not_finite_reach_the_taps_that_meet_them(algorithm):
 def test_padding_is_multiplied_like_any_value(algorithm):
     dy = np.ones((1, 2, 5, 5), np.float32)
     dy[0, 1, 0, 0] = np.nan
-    dw = make(
-        CONV2D_WEIGHT, (np.ones((1, 1, 5, 5), np.float32), dy, None), ((2, 1, 3, 3), 1, 1, 1, 1), algorithm
-    )
+    x = np.ones((1, 2, 5, 5), np.float32)
+    dw = make(CONV2D_WEIGHT, (x, dy, None), ((2, 1, 3, 3), 1, 1, 1, 2), algorithm)
     assert np.isnan(dw[1]).all() and np.isfinite(dw[0]).all()
 
 
 @st.composite
-def problems(draw):
+def problems(draw, depthwise):
     pair = st.tuples(st.integers(1, 4), st.integers(1, 4))
     few = st.tuples(st.integers(0, 3), st.integers(0, 3))
     groups, C, K = (draw(st.integers(1, 3)) for _ in range(3))
     many = draw(st.sampled_from([1, 6, 13]))
+    if depthwise:
+        groups, C, K, many = draw(st.integers(1, 35)), 1, 1, 1
     parameters = {
         "stride": draw(pair),
         "padding": (draw(few), draw(few)),
@@ -169,9 +178,9 @@ def problems(draw):
     )
 
 
-@given(problems(), st.sampled_from([*ALGORITHMS]))
-def test_any_geometry_and_the_adjoint(problem, algorithm):
-    shape, size, result, parameters = problem
+@given(st.data(), st.sampled_from([*ALGORITHMS]))
+def test_any_geometry_and_the_adjoint(data, algorithm):
+    shape, size, result, parameters = data.draw(problems(is_depthwise(algorithm)))
     x, w, dy = integers(shape, "float64"), integers(size, "float64", 1), integers(result, "float64", 2)
     dw = make(CONV2D_WEIGHT, (x, dy, None), (size, *parameters.values()), algorithm)
     np.testing.assert_array_equal(dw, reference.conv2d_weight(x, size, dy, **parameters), strict=True)
@@ -216,7 +225,10 @@ def test_which_algorithm_is_chosen():
 
     assert chosen(64, 64, 1) == "conv_weight_channels"
     assert chosen(3, 64, 1) == "conv_weight_outputs"
-    assert chosen(32, 32, 32) == "conv_weight_rows"
+    assert chosen(32, 32, 32) == "conv_weight_depthwise"
+    assert chosen(32, 32, 32, 512) == "conv_weight_rows"  # wide: vectors of pixels are full
+    assert chosen(17, 17, 17) == "conv_weight_rows"  # half of the lanes would be idle
+    assert chosen(32, 64, 32) == "conv_weight_rows"
 
 
 def test_where_no_memory_may_be_used(monkeypatch):

@@ -10,7 +10,9 @@ ROWS taps share what they read of dy:
     dy                     [d0 d1 d2 ..][..]     where it lies
 
 What it does badly: groups of many channels, of which it reads every plane for every other; rows shorter than
-a vector. Measured as in `channels`, depthwise 3x3, N 8, in ms beside PyTorch 2.13, on one thread and on two:
+a vector (see `depthwise`).
+
+Measured as in `channels`, depthwise 3x3, N 8, in ms beside PyTorch 2.13, on one thread and on two:
 
      C @ size, stride    this   torch     this   torch
     32 @ 112             2.6     5.4      1.4     2.8
