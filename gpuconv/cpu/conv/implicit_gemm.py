@@ -11,19 +11,25 @@ tiles of ROWS output channels x COLUMNS outputs, which stay in vector registers 
      as they lie in memory    | tile    | tile    | ..    added to y after each DEPTH products
 
 The weights need no copy: a tile reads an element of each of its rows for each d. b is copied panel by panel,
-[d][COLUMNS], vector by vector with the borders masked, except where it lies ready in x: for a 1x1 kernel at
-stride 1 without padding. Outputs are counted across images, so that small images fill the tiles too; where a
+[d][COLUMNS], vector by vector with the borders masked. It is copied even where it lies ready in x, for a 1x1
+kernel at stride 1 without padding: its rows lie a plane apart, in a page each, and drive each other out of
+the cache where that is a power of two. What a tile is added to is fetched while its products are summed.
+Outputs are counted across images, so that small images fill the tiles too; where a
 panel does not lie whole in one image of y, its tiles are [k][COLUMNS] in a workspace, and scattered when they
 are complete. Adding up DEPTH products at a time keeps the rounding error of long sums small.
 
 What it does badly: few output channels, where copying b takes longer than the products. Measured beside
-PyTorch 2.13 (oneDNN) on one core of an AMD EPYC (Zen 5) whose peak is 281 GFLOP/s, 22 November 2026, batches
-of 8, GFLOP/s:
+PyTorch 2.13 (oneDNN) on one core, batches of 8, GFLOP/s: of an AMD EPYC (Zen 5) whose peak is 281, before
+rows were copied and results fetched, 22 November 2026; of an Intel Xeon (Ice Lake), the best of 15 beside
+other work, 29 November 2026:
 
-    C -> K @ size, stride    this   torch        C -> K @ size, stride    this   torch
-    1x1   64 ->  256 @ 56     185      84        3x3  128 -> 128 @ 56, 2   188     167
-    1x1  512 ->  256 @ 28     205      96        3x3  256 -> 256 @ 28, 2   204     188
-    1x1  256 -> 1024 @ 14     196      91        1x1  256 -> 512 @ 56, 2   198     158
+    C -> K @ size, stride   Zen 5: this  torch         C -> K @ size, stride   Xeon: this  torch
+    1x1   64 ->  256 @ 56           185     84         1x1   64 ->  256 @ 56          115     86
+    1x1  512 ->  256 @ 28           205     96         1x1  512 ->  256 @ 28          142    140
+    1x1  256 -> 1024 @ 14           196     91         1x1  256 -> 1024 @ 14          137    124
+    3x3  128 ->  128 @ 56, 2        188    167         3x3  128 ->  128 @ 56, 2       121     76
+    3x3  256 ->  256 @ 28, 2        204    188         1x1  144 ->   32 @ 56           89     94
+    1x1  256 ->  512 @ 56, 2        198    158         1x1  128 ->  128 @ 128         120     56
 """
 
 from functools import lru_cache
@@ -54,10 +60,12 @@ from gpuconv.cpu.simd import (
     lanes,
     load,
     load_between,
+    noinline,
     pointer,
     pointer_after,
     prefetch,
     splat,
+    store,
     store_part,
 )
 from gpuconv.cpu.simd.product import finished_product
@@ -67,6 +75,7 @@ from gpuconv.workspace import beyond_limit
 
 PANELS = 4  # for which a block of weights is read once
 BLOCK = 576  # rows of a panel that are copied at a time, in whole channels: four panels take 432 KiB
+AHEAD = 8  # rows of x that are fetched before they are copied: they lie pages apart
 DEPTH = 128  # products that are summed before the sum is added to y
 LEAST_CHUNK, MOST_CHUNK = 32, 512  # output channels of a task, which are worth a copy of its panels
 
@@ -87,7 +96,6 @@ def multiply_panels(
 ):  # fmt: skip
     N, K, P, Q = y.shape
     C_group, K_group = x.shape[1] // groups, K // groups
-    x_image, x_channel = x.strides[0] // x.itemsize, x.strides[1] // x.itemsize
     y_image, y_channel = y.strides[0] // y.itemsize, y.strides[1] // y.itemsize
     taps = window[0] * window[1]
     w_row = C_group * taps
@@ -111,8 +119,12 @@ def multiply_panels(
             c_end = min(c_begin + max(1, BLOCK // taps), C_group)
             depth = (c_end - c_begin) * taps
             part = -(-depth // -(-depth // DEPTH))
+            together = x_is_b and is_inside(first * columns, (last - first) * columns, P * Q)
+            if together:
+                c = g * C_group + c_begin
+                copy_rows(x, panels, first * columns, P * Q, last - first, c, depth, columns)
             for panel in range(first, last):
-                if not (x_is_b and is_whole(panel, columns, P * Q)):
+                if not together:
                     number = cut_panel(
                         pieces, y, panel * columns, columns, lanes(pointer(panels, 0)), stride, pads
                     )
@@ -124,16 +136,14 @@ def multiply_panels(
                 for panel in range(first, last):
                     j = panel * columns
                     n, pixel = j // (P * Q), j % (P * Q)
-                    whole = is_whole(panel, columns, P * Q)
-                    b, b_row = pointer(panels, (panel - first) * depth * columns), columns
-                    if x_is_b and whole:
-                        c = g * C_group + c_begin
-                        b, b_row = pointer(x, n * x_image + c * x_channel + pixel), x_channel
+                    b = pointer(panels, (panel - first) * depth * columns)
                     scratch = ((panel - first) * chunk + k - k_begin) * columns
                     tile, tile_row = pointer(tiles, scratch), columns
-                    if y_in_planes and whole:
+                    in_y = y_in_planes and is_inside(j, columns, P * Q)
+                    if in_y:
                         tile, tile_row = pointer(y, n * y_image + k * y_channel + pixel), y_channel
-                    in_y = y_in_planes and whole
+                    if in_y and c_begin == 0:
+                        fetch_rows(tile, tile_row, min(ROWS, k_end - k), columns)
                     if in_y and epilogue.is_added:
                         place = pointer(residual[n, k], pixel)
                         step = residual.strides[1] // residual.itemsize
@@ -143,7 +153,7 @@ def multiply_panels(
                         finished_product(
                             min(ROWS, k_end - k), min(columns, outputs - j), min(part, depth - d),
                             pointer(w, k * w_row + c_begin * taps + d), w_row,
-                            pointer_after(b, d * b_row), b_row, tile, tile_row, starts(bias, k),
+                            pointer_after(b, d * columns), columns, tile, tile_row, starts(bias, k),
                             c_begin + d == 0, (mode if is_last else 0, apart, slope, most),
                         )  # fmt: skip
                     if in_y and c_end == C_group and mode == 0:
@@ -151,7 +161,7 @@ def multiply_panels(
                         finish_pixels(residual, y, n, k, k_some, pixel, columns, epilogue)
 
         for panel in range(first, last):
-            if not (y_in_planes and is_whole(panel, columns, P * Q)):
+            if not (y_in_planes and is_inside(panel * columns, columns, P * Q)):
                 at = (panel - first) * chunk * columns
                 j = panel * columns
                 count = min(columns, outputs - j)
@@ -165,7 +175,7 @@ def multiply_panels(
 
 @inner
 def fetch_rows(place, step, rows, columns):
-    """Have the residual of a tile fetched while its products are summed."""
+    """Have what a tile is added to fetched while its products are summed."""
     for i in range(rows):
         for j in range(0, columns, lanes(place)):
             prefetch(place, i * step + j)
@@ -173,9 +183,24 @@ def fetch_rows(place, step, rows, columns):
 
 
 @inner
-def is_whole(panel, columns, image):
-    """The panel lies in one image of `image` outputs, and is full."""
-    return panel * columns % image + columns <= image
+def is_inside(j, count, image):
+    """The outputs j .. j + count - 1 are of one image of `image` outputs."""
+    return j % image + count <= image
+
+
+@inner
+def copy_rows(x, panels, j, image, number, c_begin, depth, columns):
+    """`number` whole panels of one image from output j on, where b is x: rows of them all, side by side."""
+    noinline()
+    channel = x.strides[1] // x.itemsize
+    place = pointer(x, j // image * (x.strides[0] // x.itemsize) + c_begin * channel + j % image)
+    to = pointer(panels, 0)
+    for d in range(depth):
+        for i in range(number):
+            for column in range(0, columns, lanes(to)):
+                prefetch(place, (d + AHEAD) * channel + i * columns + column)
+                value = load(place, d * channel + i * columns + column)
+                store(to, (i * depth + d) * columns + column, value)
 
 
 @inner
