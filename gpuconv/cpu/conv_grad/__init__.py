@@ -11,6 +11,6 @@ _SUMS: Algorithms = (phases.over(conv.SUMS),)
 _EXACT: Algorithms = (*_SUMS, *(lowered.over(_SUMS, INPUT_GRADIENT) for lowered in (parted, integers)))
 _FINISHED: Algorithms = (*_EXACT, conv.epilogue.over(_EXACT, direction=(INPUT_GRADIENT,)))
 ALGORITHMS: Algorithms = (*_FINISHED, widened.over(_FINISHED, INPUT_GRADIENT))
-KERNELS: tuple[Kernel, ...] = (weights.arrange,)
+KERNELS: tuple[Kernel, ...] = (weights.arrange_vectors, weights.arrange)
 
 __all__ = ["ALGORITHMS", "KERNELS"]
