@@ -152,7 +152,7 @@ def test_padding_is_multiplied_like_any_value(algorithm):
 
 
 @st.composite
-def problems(draw, depthwise):
+def problems(draw, depthwise=False):
     pair = st.tuples(st.integers(1, 4), st.integers(1, 4))
     few = st.tuples(st.integers(0, 3), st.integers(0, 3))
     groups, C, K = (draw(st.integers(1, 3)) for _ in range(3))

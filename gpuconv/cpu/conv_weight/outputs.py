@@ -28,7 +28,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.bands import Bands, load_band
-from gpuconv.cpu.conv_weight.channels import turn
+from gpuconv.cpu.conv_weight.channels import put, turn
 from gpuconv.cpu.conv_weight.taken import TAKEN
 from gpuconv.cpu.conv_weight.tiles import Panels, panels_of, rows_within, sums_of
 from gpuconv.cpu.engine.compiled import TASKS, kernel, source, target, workspace
@@ -89,15 +89,15 @@ def sum_outputs(
                     )  # fmt: skip
                 for d in range(0, some * taps, ROWS):
                     pixel_product(
-                        min(ROWS, some * taps - d), -(-(k_end - k_begin) // L), count, Q, pointer(band, 0),
-                        pointer(offsets, d), pitch, 1, pointer(vectors, 0), size, Q * L,
+                        min(ROWS, some * taps - d), -(-(k_end - k_begin) // L), 1, count, Q, pointer(band, 0),
+                        pointer(offsets, d), 0, pitch, 1, pointer(vectors, 0), size, 0, Q * L,
                         pointer(sums, d * columns), columns,
                     )  # fmt: skip
 
-        for k in range(k_end - k_begin):
-            for d in range(some * taps):
-                t = d % taps
-                y[g * K_group + k_begin + k, c_begin + d // taps, t // S, t % S] = sums[d * columns + k]
+        first, last = g * K_group + k_begin, g * K_group + k_end
+        for d in range(some * taps):
+            t = d % taps
+            put(sums, d * columns, y[first:last, c_begin + d // taps, t // S, t % S])
 
 
 def bands_of(spec: ConvSpec, rows: int) -> Bands:

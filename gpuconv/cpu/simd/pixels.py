@@ -1,6 +1,6 @@
 """Products summed over the pixels of a rectangle, for CPU kernels: as LLVM IR.
 
-    pixel_product   c[i][j] += sum over p, q of a[rows[i] + p a_p + q a_q] * (vector j of b at p, q)
+    pixel_product   c[i][j] += sum over n, p, q of a[rows[i] + n a_n + p a_p + q a_q] * (vector j of b there)
     pixel_dots      c[i]    += sum over p, q of a[rows[i] + p a_p + q] * b[p b_p + q], lane by lane
 
 The sums stay in registers until the rectangle ends: in the first a number of a is spread over a vector, whose
@@ -45,14 +45,17 @@ def _added(builder, place, value):
     builder.store(builder.fadd(builder.load(place, align=1), value), place, align=1)
 
 
-def emit_pixels(builder, P, Q, a, offsets, a_p, a_q, b, b_vector, b_p, c, c_row, *, tile, rows, vectors):
+def emit_pixels(
+    builder, N, P, Q, a, offsets, a_n, a_p, a_q, b, b_vector, b_n, b_p, c, c_row, *, tile, rows, vectors
+):  # fmt: skip
     """The sums of `rows` rows and `vectors` vectors."""
     vector = ir.VectorType(a.type.pointee, tile.lanes(a.type.pointee))
     lanes = ir.Constant(INDEX, vector.count)
     sums, starts = _sums(builder, vector, rows, vectors), _starts(builder, a, offsets, rows)
     columns = [builder.mul(b_vector, ir.Constant(INDEX, j)) for j in range(vectors)]
-    with emit_loop(builder, P) as p:
-        a_row, b_row = builder.mul(p, a_p), builder.mul(p, b_p)
+    with emit_loop(builder, N) as n, emit_loop(builder, P) as p:
+        a_row = builder.add(builder.mul(n, a_n), builder.mul(p, a_p))
+        b_row = builder.add(builder.mul(n, b_n), builder.mul(p, b_p))
         with emit_loop(builder, Q) as q:
             at = builder.add(a_row, builder.mul(q, a_q))
             pixel = builder.add(b_row, builder.mul(q, lanes))
@@ -102,21 +105,23 @@ def emit_dots(builder, P, Q, a, offsets, a_p, b, b_p, c, *, tile, rows):
 
 
 @intrinsic
-def pixel_product(typingctx, rows, vectors, P, Q, a, offsets, a_p, a_q, b, b_vector, b_p, c, c_row):
-    """c[i c_row + j LANES + lane] += sum over p < P, q < Q of
-    a[offsets[i] + p a_p + q a_q] * b[j b_vector + p b_p + q LANES + lane].
+def pixel_product(
+    typingctx, rows, vectors, N, P, Q, a, offsets, a_n, a_p, a_q, b, b_vector, b_n, b_p, c, c_row
+):  # fmt: skip
+    """c[i c_row + j LANES + lane] += sum over n < N, p < P, q < Q of
+    a[offsets[i] + n a_n + p a_p + q a_q] * b[j b_vector + n b_n + p b_p + q LANES + lane].
 
     For i < rows <= ROWS and j < vectors <= VECTORS. a, b and c are pointers to elements, offsets to int64.
     """
     n = types.int64
-    arguments = n, n, n, n, a, offsets, n, n, b, n, n, c, n
+    arguments = n, n, n, n, n, a, offsets, n, n, n, b, n, n, n, c, n
 
     def emit(context, builder, sig, args):
-        rows, vectors, P, Q, a, offsets, a_p, a_q, b, b_vector, b_p, c, c_row = args
+        rows, vectors, N, P, Q, a, offsets, a_n, a_p, a_q, b, b_vector, b_n, b_p, c, c_row = args
 
         def piece(i, size):
-            c_i = builder.gep(c, [builder.mul(i, c_row)])
-            values = P, Q, a, builder.gep(offsets, [i]), a_p, a_q, b, b_vector, b_p, c_i, c_row
+            c_i, offsets_i = builder.gep(c, [builder.mul(i, c_row)]), builder.gep(offsets, [i])
+            values = N, P, Q, a, offsets_i, a_n, a_p, a_q, b, b_vector, b_n, b_p, c_i, c_row
             for number in range(1, TILE.vectors + 1):
                 with builder.if_then(builder.icmp_signed("==", vectors, ir.Constant(INDEX, number))):
                     body = partial(emit_pixels, tile=TILE, rows=size, vectors=number)
