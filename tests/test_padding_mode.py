@@ -138,7 +138,7 @@ WRONG = [
     ({"padding_mode": "mirror"}, ValueError, "padding_mode must be one of zeros, reflect, .*got 'mirror'"),
     ({"padding_mode": "Reflect"}, ValueError, "did you mean 'reflect'"),
     ({"padding_mode": None}, TypeError, "padding_mode must be one of .*got None"),
-    ({"padding_mode": X}, TypeError, "padding_mode must be one of .*got ndarray"),
+    ({"padding_mode": X}, TypeError, "padding_mode must be one of .*got array"),
     ({"padding_mode": "reflect", "padding": (7, 1)}, ValueError, r"padding must be at most 6 .*got \(7, 7\)"),
     ({"padding_mode": "circular", "padding": (1, 10)}, ValueError, "padding must be at most 9 for"),
     (

@@ -12,7 +12,8 @@ from gpuconv.spec.dtypes import COMPARED, FLOAT32, INT64, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
 from gpuconv.spec.parameters import BOUND, NO_SEQUENCES, Pads, Pair, as_flag, as_integer, as_pads, as_pair
-from gpuconv.spec.windows import ADAPTIVE, REGULAR, alike, shared_out
+from gpuconv.spec.shown import shown
+from gpuconv.spec.windows import ADAPTIVE, REGULAR, alike, largest
 
 EXTREMES = "max", "min"
 
@@ -142,13 +143,13 @@ def of_norms(
 def as_norm(norm_type: Any) -> float:
     """The exponent of a norm: a number, and not 0; inf is the greatest magnitude, and -inf the least."""
     if isinstance(norm_type, bool | np.bool_) or not isinstance(norm_type, int | float | np.number):
-        raise TypeError(f"norm_type must be a number, got {norm_type!r}")
+        raise TypeError(f"norm_type must be a number, got {shown(norm_type)}")
     try:
         norm = math.nan if isinstance(norm_type, np.complexfloating) else float(norm_type)
     except OverflowError:
         norm = math.nan
     if norm == 0 or math.isnan(norm):
-        raise ValueError(f"norm_type must be a real number and not 0, got {norm_type!r}")
+        raise ValueError(f"norm_type must be a real number and not 0, got {shown(norm_type)}")
     return norm
 
 
@@ -165,7 +166,7 @@ def of_adaptive(reduction: str, input: Any, output_size: Any, return_indices: An
     indices = as_flag(return_indices, "return_indices")
     if window := alike((H, W), (P, Q)):
         return PoolSpec(reduction, N, C, H, W, *window, stride=window, return_indices=indices, dtype=dtype)
-    R, S = (int((last - first).max(initial=0)) for first, last in map(shared_out, (H, W), (P, Q)))
+    R, S = map(largest, (H, W), (P, Q))
     return PoolSpec(
         reduction, N, C, H, W, R, S, return_indices=indices, dtype=dtype, windows=ADAPTIVE, output_size=(P, Q)
     )
