@@ -153,3 +153,12 @@ WRONG = [
 def test_wrong_arguments(wrong, error, message):
     with pytest.raises(error, match=message):
         gpuconv.conv2d(**{"input": X, "weight": W, **wrong})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_padding_of_2_to_the_30_is_refused(dtype):
+    """Before tables of its places are made, of 16 GB."""
+    x, w = np.ones((1, 1, 2, 2), dtype), np.ones((1, 1, 1, 1), dtype)
+    with pytest.raises(ValueError, match="the padded image has a side of"):
+        gpuconv.conv2d(x, w, stride=2**30, padding=2**30, padding_mode="replicate")
+    assert gpuconv.conv2d(x, w, stride=2**30, padding=2**30).sum() == 1

@@ -190,7 +190,7 @@ def of_norm_gradient(
             f"output must have the shape of grad_output, {tuple(grad_output.shape)}, got "
             f"{tuple(output.shape)}"
         )
-    norm = as_norm(norm_type)
+    norm = as_norm(norm_type, spec.dtype)
     if np.isinf(norm):
         raise ValueError(
             f"norm_type must be finite, got {shown(norm_type)}: the gradient of the greatest magnitude is "

@@ -135,13 +135,16 @@ def of_norms(
     input: Any, norm_type: Any, kernel_size: Any, stride: Any = None, ceil_mode: Any = False
 ) -> PoolSpec:
     """Check the arguments of `gpuconv.lp_pool2d`; raise ValueError or TypeError that names the wrong one."""
-    norm = as_norm(norm_type)
     spec = PoolSpec.from_arrays("mean", input, kernel_size, stride, ceil_mode=ceil_mode)
+    norm = as_norm(norm_type, spec.dtype)
     return replace(spec, reduction="norm", norm=norm)
 
 
-def as_norm(norm_type: Any) -> float:
-    """The exponent of a norm: a number, and not 0; inf is the greatest magnitude, and -inf the least."""
+def as_norm(norm_type: Any, dtype: Dtype) -> float:
+    """The exponent of a norm: a number, and not 0; inf is the greatest magnitude, and -inf the least.
+
+    Neither it nor its inverse, the exponent of the root, may be 0 or infinite in what is computed with.
+    """
     if isinstance(norm_type, bool | np.bool_) or not isinstance(norm_type, int | float | np.number):
         raise TypeError(f"norm_type must be a number, got {shown(norm_type)}")
     try:
@@ -150,6 +153,14 @@ def as_norm(norm_type: Any) -> float:
         norm = math.nan
     if norm == 0 or math.isnan(norm):
         raise ValueError(f"norm_type must be a real number and not 0, got {shown(norm_type)}")
+    if not math.isinf(norm):
+        with np.errstate(all="ignore"):
+            exponents = np.array([norm, 1 / norm]).astype(dtype.arithmetic.numpy)
+        if not np.isfinite(exponents).all() or not exponents.all():
+            raise ValueError(
+                f"norm_type must be inf, or a number that {dtype.arithmetic} can hold, as its inverse, got "
+                f"{shown(norm_type)}"
+            )
     return norm
 
 
