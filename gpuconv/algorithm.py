@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from gpuconv.spec import Layouts, Spec
+from gpuconv.spec import Layouts, Spec, shown
 
 Algorithms = tuple["Algorithm", ...]
 
@@ -165,7 +165,7 @@ def _is_worthwhile(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: A
 
 def _named(algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any, name: str) -> Algorithm:
     if not isinstance(name, str):
-        raise TypeError(f"algorithm must be None or a name; got {name!r}")
+        raise TypeError(f"algorithm must be None or a name; got {shown(name)}")
     for algorithm in algorithms:
         if algorithm.name == name:
             reason = refusal(algorithm, spec, layouts, device)
@@ -173,4 +173,4 @@ def _named(algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any, na
                 raise ValueError(f"algorithm {name!r} cannot run this problem: {reason}")
             return algorithm
     names = ", ".join(algorithm.name for algorithm in algorithms)
-    raise ValueError(f"algorithm must be None or one of {names}; got {name!r}")
+    raise ValueError(f"algorithm must be None or one of {names}; got {shown(name)}")

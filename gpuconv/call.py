@@ -24,7 +24,7 @@ from gpuconv.arrays import Extent, Signature, extent, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import OPERATORS, Operator
 from gpuconv.replay import Replay, replay_of, settings, wrong_memory
-from gpuconv.spec import Dtype, Layout, Layouts, Spec, check_out
+from gpuconv.spec import Dtype, Layout, Layouts, Spec, check_out, shown
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import contiguous_strides, packed
 
@@ -261,7 +261,7 @@ def _check_sizes(
     for shape, dtype in _results(spec, is_batched):
         if math.prod(length or 1 for length in shape) * dtype.itemsize >= ADDRESSABLE:
             given = zip(operator.parameters, parameters, strict=True)
-            those = ", ".join(f"{name}={value!r}" for name, value in given if name in SIZING)
+            those = ", ".join(f"{name}={shown(value)}" for name, value in given if name in SIZING)
             raise ValueError(
                 f"{operator.arrays[0]} of shape {input.shape} with {those} has a result of shape {shape}, "
                 "beyond the 2^63 bytes of any array"

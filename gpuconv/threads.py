@@ -22,7 +22,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from gpuconv.quota import processors_allowed
-from gpuconv.spec import as_integer
+from gpuconv.spec import as_integer, shown
 from gpuconv.spec.parameters import BOUND
 
 # Multiply-adds from which another thread is woken: 25 us of the fastest kernels, 200 us of the plainest.
@@ -40,13 +40,15 @@ def _default_threads() -> int:
     if ours:
         number = _number(ours)
         if number is None:
-            raise ValueError(f"GPUCONV_NUM_THREADS must be an integer from 1 to {MAX_THREADS}, got {ours!r}")
+            raise ValueError(
+                f"GPUCONV_NUM_THREADS must be an integer from 1 to {MAX_THREADS}, got {shown(ours)}"
+            )
         return number
     if shared:
         number = _number(shared.partition(",")[0].strip())  # OpenMP lists one number per level
         if number is not None:
             return number
-        warnings.warn(f"OMP_NUM_THREADS={shared!r} is no number of threads and is ignored", stacklevel=2)
+        warnings.warn(f"OMP_NUM_THREADS={shown(shared)} is no number of threads and is ignored", stacklevel=2)
     return _usable_processors()
 
 

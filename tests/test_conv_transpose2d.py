@@ -242,7 +242,7 @@ WRONG_GRADIENTS = [
     ({"grad_output": [1.0]}, TypeError, "grad_output must be an array"),
     ({"stride": 0}, ValueError, "stride must be"),
     ({"padding": "SAME"}, ValueError, "padding must be"),
-    ({"dilation": 9}, ValueError, "input is too small"),
+    ({"dilation": 9}, ValueError, "input_size is too small"),
 ]
 
 

@@ -122,3 +122,18 @@ def test_what_else_is_refused():
             gpuconv.lp_pool2d(x, 2, **wrong)
     with pytest.raises(TypeError, match=r"input must be .* or bfloat16, got dtype int32"):
         gpuconv.lp_pool2d(x.astype("int32"), 2, 2)
+
+
+@pytest.mark.parametrize("norm", [1e300, -1e300, 1e-300, 1e39, 1e-40])
+def test_exponents_that_float32_cannot_hold(norm):
+    """Rounded to 0 or to infinity, all norms would be 1."""
+    x = np.full((1, 1, 2, 2), 3.0)
+    for dtype in ("float32", "float16"):
+        with pytest.raises(ValueError, match="norm_type must be inf, or a number that float32 can hold"):
+            gpuconv.lp_pool2d(x.astype(dtype), norm, 2)
+        y = x[..., :1, :1].astype(dtype)
+        with pytest.raises(ValueError, match="norm_type must be inf, or a number that float32 can hold"):
+            gpuconv.grad.lp_pool2d(y, x.astype(dtype), y, norm, 2)
+    np.testing.assert_array_equal(gpuconv.lp_pool2d(x, norm, 2), norms(x, norm, 2))
+    with pytest.raises(ValueError, match="norm_type must be inf, or a number that float64 can hold"):
+        gpuconv.lp_pool2d(x, 1e-310, 2)

@@ -17,7 +17,7 @@ import pytest
 import gpuconv
 from gpuconv import threads as sharing
 from gpuconv.cpu.simd import claim
-from gpuconv.spec import ConvSpec, PoolSpec
+from gpuconv.spec import ConvSpec, PoolSpec, shown
 from gpuconv.threads import share
 from tests.cases import integers
 from tests.shared_problem import PROBLEM
@@ -149,7 +149,7 @@ def test_the_environment_sets_the_number(environment, number, fresh_python):
 )
 def test_a_wrong_number_in_our_variable_is_an_error(value, monkeypatch):
     monkeypatch.setenv("GPUCONV_NUM_THREADS", value)
-    message = f"GPUCONV_NUM_THREADS must be an integer from 1 to 2147483647, got '{value}'"
+    message = f"GPUCONV_NUM_THREADS must be an integer from 1 to 2147483647, got {shown(value)}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         sharing._default_threads()
 

@@ -45,6 +45,7 @@ from gpuconv.spec.patches import PatchesSpec, of_fold, of_unfold
 from gpuconv.spec.phases import Phase, phases_of
 from gpuconv.spec.pool import PoolSpec, of_adaptive, of_norms
 from gpuconv.spec.scatter import ScatterSpec, of_max_gradient, of_unpool
+from gpuconv.spec.shown import shown
 from gpuconv.spec.transposed import of_input_gradient, of_transposed
 from gpuconv.spec.weight_gradient import of_weight_gradient
 
@@ -58,5 +59,5 @@ __all__ = [
     "as_integer", "check_out", "check_precision", "conv_layouts", "of_adaptive",
     "of_adaptive_mean_gradient", "of_bias_gradient", "of_deformed", "of_fold", "of_input_gradient",
     "of_max_gradient", "of_mean_gradient", "of_norm_gradient", "of_norms", "of_transposed", "of_unfold",
-    "of_unpool", "of_weight_gradient", "phases_of", "without_epilogue",
+    "of_unpool", "of_weight_gradient", "phases_of", "shown", "without_epilogue",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
 """What every spec checks of its arrays: shapes and dtypes, of whatever has both; no memory is touched."""
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.dtypes import INT32, Dtype
 from gpuconv.spec.idioms import idioms_of
-from gpuconv.spec.parameters import Pads, as_integer
+from gpuconv.spec.parameters import Pads, as_integer, elements_of
+from gpuconv.spec.shown import shown
 
 
 def batched_shape(input: Any, name: str = "input") -> tuple[int, int, int, int]:
@@ -27,11 +29,13 @@ def image_size(input_size: Any, grad_output: Any) -> tuple[int, int, int, int]:
     """(N, C, H, W) of the input of an operator, with as many axes as its result."""
     axes = len(grad_output.shape)
     try:
-        size = tuple(as_integer(each, "input_size", least=0) for each in input_size)
+        size = tuple(as_integer(each, "input_size", least=0) for each in elements_of(input_size, axes))
     except TypeError:
-        raise TypeError(f"input_size must be {axes} integers, got {input_size!r}") from None
+        raise TypeError(f"input_size must be {axes} integers, got {shown(input_size)}") from None
     if len(size) != axes:
-        raise ValueError(f"input_size must be {axes} integers, as grad_output has axes, got {input_size!r}")
+        raise ValueError(
+            f"input_size must be {axes} integers, as grad_output has axes, got {shown(input_size)}"
+        )
     N, C, H, W = size if axes == 4 else (1, *size)
     return N, C, H, W
 
@@ -108,6 +112,16 @@ def checked_outputs(spec: Any, ceil_mode: bool = False) -> Pair:
     return P, Q
 
 
+@contextmanager
+def calling_input(name: str) -> Iterator[None]:
+    """Say that the input of another operator is too small by the name of the argument of its size."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).replace("input is too small", f"{name} is too small")
+        raise ValueError(text) from None
+
+
 def check_pool_pads(pads: Pads, padding: Any, window: Pair) -> None:
     """Refuse padding of more than half of a window; each window of "same" meets the image even so."""
     if isinstance(padding, str) and padding == "same":
@@ -116,5 +130,5 @@ def check_pool_pads(pads: Pads, padding: Any, window: Pair) -> None:
         if max(sides) > taps // 2:
             raise ValueError(
                 f"padding of a pool may be at most half of its kernel on each side, {taps // 2} for "
-                f"kernel_size {taps}; got padding={padding!r}"
+                f"kernel_size {taps}; got padding={shown(padding)}"
             )

@@ -20,6 +20,7 @@ from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.spec.orders import hint_of_channels, noticing_channels
 from gpuconv.spec.padding_mode import check_padding_mode
 from gpuconv.spec.parameters import Pads, Pair, as_integer, as_pads, as_pair
+from gpuconv.spec.shown import shown
 
 PRECISIONS = (None, "ieee", "tf32")  # what the caller may ask for, from the norm, to each output, to speed
 CONJUGATED = "weight", "input"  # of complex numbers, in adjoints
@@ -233,7 +234,7 @@ def epilogue_of(activation: Any, residual: Any, dtype: Dtype) -> Epilogue:
     """What is done to the sums; an activation is one of real numbers."""
     epilogue = as_epilogue(activation, residual is not None)
     if epilogue.activation is not None and dtype in (*COMPLEX, *BYTES):
-        raise ValueError(f"activation must be None for an input of {dtype}, got {activation!r}")
+        raise ValueError(f"activation must be None for an input of {dtype}, got {shown(activation)}")
     return epilogue
 
 
@@ -310,10 +311,8 @@ def _sizes(spec: ConvSpec) -> tuple[int, int, int]:
 def check_precision(precision: Any, name: str = "precision") -> None:
     """Refuse what is no precision; `name` is what the user calls it."""
     if precision is not None and not (isinstance(precision, str) and precision in PRECISIONS):
-        plain = isinstance(precision, str | int | float)
-        shown = repr(precision) if plain else f"<{type(precision).__name__}>"
         known = ", ".join(each for each in PRECISIONS if each)
-        raise ValueError(f"{name} must be None or one of {known}; got {shown}")
+        raise ValueError(f"{name} must be None or one of {known}; got {shown(precision)}")
 
 
 def check_groups(C: int, K: int, C_group: int, groups: int, weight: str, place: str, hint: str = "") -> None:

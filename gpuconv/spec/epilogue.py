@@ -11,9 +11,12 @@
 as `torch.nn.functional` has them. A NaN stays one.
 """
 
-import difflib
 import math
 from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuconv.spec.shown import nearest, shown
 
 ACTIVATIONS = (
     "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "hardswish",
@@ -52,33 +55,35 @@ def as_epilogue(activation: Any, residual: bool) -> Epilogue:
     name, parameter = activation, None
     if isinstance(activation, list | tuple):
         if len(activation) != 2:
-            raise ValueError(f"activation must be {_FORMS}; got {activation!r}")
+            raise ValueError(f"activation must be {_FORMS}; got {shown(activation)}")
         name, parameter = activation
     if name is None and activation is None:
         return Epilogue(residual)
     if not isinstance(name, str):
-        plain = isinstance(activation, list | tuple | int | float)
-        shown = repr(activation) if plain else type(name).__name__
-        raise TypeError(f"activation must be {_FORMS}; got {shown}")
+        raise TypeError(f"activation must be {_FORMS}; got {shown(activation)}")
     if name not in _NAMED:
-        close = difflib.get_close_matches(name.lower(), _NAMED, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"activation must be {_FORMS}; got {activation!r}{hint}")
+        raise ValueError(f"activation must be {_FORMS}; got {shown(activation)}{nearest(name, _NAMED)}")
     if name == "gelu":
         approximate = "none" if activation is name else parameter
-        if approximate not in tuple(_GELU):
-            raise ValueError(f"activation's parameter of gelu must be 'none' or 'tanh'; got {parameter!r}")
+        if not isinstance(approximate, str) or approximate not in _GELU:
+            raise ValueError(
+                f"activation's parameter of gelu must be 'none' or 'tanh'; got {shown(parameter)}"
+            )
         return Epilogue(residual, _GELU[approximate])
     if name == "leaky_relu":
         return Epilogue(residual, name, SLOPE if activation is name else _slope(parameter))
     if activation is not name:
-        raise ValueError(f"activation {name} has no parameter; got {activation!r}")
+        raise ValueError(f"activation {name} has no parameter; got {shown(activation)}")
     return Epilogue(residual, name)
 
 
 def _slope(parameter: Any) -> float:
-    if isinstance(parameter, bool) or not isinstance(parameter, int | float):
-        raise TypeError(f"activation's parameter of leaky_relu must be a number; got {parameter!r}")
-    if not math.isfinite(parameter):
-        raise ValueError(f"activation's parameter of leaky_relu must be finite; got {parameter!r}")
-    return float(parameter)
+    if isinstance(parameter, bool) or not isinstance(parameter, int | float | np.integer | np.floating):
+        raise TypeError(f"activation's parameter of leaky_relu must be a number; got {shown(parameter)}")
+    try:
+        slope = float(parameter)
+    except OverflowError:
+        slope = math.inf
+    if not math.isfinite(slope):
+        raise ValueError(f"activation's parameter of leaky_relu must be finite; got {shown(parameter)}")
+    return slope

@@ -8,12 +8,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpuconv.spec.axis import Axis
-from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, image_size, same_dtype
+from gpuconv.spec.checks import (
+    batched_shape,
+    calling_input,
+    check_pool_pads,
+    checked_dtype,
+    image_size,
+    same_dtype,
+)
 from gpuconv.spec.dtypes import FLOAT32, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
 from gpuconv.spec.pool import PoolSpec, as_norm, is_left_out
 from gpuconv.spec.scatter import NO_PADS, check_result
+from gpuconv.spec.shown import shown
 from gpuconv.spec.windows import ADAPTIVE, REGULAR, alike
 
 
@@ -105,6 +113,7 @@ def covering(axis: Axis, outputs: int, is_adaptive: bool) -> tuple[np.ndarray, n
 def of_mean_gradient(
     grad_output: Any, input_size: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
     ceil_mode: Any = False, count_include_pad: Any = True, divisor_override: Any = None,
+    called: str = "input_size",
 ) -> MeanGradientSpec:  # fmt: skip
     """Check the arguments of `gpuconv.grad.avg_pool2d`.
 
@@ -125,7 +134,9 @@ def of_mean_gradient(
         if divisor_override == 0:
             raise ValueError("divisor_override must not be 0")
     counts = as_flag(count_include_pad, "count_include_pad")
-    pool = PoolSpec("mean", N, C, H, W, R, S, pads, stride, ceil_mode=as_flag(ceil_mode, "ceil_mode"))
+    ceil_mode = as_flag(ceil_mode, "ceil_mode")
+    with calling_input(called):
+        pool = PoolSpec("mean", N, C, H, W, R, S, pads, stride, ceil_mode=ceil_mode)
     check_result(grad_output, batch, pool.out_shape)
     return MeanGradientSpec(
         "regular", N, C, H, W, pool.P, pool.Q, R, S, pads, stride, counts, divisor_override, dtype
@@ -145,7 +156,7 @@ def of_adaptive_mean_gradient(grad_output: Any, input_size: Any) -> MeanGradient
     N, C, H, W = image_size(input_size, grad_output)
     check_result(grad_output, batch, (N, C, *batch[2:]))
     if 0 in (H, W) and batch[2] * batch[3]:
-        raise ValueError(f"input_size must have rows and columns for windows of its, got {input_size!r}")
+        raise ValueError(f"input_size must have rows and columns for windows of its, got {shown(input_size)}")
     P, Q = batch[2:]
     if window := alike((H, W), (P, Q)):
         return MeanGradientSpec(REGULAR, N, C, H, W, P, Q, *window, stride=window, dtype=dtype)
@@ -164,7 +175,13 @@ def of_norm_gradient(
         Naming the wrong one.
     """
     spec = of_mean_gradient(
-        grad_output, tuple(batched_shape(input))[4 - len(input.shape) :], kernel_size, stride, 0, ceil_mode
+        grad_output,
+        tuple(batched_shape(input))[4 - len(input.shape) :],
+        kernel_size,
+        stride,
+        0,
+        ceil_mode,
+        called="input",
     )
     for name, array in (("input", input), ("output", output)):
         same_dtype(array, name, spec.dtype, "grad_output")
@@ -173,10 +190,10 @@ def of_norm_gradient(
             f"output must have the shape of grad_output, {tuple(grad_output.shape)}, got "
             f"{tuple(output.shape)}"
         )
-    norm = as_norm(norm_type)
+    norm = as_norm(norm_type, spec.dtype)
     if np.isinf(norm):
         raise ValueError(
-            f"norm_type must be finite, got {norm_type!r}: the gradient of the greatest magnitude is that of "
-            "max_pool2d of input's magnitudes, times their signs"
+            f"norm_type must be finite, got {shown(norm_type)}: the gradient of the greatest magnitude is "
+            "that of max_pool2d of input's magnitudes, times their signs"
         )
     return replace(spec, norm=norm)

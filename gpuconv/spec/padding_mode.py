@@ -6,13 +6,13 @@ replicate   a a | a b c d | d d
 circular    c d | a b c d | a b      at most the image on each side
 """
 
-import difflib
 from typing import Any
 
 import numpy as np
 
 from gpuconv.spec.axis import Pair
 from gpuconv.spec.parameters import Pads
+from gpuconv.spec.shown import nearest, shown
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 MIRRORED = PADDING_MODES[1:]  # that read the image again
@@ -21,12 +21,11 @@ MIRRORED = PADDING_MODES[1:]  # that read the image again
 def check_padding_mode(padding_mode: Any, pads: Pads, size: Pair) -> str:
     """The mode, if it is one that an image of this size can be padded by so much in."""
     if not isinstance(padding_mode, str):
-        raise TypeError(f"padding_mode must be one of {', '.join(PADDING_MODES)}; got {_shown(padding_mode)}")
+        raise TypeError(f"padding_mode must be one of {', '.join(PADDING_MODES)}; got {shown(padding_mode)}")
     if padding_mode not in PADDING_MODES:
-        close = difflib.get_close_matches(padding_mode.lower(), PADDING_MODES, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = nearest(padding_mode, PADDING_MODES)
         raise ValueError(
-            f"padding_mode must be one of {', '.join(PADDING_MODES)}; got {padding_mode!r}{hint}"
+            f"padding_mode must be one of {', '.join(PADDING_MODES)}; got {shown(padding_mode)}{hint}"
         )
     if padding_mode == "zeros":
         return padding_mode
@@ -38,10 +37,6 @@ def check_padding_mode(padding_mode: Any, pads: Pads, size: Pair) -> str:
                 f"{extent} along that axis; got {sides}"
             )
     return padding_mode
-
-
-def _shown(value: Any) -> str:
-    return repr(value) if isinstance(value, int | float | tuple | type(None)) else type(value).__name__
 
 
 def continued(places: np.ndarray, extent: int, mode: str) -> np.ndarray:

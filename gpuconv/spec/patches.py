@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from gpuconv.spec.axis import Axis
-from gpuconv.spec.checks import axes_of, batched_shape, checked_dtype, checked_outputs
+from gpuconv.spec.checks import axes_of, batched_shape, calling_input, checked_dtype, checked_outputs
 from gpuconv.spec.dtypes import FLOAT32, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
@@ -132,12 +132,8 @@ def of_fold(
     (R, S), pads, stride, dilation = _geometry((H, W), kernel_size, dilation, padding, stride)
     if rows % (R * S):
         raise ValueError(f"input must have a multiple of {R * S} rows, for kernel_size {R}x{S}, got {rows}")
-    try:
+    with calling_input("output_size"):
         spec = PatchesSpec(FOLD, N, rows // (R * S), H, W, R, S, pads, stride, dilation, dtype)
-    except ValueError as error:
-        raise ValueError(
-            str(error).replace("input is too small: its", "output_size is too small: its")
-        ) from None
     if columns != spec.P * spec.Q:
         raise ValueError(
             f"input must have {spec.P} x {spec.Q} columns, one for each window of output_size {H}x{W}, got "

@@ -12,7 +12,8 @@ from gpuconv.spec.dtypes import COMPARED, FLOAT32, INT64, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
 from gpuconv.spec.parameters import BOUND, NO_SEQUENCES, Pads, Pair, as_flag, as_integer, as_pads, as_pair
-from gpuconv.spec.windows import ADAPTIVE, REGULAR, alike, shared_out
+from gpuconv.spec.shown import shown
+from gpuconv.spec.windows import ADAPTIVE, REGULAR, alike, largest
 
 EXTREMES = "max", "min"
 
@@ -134,21 +135,32 @@ def of_norms(
     input: Any, norm_type: Any, kernel_size: Any, stride: Any = None, ceil_mode: Any = False
 ) -> PoolSpec:
     """Check the arguments of `gpuconv.lp_pool2d`; raise ValueError or TypeError that names the wrong one."""
-    norm = as_norm(norm_type)
     spec = PoolSpec.from_arrays("mean", input, kernel_size, stride, ceil_mode=ceil_mode)
+    norm = as_norm(norm_type, spec.dtype)
     return replace(spec, reduction="norm", norm=norm)
 
 
-def as_norm(norm_type: Any) -> float:
-    """The exponent of a norm: a number, and not 0; inf is the greatest magnitude, and -inf the least."""
+def as_norm(norm_type: Any, dtype: Dtype) -> float:
+    """The exponent of a norm: a number, and not 0; inf is the greatest magnitude, and -inf the least.
+
+    Neither it nor its inverse, the exponent of the root, may be 0 or infinite in what is computed with.
+    """
     if isinstance(norm_type, bool | np.bool_) or not isinstance(norm_type, int | float | np.number):
-        raise TypeError(f"norm_type must be a number, got {norm_type!r}")
+        raise TypeError(f"norm_type must be a number, got {shown(norm_type)}")
     try:
         norm = math.nan if isinstance(norm_type, np.complexfloating) else float(norm_type)
     except OverflowError:
         norm = math.nan
     if norm == 0 or math.isnan(norm):
-        raise ValueError(f"norm_type must be a real number and not 0, got {norm_type!r}")
+        raise ValueError(f"norm_type must be a real number and not 0, got {shown(norm_type)}")
+    if not math.isinf(norm):
+        with np.errstate(all="ignore"):
+            exponents = np.array([norm, 1 / norm]).astype(dtype.arithmetic.numpy)
+        if not np.isfinite(exponents).all() or not exponents.all():
+            raise ValueError(
+                f"norm_type must be inf, or a number that {dtype.arithmetic} can hold, as its inverse, got "
+                f"{shown(norm_type)}"
+            )
     return norm
 
 
@@ -165,7 +177,7 @@ def of_adaptive(reduction: str, input: Any, output_size: Any, return_indices: An
     indices = as_flag(return_indices, "return_indices")
     if window := alike((H, W), (P, Q)):
         return PoolSpec(reduction, N, C, H, W, *window, stride=window, return_indices=indices, dtype=dtype)
-    R, S = (int((last - first).max(initial=0)) for first, last in map(shared_out, (H, W), (P, Q)))
+    R, S = map(largest, (H, W), (P, Q))
     return PoolSpec(
         reduction, N, C, H, W, R, S, return_indices=indices, dtype=dtype, windows=ADAPTIVE, output_size=(P, Q)
     )

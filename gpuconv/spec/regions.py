@@ -21,6 +21,8 @@ from gpuconv.spec.checks import axes_of
 from gpuconv.spec.conv import ConvSpec
 from gpuconv.spec.padding_mode import continued
 
+LONGEST = 2**30  # side of a padded image and its image: places are counted in int32, and in tables
+
 
 class Region(NamedTuple):
     """Outputs, and the rows and columns that they see: a slice of those of the image, or places in it.
@@ -32,6 +34,13 @@ class Region(NamedTuple):
     inputs: tuple[Any, Any]
     is_copied: bool
     spec: ConvSpec
+
+
+def too_long(spec: ConvSpec) -> str | None:
+    """Why an image is padded by too much to be read again, or None."""
+    if max(axis.padded + axis.size for axis in axes_of(spec)) >= LONGEST:
+        return "the padded image has a side of 2^29 or more"
+    return None
 
 
 def within(axis: Axis, outputs: int) -> Pair:

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpuconv.spec.axis import Axis
-from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, image_size
+from gpuconv.spec.checks import batched_shape, calling_input, check_pool_pads, checked_dtype, image_size
 from gpuconv.spec.dtypes import FLOAT32, INT64, POOLED, Dtype
 from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.parameters import Pads, Pair, as_flag, as_integer, as_pads, as_pair
 from gpuconv.spec.pool import PoolSpec, is_left_out
+from gpuconv.spec.shown import shown
 
 NO_PADS: Pads = ((0, 0), (0, 0))
 
@@ -97,14 +98,18 @@ def of_unpool(
     window = as_pair(kernel_size, "kernel_size", least=1)
     stride = window if is_left_out(stride) else as_pair(stride, "stride", least=1)
     if isinstance(padding, str):
-        raise ValueError(f"padding must be an integer or a pair; it is that of the pool, got {padding!r}")
+        raise ValueError(
+            f"padding must be an integer or a pair; it is that of the pool, got {shown(padding)}"
+        )
     pads = as_pads(padding, (P, Q), window, stride, (1, 1))
     counts = zip((P, Q), window, stride, pads, strict=True)
     H, W = ((count - 1) * step + taps - sum(sides) for count, taps, step, sides in counts)
     if output_size is not None and min(H, W) >= 0:
         H, W = _output_size(output_size, len(input.shape), (H, W), stride)
     if H < 0 or W < 0 or (0 in (H, W) and P * Q):
-        raise ValueError(f"input is too small: an output of {H}x{W} is left of it with padding={padding!r}")
+        raise ValueError(
+            f"input is too small: an output of {H}x{W} is left of it with padding={shown(padding)}"
+        )
     return ScatterSpec("last", N, C, H, W, P, Q, dtype=dtype)
 
 
@@ -120,7 +125,7 @@ def _output_size(output_size: Any, axes: int, usual: Pair, stride: Pair) -> Pair
     if any(abs(each - wanted) >= step for each, wanted, step in zip(size, usual, stride, strict=True)):
         least = tuple(max(wanted - step + 1, 0) for wanted, step in zip(usual, stride, strict=True))
         most = tuple(wanted + step - 1 for wanted, step in zip(usual, stride, strict=True))
-        raise ValueError(f"output_size must be from {least} to {most}, got {output_size!r}")
+        raise ValueError(f"output_size must be from {least} to {most}, got {shown(output_size)}")
     return size
 
 
@@ -149,7 +154,8 @@ def of_max_gradient(
     dilation = as_pair(dilation, "dilation", least=1)
     pads = as_pads(padding, (H, W), (R, S), stride, dilation)
     check_pool_pads(pads, padding, (R, S))
-    pool = PoolSpec("max", N, C, H, W, R, S, pads, stride, dilation, ceil_mode)
+    with calling_input("input_size"):
+        pool = PoolSpec("max", N, C, H, W, R, S, pads, stride, dilation, ceil_mode)
     check_result(grad_output, batch, pool.out_shape)
     return ScatterSpec("sum", N, C, H, W, pool.P, pool.Q, True, R, S, pads, stride, dilation, dtype)
 
@@ -158,7 +164,7 @@ def _refuse_windows(**given: tuple[Any, Any]) -> None:
     """Refuse parameters, name=(value, neutral value), that say something of windows of no size."""
     for name, (value, neutral) in given.items():
         if not (value is neutral or (isinstance(value, int) and value == neutral)):
-            raise ValueError(f"{name}={value!r} is of windows: it needs kernel_size, which is None")
+            raise ValueError(f"{name}={shown(value)} is of windows: it needs kernel_size, which is None")
 
 
 def check_indices(indices: Any, beside: Any, name: str) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gpuconv.spec.axis import Axis, Pair
-from gpuconv.spec.checks import batched_shape, checked_dtype, image_size
+from gpuconv.spec.checks import batched_shape, calling_input, checked_dtype, image_size
 from gpuconv.spec.conv import (
     INPUT_GRADIENT,
     ConvSpec,
@@ -16,6 +16,7 @@ from gpuconv.spec.conv import (
 )
 from gpuconv.spec.dtypes import COMPLEX, CONVOLVED
 from gpuconv.spec.parameters import Pads, as_integer, as_pads, as_pair
+from gpuconv.spec.shown import shown
 
 
 def of_transposed(
@@ -56,7 +57,7 @@ def of_transposed(
     H, W = least[0] + more[0], least[1] + more[1]
     if H < 1 or W < 1:
         raise ValueError(
-            f"input is too small: an output of {H}x{W} is left of its {P}x{Q} with padding={padding!r}"
+            f"input is too small: an output of {H}x{W} is left of its {P}x{Q} with padding={shown(padding)}"
         )
     check_precision(precision)
     spec = ConvSpec(
@@ -93,7 +94,8 @@ def of_input_gradient(
     stride, dilation = as_pair(stride, "stride", least=1), as_pair(dilation, "dilation", least=1)
     pads = as_pads(padding, (H, W), (R, S), stride, dilation)
     check_precision(precision)
-    forward = ConvSpec(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
+    with calling_input("input_size"):
+        forward = ConvSpec(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
     if batch != forward.out_shape:
         raise ValueError(
             f"grad_output must have the shape of the convolution's result, {forward.out_shape}, got "
@@ -113,7 +115,7 @@ def _output_padding(output_padding: Any, stride: Pair, dilation: Pair) -> Pair:
     if any(each >= max(*steps) for each, *steps in zip(more, stride, dilation, strict=True)):
         raise ValueError(
             f"output_padding must be less than the stride {stride} or the dilation {dilation}, got "
-            f"{output_padding!r}"
+            f"{shown(output_padding)}"
         )
     return more
 
@@ -126,7 +128,7 @@ def _more_of(output_size: Any, least: tuple[int, ...], stride: Pair, output_padd
     more = size[0] - least[0], size[1] - least[1]
     if any(not 0 <= each < step for each, step in zip(more, stride, strict=True)):
         most = tuple(each + step - 1 for each, step in zip(least, stride, strict=True))
-        raise ValueError(f"output_size must be from {least} to {most}, got {output_size!r}")
+        raise ValueError(f"output_size must be from {least} to {most}, got {shown(output_size)}")
     return more
 
 

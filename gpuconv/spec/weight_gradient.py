@@ -5,7 +5,8 @@ from typing import Any
 from gpuconv.spec.checks import batched_shape, checked_dtype, same_dtype
 from gpuconv.spec.conv import WEIGHT_GRADIENT, ConvSpec, check_groups, check_precision
 from gpuconv.spec.dtypes import COMPLEX, SUMMED
-from gpuconv.spec.parameters import as_integer, as_pads, as_pair
+from gpuconv.spec.parameters import as_integer, as_pads, as_pair, elements_of
+from gpuconv.spec.shown import shown
 
 
 def of_weight_gradient(
@@ -44,11 +45,11 @@ def of_weight_gradient(
 def _size_of(weight_size: Any) -> tuple[int, int, int, int]:
     """(K, C / groups, R, S)."""
     try:
-        K, C_group, R, S = (as_integer(each, "weight_size", least=0) for each in weight_size)
+        K, C_group, R, S = (as_integer(each, "weight_size", least=0) for each in elements_of(weight_size, 4))
     except TypeError:
-        raise TypeError(f"weight_size must be 4 integers, got {weight_size!r}") from None
+        raise TypeError(f"weight_size must be 4 integers, got {shown(weight_size)}") from None
     except ValueError:
-        raise ValueError(f"weight_size must be 4 integers from 0 on, got {weight_size!r}") from None
+        raise ValueError(f"weight_size must be 4 integers from 0 on, got {shown(weight_size)}") from None
     if 0 in (R, S):
-        raise ValueError(f"weight_size must be of a kernel of at least 1x1, got {weight_size!r}")
+        raise ValueError(f"weight_size must be of a kernel of at least 1x1, got {shown(weight_size)}")
     return K, C_group, R, S

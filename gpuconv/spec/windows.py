@@ -1,5 +1,6 @@
 """Which places of an axis the windows of a pool have: of regular windows, and of adaptive ones."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +46,22 @@ def shared_out(size: int, outputs: int) -> tuple[np.ndarray, np.ndarray]:
     """
     number = np.arange(outputs)
     return number * size // max(outputs, 1), -(-(number + 1) * size // max(outputs, 1))
+
+
+def largest(size: int, outputs: int) -> int:
+    """The extent of the largest window that shares an axis out, without a table.
+
+    Nothing has bounded `outputs` yet. A window is ceil((size + r) / outputs), where r = p size mod outputs
+    is at most outputs - gcd(size, outputs).
+
+    Examples
+    --------
+    >>> largest(5, 3), largest(2, 1 << 40), largest(4, 0)
+    (3, 1, 0)
+    """
+    if 0 in (size, outputs):
+        return 0
+    return -(-(size + outputs - math.gcd(size, outputs)) // outputs)
 
 
 def alike(size: Pair, outputs: Pair) -> Pair | None:

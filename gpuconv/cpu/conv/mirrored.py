@@ -20,12 +20,12 @@ from gpuconv.spec import PRECISIONS, ConvSpec
 from gpuconv.spec.dtypes import BYTES, CONVOLVED
 from gpuconv.spec.layouts import packed
 from gpuconv.spec.padding_mode import MIRRORED
-from gpuconv.spec.regions import Region, part_of, regions_of
+from gpuconv.spec.regions import Region, part_of, regions_of, too_long
 from gpuconv.workspace import workspace_limit
 
 
 def unsupported(spec: ConvSpec, layouts: Any, device: Processor) -> str | None:
-    return None
+    return too_long(spec)
 
 
 def worth(spec: ConvSpec, layouts: Any, device: Processor) -> bool:

@@ -22,7 +22,7 @@ from gpuconv.spec.checks import axes_of
 from gpuconv.spec.dtypes import BYTES, CONVOLVED, UINT8
 from gpuconv.spec.layouts import ALIGNED, Layout, packed
 from gpuconv.spec.padding_mode import MIRRORED
-from gpuconv.spec.regions import Region, regions_of
+from gpuconv.spec.regions import Region, regions_of, too_long
 
 REFLECT, REPLICATE, CIRCULAR = range(len(MIRRORED))
 
@@ -70,8 +70,8 @@ KERNELS = tuple(KERNEL_OF.values())
 
 
 def unsupported(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> str | None:
-    if max(axis.padded + axis.size for axis in axes_of(spec)) >= 2**30:
-        return "the padded image has a side of 2^29 or more"
+    if reason := too_long(spec):
+        return reason
     for region in regions_of(spec):
         arrays, _ = _seen(region, layouts)
         if reason := refused_by_all(convolutions, region.spec, arrays, gpu):
