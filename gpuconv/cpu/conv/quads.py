@@ -1,0 +1,344 @@
+"""Convolutions of int8 and uint8 whose bytes are multiplied four at a time, into sums of int32.
+
+    y[k, j] = start[k] + sum over d of w[k, d] * b[d, j]         d = (c, r, s),  j = (n, p, q)
+
+The matrix product of `implicit_gemm`, over the same panels, whose elements are bytes:
+
+    x  --copied, borders masked-->  rows  [d][COLUMNS]  --four interleaved-->  panel  [d / 4][COLUMNS][4]
+    w, ROWS of its rows as they lie in memory, four bytes at a time           x panel -->  int32 tile of y
+
+A kernel of 1x1 at stride 1 without padding has its rows ready in x. Weights are copied only where a row is
+not of a multiple of four bytes, which makes it one of zeros.
+
+The processor's instruction multiplies bytes without a sign by bytes with one. If x and w are of two kinds,
+either way, these are they. If they are of one kind, the first bit of each byte of x is turned over: x + 128
+without a sign, or x - 128 with one, and
+
+    sum of w x  =  sum of w (x + 128) - 128 sum of w        or  sum of w (x - 128) + 128 sum of w
+
+of which the last term goes into start[k], with the bias. A zero around the image counts as such a byte, too.
+All sums are those of int32, modulo 2^32, so none of this rounds.
+
+What it does badly: few output channels, where copying takes longer than the products; a group of few
+channels, as in depthwise problems, is left to `conv_integers`. It needs AVX512-VNNI.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numba
+import numpy as np
+
+from gpuconv.algorithm import Algorithm
+from gpuconv.cpu.conv.implicit_gemm import LEAST_CHUNK, MOST_CHUNK, PANELS, cut_panel, is_whole, scatter
+from gpuconv.cpu.engine.borders import taps_between
+from gpuconv.cpu.engine.compiled import TASKS, Kernel, inner, kernel, source, target, workspace
+from gpuconv.cpu.engine.launch import Run, bind
+from gpuconv.cpu.engine.layout import in_planes, in_rows, is_contiguous, reshaped
+from gpuconv.cpu.engine.processor import Processor
+from gpuconv.cpu.engine.workspace import reserve_each
+from gpuconv.cpu.simd import LANES, QUADS, ROWS, VECTORS, claim, lanes, pointer, pointer_after
+from gpuconv.cpu.simd.quads import (
+    WIDTH,
+    bytes_of,
+    copy_bytes,
+    copy_even_bytes,
+    interleave,
+    quad_product,
+)
+from gpuconv.spec import PRECISIONS, ConvSpec
+from gpuconv.spec.dtypes import BYTES, INT8, INT32, UINT8
+from gpuconv.spec.layouts import ConvLayouts
+from gpuconv.threads import share
+from gpuconv.workspace import beyond_limit
+
+COLUMNS = VECTORS * LANES[INT32]
+BLOCK = 1152  # rows of a panel that are copied at a time, in whole quads of channels
+FLIP = -0x7F7F7F80  # the first bit of each of four bytes
+DTYPES = (INT32,) if QUADS else ()  # another processor has no such instruction: nothing is compiled for it
+
+
+def _multiplies(scalar):
+    pair, number, bit = numba.types.UniTuple(numba.int64, 2), numba.int64, numba.boolean
+    arrays = source(numba.uint8, 4), source(numba.uint8, 1), source(numba.int32, 1), target(numba.int32, 4)
+    return (
+        *arrays, *[pair] * 4, number, number, bit, numba.int32, *[bit] * 3, *[number] * 3,
+        *[workspace(numba.int32)] * 3, workspace(number), *TASKS,
+    )  # fmt: skip
+
+
+def _prepares(scalar):
+    weights, row = source(numba.uint8, 1), source(numba.int32, 1)
+    number, bit = numba.int64, numba.boolean
+    return (
+        weights,
+        row,
+        number,
+        number,
+        bit,
+        number,
+        bit,
+        workspace(numba.uint8),
+        workspace(numba.int32),
+        *TASKS,
+    )
+
+
+@kernel(_multiplies, DTYPES)
+def multiply_quads(
+    x, w, bias, y, window, pads, stride, dilation, groups, w_row, w_signed, flipped, x_in_rows, x_is_b,
+    y_in_planes, group_panels, block, chunk, panels, rows, tiles, pieces, counter, tasks,
+):  # fmt: skip
+    N, K, P, Q = y.shape
+    C_group, K_group = x.shape[1] // groups, K // groups
+    y_image, y_channel = y.strides[0] // y.itemsize, y.strides[1] // y.itemsize
+    taps = window[0] * window[1]
+    columns = VECTORS * lanes(pointer(panels, 0))
+    outputs = N * P * Q
+    all_panels = -(-outputs // columns)
+    chunks, panel_groups = -(-K_group // chunk), -(-all_panels // group_panels)
+    copied = bytes_of(pointer(rows, 0))
+
+    while True:
+        task = claim(counter)  # = (g * panel_groups + panel_group) * chunks + k_chunk
+        if task >= tasks:
+            break
+        g, panel_group = task // chunks // panel_groups, task // chunks % panel_groups
+        k_begin = g * K_group + task % chunks * chunk
+        k_end = min(k_begin + chunk, (g + 1) * K_group)
+        first = panel_group * group_panels
+        last = min(first + group_panels, all_panels)
+
+        for c_begin in range(0, C_group, block):
+            c_end = min(c_begin + block, C_group)
+            depth = (c_end - c_begin) * taps
+            quads = -(-depth // 4)
+            for panel in range(first, last):
+                place = pointer(panels, (panel - first) * quads * columns)
+                c = g * C_group + c_begin
+                if x_is_b and is_whole(panel, columns, P * Q):
+                    n, pixel = panel * columns // (P * Q), panel * columns % (P * Q)
+                    channel = x.strides[1]
+                    at = pointer(x, n * x.strides[0] + c * channel + pixel)
+                    interleave_rows(at, channel, depth, place, columns, flipped)
+                else:
+                    width = WIDTH // 2 if stride[1] == 2 else WIDTH
+                    number = cut_panel(pieces, y, panel * columns, columns, width, stride, pads)
+                    copy_rows(
+                        x, copied, columns, pieces, number, c, c + c_end - c_begin, window, stride, dilation,
+                        x_in_rows,
+                    )  # fmt: skip
+                    interleave_rows(copied, columns, depth, place, columns, flipped)
+            for k in range(k_begin, k_end, ROWS):
+                for panel in range(first, last):
+                    j = panel * columns
+                    n, pixel = j // (P * Q), j % (P * Q)
+                    scratch = ((panel - first) * chunk + k - k_begin) * columns
+                    tile, tile_row = pointer(tiles, scratch), columns
+                    if y_in_planes and is_whole(panel, columns, P * Q):
+                        tile, tile_row = pointer(y, n * y_image + k * y_channel + pixel), y_channel
+                    quad_product(
+                        min(ROWS, k_end - k), min(columns, outputs - j), quads,
+                        pointer(w, k * w_row + c_begin * taps), w_row,
+                        pointer(panels, (panel - first) * quads * columns), columns, tile, tile_row,
+                        pointer(bias, k), c_begin == 0, w_signed,
+                    )  # fmt: skip
+
+        for panel in range(first, last):
+            if not (y_in_planes and is_whole(panel, columns, P * Q)):
+                at = (panel - first) * chunk * columns
+                j = panel * columns
+                scatter(y, tiles, at, columns, j, min(columns, outputs - j), k_begin, k_end, y_in_planes)
+
+
+@inner
+def interleave_rows(rows, row, depth, panel, columns, flipped):
+    """The quads of a panel, of `depth` rows so far apart; what is behind the last is multiplied by zeros."""
+    for d in range(0, depth, 4):
+        for j in range(0, columns, lanes(panel)):
+            at = d // 4 * columns + j
+            interleave(pointer_after(rows, d * row + j), row, min(4, depth - d), panel, at, flipped)
+
+
+@inner
+def copy_rows(x, rows, columns, pieces, number, c_begin, c_end, window, stride, dilation, in_rows):
+    """rows[(c, r, s) columns + i] = what tap (c, r, s) of the panel's output i reads, 0 outside the image."""
+    H, W = x.shape[2:]
+    R, S = window
+    for piece in range(0, 5 * number, 5):
+        i, length, n = pieces[piece], pieces[piece + 1], pieces[piece + 2]
+        for r in range(R):
+            h = pieces[piece + 3] + r * dilation[0]
+            for s in range(S):
+                v = pieces[piece + 4] + s * dilation[1]
+                begin = end = 0
+                if 0 <= h < H:
+                    begin, end = taps_between(v, length, stride[1], 0, W)
+                copy_piece(
+                    x, n, c_begin, c_end, h, v, stride[1], begin, end, rows, (r * S + s) * columns + i,
+                    R * S * columns, length, in_rows,
+                )  # fmt: skip
+
+
+@inner
+def copy_piece(x, n, c_begin, c_end, h, v, stride, begin, end, rows, at, step, length, in_rows):
+    """A vector a channel: x[n, c, h, v + i stride] for begin <= i < end, zero elsewhere."""
+    if begin == end:
+        for c in range(c_end - c_begin):
+            copy_bytes(rows, at, 0, 0, rows, at + c * step, length)
+    elif not in_rows or stride > 2:
+        for c in range(c_begin, c_end):
+            for i in range(length):
+                rows[at + (c - c_begin) * step + i] = x[n, c, h, v + i * stride] if begin <= i < end else 0
+    else:
+        channel = x.strides[1]
+        image = pointer(x, n * x.strides[0] + c_begin * channel + h * x.strides[2] + v)
+        if stride == 2:
+            for c in range(c_end - c_begin):
+                copy_even_bytes(image, c * channel, begin, end, rows, at + c * step, length)
+        else:
+            for c in range(c_end - c_begin):
+                copy_bytes(image, c * channel, begin, end, rows, at + c * step, length)
+
+
+@kernel(_prepares, DTYPES)
+def prepare_weights(w, bias, depth, w_row, is_signed, factor, is_copied, copies, starts, counter, tasks):
+    """starts[k] = bias[k] + factor * sum of w[k]; rows of `depth` bytes become rows of w_row."""
+    K = bias.size
+    while True:
+        task = claim(counter)
+        if task >= tasks:
+            break
+        for k in range(task * WEIGHT_ROWS, min((task + 1) * WEIGHT_ROWS, K)):
+            row = pointer(w, k * depth)
+            total = signed_sum(row, depth) if is_signed else unsigned_sum(row, depth)
+            starts[k] = bias[k] + factor * total
+            if is_copied:
+                copy = pointer(copies, k * w_row)
+                for d in range(depth):
+                    copy[d] = row[d]
+                for d in range(depth, w_row):
+                    copy[d] = 0
+
+
+@inner
+def signed_sum(row, count):
+    total = numba.int32(0)
+    for d in range(count):
+        total = numba.int32(total + numba.int8(row[d]))
+    return numba.int64(total)
+
+
+@inner
+def unsigned_sum(row, count):
+    total = numba.int32(0)
+    for d in range(count):
+        total = numba.int32(total + row[d])
+    return numba.int64(total)
+
+
+WEIGHT_ROWS = 16  # of a task
+KERNELS: tuple[Kernel, ...] = (multiply_quads, prepare_weights)
+
+
+@lru_cache(maxsize=1024)
+def blocking(spec: ConvSpec, threads: int) -> tuple[int, int, int, int, tuple[int, int, int]]:
+    """Panels, channels and output channels of a task, tasks, and elements of its panels, rows and tiles.
+
+    There are about four tasks a thread: where the panels are few, they are shared out by output channels.
+    """
+    all_panels = max(1, -(-spec.N * spec.P * spec.Q // COLUMNS))
+    panels = -(-all_panels // -(-all_panels // PANELS))
+    panel_groups = -(-all_panels // panels) * spec.groups
+    chunks = max(1, -(-4 * threads // panel_groups)) if threads > 1 else 1
+    chunk = -(-spec.K_group // chunks // ROWS) * ROWS
+    chunk = min(max(chunk, LEAST_CHUNK), MOST_CHUNK, max(1, spec.K_group))
+    taps = spec.R * spec.S
+    block = max(4, BLOCK // taps // 4 * 4)
+    quads = -(-min(block, max(1, spec.C_group)) * taps // 4)
+    tasks = panel_groups * -(-spec.K_group // chunk)
+    tiles = panels * chunk * COLUMNS + LANES[INT32]
+    return panels, block, chunk, tasks, (panels * quads * COLUMNS, quads * COLUMNS, tiles)
+
+
+def bytes_of_row(spec: ConvSpec) -> int:
+    """Those of an output channel's weights, and of the zeros behind them."""
+    return -(-spec.C_group * spec.R * spec.S // 4) * 4
+
+
+def is_flipped(spec: ConvSpec) -> bool:
+    """x and w are of one kind."""
+    return spec.dtype == spec.dtype_of_weights
+
+
+def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
+    if not QUADS:
+        return "the processor, or what Numba may use of it, has no AVX512-VNNI"
+    if spec.C_group == 0:
+        return "there are no input channels"
+    weights = spec.K * (bytes_of_row(spec) + INT32.itemsize)
+    return beyond_limit(max(sum(blocking(spec, 1)[4]) * INT32.itemsize, weights))
+
+
+def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
+    return True
+
+
+def plan_weights(spec: ConvSpec) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """weights(w, bias): bytes in rows of whole quads, and what the sums begin with."""
+    depth, row, is_signed = spec.C_group * spec.R * spec.S, bytes_of_row(spec), spec.dtype_of_weights == INT8
+    is_copied, factor = row > depth, (-128 if is_signed else 128) * is_flipped(spec)
+    if not (is_copied or factor):
+        return lambda w, bias: (w.reshape(-1).view(np.uint8), bias)
+    prepare, tasks = prepare_weights.entry(INT32), -(-spec.K // WEIGHT_ROWS)
+    wanted = (UINT8, spec.K * row * is_copied), (INT32, spec.K)
+
+    def weights(w: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values = w.reshape(-1).view(np.uint8)
+        copies, starts = reserve_each("conv_quads, weights", wanted)
+
+        def compute(counter: np.ndarray) -> None:
+            prepare(values, bias, depth, row, is_signed, factor, is_copied, copies, starts, counter, tasks)
+
+        share(compute, tasks, values.size)
+        return copies if is_copied else values, starts
+
+    return weights
+
+
+def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
+    x, y = layouts.x, layouts.y
+    is_plain = spec.is_pointwise and spec.stride == (1, 1) and spec.pads == ((0, 0), (0, 0))
+    if is_plain and is_contiguous(x) and is_contiguous(y):  # a plane as one long row: fewer pieces
+        x, y = (reshaped(each, *each.shape[:2], 1, spec.P * spec.Q) for each in (x, y))
+    group_panels, block, chunk, tasks, (panels, rows, tiles) = blocking(spec, device.threads)
+    (top, _), (left, _) = spec.pads
+    weights = plan_weights(spec)
+    multiply = bind(
+        multiply_quads, INT32, tasks, spec.flops // 8,
+        constants={
+            "window": (spec.R, spec.S), "pads": (top, left), "stride": spec.stride, "dilation": spec.dilation,
+            "groups": spec.groups, "w_row": bytes_of_row(spec), "w_signed": spec.dtype_of_weights == INT8,
+            "flipped": FLIP if is_flipped(spec) else 0, "x_in_rows": in_rows(x),
+            "x_is_b": is_plain and in_planes(x), "y_in_planes": in_planes(y), "group_panels": group_panels,
+            "block": block, "chunk": chunk,
+        },
+        workspaces={"panels": panels, "rows": rows, "tiles": tiles},
+        tables={"pieces": 5 * COLUMNS},
+    )  # fmt: skip
+
+    def run(x_array: np.ndarray, w: np.ndarray, bias: np.ndarray, y_array: np.ndarray) -> None:
+        seen, made = x_array.view(np.uint8), y_array
+        if x.shape != seen.shape:
+            seen, made = seen.reshape(x.shape), made.reshape(y.shape)
+        multiply(seen, *weights(w, bias), made)
+
+    return run
+
+
+ALGORITHM = Algorithm(
+    "conv_quads", {"dtype": BYTES, "weight_dtype": (None, *BYTES), "precision": PRECISIONS},
+    unsupported, worth, plan,
+    fast_for="integers of 8 bits with AVX512-VNNI",
+    remark=lambda spec: "exact in int32, four bytes at a time",
+)  # fmt: skip
