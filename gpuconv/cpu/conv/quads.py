@@ -40,6 +40,7 @@ from gpuconv.cpu.engine.workspace import reserve_each
 from gpuconv.cpu.simd import LANES, QUADS, ROWS, VECTORS, claim, lanes, pointer, pointer_after
 from gpuconv.cpu.simd.quads import (
     WIDTH,
+    bits_between,
     bytes_of,
     copy_bytes,
     copy_even_bytes,
@@ -165,40 +166,41 @@ def copy_rows(x, rows, columns, pieces, number, c_begin, c_end, window, stride, 
     """rows[(c, r, s) columns + i] = what tap (c, r, s) of the panel's output i reads, 0 outside the image."""
     H, W = x.shape[2:]
     R, S = window
+    step = R * S * columns
     for piece in range(0, 5 * number, 5):
         i, length, n = pieces[piece], pieces[piece + 1], pieces[piece + 2]
-        for r in range(R):
-            h = pieces[piece + 3] + r * dilation[0]
-            for s in range(S):
-                v = pieces[piece + 4] + s * dilation[1]
-                begin = end = 0
-                if 0 <= h < H:
-                    begin, end = taps_between(v, length, stride[1], 0, W)
-                copy_piece(
-                    x, n, c_begin, c_end, h, v, stride[1], begin, end, rows, (r * S + s) * columns + i,
-                    R * S * columns, length, in_rows,
-                )  # fmt: skip
+        written = bits_between(0, length)
+        for s in range(S):
+            v = pieces[piece + 4] + s * dilation[1]
+            begin, end = taps_between(v, length, stride[1], 0, W)
+            read = bits_between(begin * stride[1], (end - 1) * stride[1] + 1)
+            for r in range(R):
+                h, at = pieces[piece + 3] + r * dilation[0], (r * S + s) * columns + i
+                if begin == end or h < 0 or h >= H:
+                    for c in range(c_end - c_begin):
+                        copy_bytes(rows, at, 0, rows, at + c * step, written)
+                elif in_rows and stride[1] <= 2:
+                    image = pointer(x, n * x.strides[0] + c_begin * x.strides[1] + h * x.strides[2] + v)
+                    copy_channels(
+                        image, x.strides[1], c_end - c_begin, stride[1], read, rows, at, step, written
+                    )
+                else:
+                    for c in range(c_begin, c_end):
+                        to = at + (c - c_begin) * step
+                        for lane in range(length):
+                            inside = begin <= lane < end
+                            rows[to + lane] = x[n, c, h, v + lane * stride[1]] if inside else 0
 
 
 @inner
-def copy_piece(x, n, c_begin, c_end, h, v, stride, begin, end, rows, at, step, length, in_rows):
-    """A vector a channel: x[n, c, h, v + i stride] for begin <= i < end, zero elsewhere."""
-    if begin == end:
-        for c in range(c_end - c_begin):
-            copy_bytes(rows, at, 0, 0, rows, at + c * step, length)
-    elif not in_rows or stride > 2:
-        for c in range(c_begin, c_end):
-            for i in range(length):
-                rows[at + (c - c_begin) * step + i] = x[n, c, h, v + i * stride] if begin <= i < end else 0
+def copy_channels(image, channel, count, stride, read, rows, at, step, written):
+    """A vector a channel."""
+    if stride == 2:
+        for c in range(count):
+            copy_even_bytes(image, c * channel, read, rows, at + c * step, written)
     else:
-        channel = x.strides[1]
-        image = pointer(x, n * x.strides[0] + c_begin * channel + h * x.strides[2] + v)
-        if stride == 2:
-            for c in range(c_end - c_begin):
-                copy_even_bytes(image, c * channel, begin, end, rows, at + c * step, length)
-        else:
-            for c in range(c_end - c_begin):
-                copy_bytes(image, c * channel, begin, end, rows, at + c * step, length)
+        for c in range(count):
+            copy_bytes(image, c * channel, read, rows, at + c * step, written)
 
 
 @kernel(_prepares, DTYPES)

@@ -152,49 +152,58 @@ def interleave(typingctx, rows, row, count, place, at, flipped):
     return types.void(rows, number, number, place, number, types.int32), emit
 
 
-def emit_between(builder, begin, end, lanes):
-    """The mask of the lanes begin <= lane < end, for numbers of any size: in a register of bits."""
-    bits, zero, most = ir.IntType(lanes), ir.Constant(INDEX, 0), ir.Constant(INDEX, lanes)
+@intrinsic
+def bits_between(typingctx, begin, end):
+    """A word whose bits begin <= i < end are set, for numbers of any size."""
 
-    def first(count):
-        one = ir.Constant(bits, 1)
-        amount = count if lanes == INDEX.width else builder.trunc(count, bits)
-        some = builder.sub(builder.shl(one, amount), one)
-        some = builder.select(builder.icmp_signed("<", count, most), some, ir.Constant(bits, -1))
-        return builder.select(builder.icmp_signed(">", count, zero), some, ir.Constant(bits, 0))
+    def emit(context, builder, sig, args):
+        zero, one, most = (ir.Constant(INDEX, number) for number in (0, 1, INDEX.width))
 
-    return builder.bitcast(builder.and_(first(end), builder.not_(first(begin))), ir.VectorType(BIT, lanes))
+        def first(count):
+            some = builder.sub(builder.shl(one, count), one)
+            some = builder.select(builder.icmp_signed("<", count, most), some, ir.Constant(INDEX, -1))
+            return builder.select(builder.icmp_signed(">", count, zero), some, zero)
+
+        begin, end = args
+        return builder.and_(first(end), builder.not_(first(begin)))
+
+    return types.int64(types.int64, types.int64), emit
+
+
+def emit_mask(builder, bits, lanes):
+    if lanes < INDEX.width:
+        bits = builder.trunc(bits, ir.IntType(lanes))
+    return builder.bitcast(bits, ir.VectorType(BIT, lanes))
 
 
 def _copy(step):
-    """An intrinsic that copies every first or every second byte, between begin and end."""
+    """An intrinsic that copies every first or every second byte, those that the bits of words say."""
 
     @intrinsic
-    def function(typingctx, source, at, begin, end, place, to, room):
+    def function(typingctx, source, at, read, place, to, written):
         number = types.int64
 
         def emit(context, builder, sig, args):
-            source, at, begin, end, place, to, room = args
+            source, at, read, place, to, written = args
             vector = ir.VectorType(BYTE, WIDTH)
-            if step == 2:
-                two, one = ir.Constant(INDEX, 2), ir.Constant(INDEX, 1)
-                begin, end = builder.mul(begin, two), builder.sub(builder.mul(end, two), one)
-            mask, none = emit_between(builder, begin, end, WIDTH), ir.Constant(vector, [0] * WIDTH)
-            align, where = ir.Constant(LANE, 1), emit_place(builder, source, at, vector)
+            align, none = ir.Constant(LANE, 1), ir.Constant(vector, [0] * WIDTH)
+            where, mask = emit_place(builder, source, at, vector), emit_mask(builder, read, WIDTH)
             values = emit_call(builder, "masked.load", vector, where, align, mask, none)
             if step == 2:
                 pairs = builder.bitcast(values, ir.VectorType(HALF, WIDTH // 2))
                 values = builder.trunc(pairs, ir.VectorType(BYTE, WIDTH // 2))
-            mask = emit_between(builder, ir.Constant(INDEX, 0), room, values.type.count)
-            where = emit_place(builder, place, to, values.type)
+            where, mask = (
+                emit_place(builder, place, to, values.type),
+                emit_mask(builder, written, WIDTH // step),
+            )
             emit_call(builder, "masked.store", ir.VoidType(), values, where, align, mask)
             return context.get_dummy_value()
 
-        return types.void(source, number, number, number, place, number, number), emit
+        return types.void(source, number, number, place, number, number), emit
 
     return function
 
 
-# copy(source, at, begin, end, place, to, room): place[to + i] = source[at + i step] for i < room, 0 and not
-# read where i is not between begin and end; of at most WIDTH bytes, and WIDTH // 2 every second
+# copy(source, at, read, place, to, written): place[to + i] = source[at + i step] where bit i of `written` is
+# set, or 0, and nothing is read, where bit i step of `read` is not; a vector is of WIDTH bytes
 copy_bytes, copy_even_bytes = _copy(1), _copy(2)
