@@ -55,6 +55,8 @@ from gpuconv.workspace import beyond_limit
 
 COLUMNS = VECTORS * LANES[INT32]
 BLOCK = 1152  # rows of a panel that are copied at a time, in whole quads of channels
+LEAST_OUTPUTS = 16  # of a group, which are worth the copies that a kernel beyond 1x1 takes
+FEW_COPIED = 20_000  # elements, which are copied in less time than `conv_integers` takes to begin
 FLIP = -0x7F7F7F80  # the first bit of each of four bytes
 DTYPES = (INT32,) if QUADS else ()  # another processor has no such instruction: nothing is compiled for it
 
@@ -283,7 +285,8 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
 
 
 def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    return True
+    copied = spec.N * spec.P * spec.Q * spec.C * spec.R * spec.S
+    return spec.is_pointwise or spec.K_group >= LEAST_OUTPUTS or copied <= FEW_COPIED
 
 
 def plan_weights(spec: ConvSpec) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -311,7 +314,8 @@ def plan_weights(spec: ConvSpec) -> Callable[[np.ndarray, np.ndarray], tuple[np.
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     x, y = layouts.x, layouts.y
     is_plain = spec.is_pointwise and spec.stride == (1, 1) and spec.pads == ((0, 0), (0, 0))
-    if is_plain and is_contiguous(x) and is_contiguous(y):  # a plane as one long row: fewer pieces
+    long_rows = is_plain and is_contiguous(x) and is_contiguous(y)
+    if long_rows:  # a plane as one long row: fewer pieces
         x, y = (reshaped(each, *each.shape[:2], 1, spec.P * spec.Q) for each in (x, y))
     group_panels, block, chunk, tasks, (panels, rows, tiles) = blocking(spec, device.threads)
     (top, _), (left, _) = spec.pads
@@ -331,7 +335,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
 
     def run(x_array: np.ndarray, w: np.ndarray, bias: np.ndarray, y_array: np.ndarray) -> None:
         seen, made = x_array.view(np.uint8), y_array
-        if x.shape != seen.shape:
+        if long_rows:
             seen, made = seen.reshape(x.shape), made.reshape(y.shape)
         multiply(seen, *weights(w, bias), made)
 

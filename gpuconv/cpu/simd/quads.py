@@ -19,7 +19,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from gpuconv.cpu.simd.target import INDEX, LANE, TILE
+from gpuconv.cpu.simd.target import INDEX, LANE, QUADS, TILE
 from gpuconv.cpu.simd.vectors import (
     BIT,
     emit_by_rows,
@@ -104,6 +104,8 @@ def quad_product(
     rows lie b_step and c_row apart. The bytes of a have a sign, or else those of b. Columns are read and
     written in whole vectors.
     """
+    if not QUADS:
+        raise NotImplementedError("this processor does not multiply bytes four at a time")
     sizes, bits = types.int64, (types.boolean, types.boolean)
     arguments = sizes, sizes, sizes, a, sizes, b, sizes, c, sizes, start, *bits
 
