@@ -13,8 +13,9 @@ import numpy as np
 
 from gpuconv.cpu.engine.compiled import TASKS, kernel, workspace
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.cpu.simd import claim
+from gpuconv.cpu.simd import QUADS, claim
 from gpuconv.spec import ConvSpec, Phase
+from gpuconv.spec.dtypes import BYTES, FLOATS, INT8
 from gpuconv.threads import share
 
 BLOCK = 16
@@ -26,7 +27,7 @@ def _signature(scalar):
     return weight, numba.types.UniTuple(numba.int64, 3), workspace(scalar), table, table, *TASKS
 
 
-@kernel(_signature)
+@kernel(_signature, (*FLOATS, INT8) if QUADS else FLOATS)
 def arrange(w, extents, arranged, firsts, taps, counter, tasks):
     """Tap t of (k, c) goes to firsts[t] + (k * C + c) * taps[t], where its phase has so many taps."""
     C, K, RS = extents
@@ -52,16 +53,19 @@ def plan_weights(spec: ConvSpec, phases: Sequence[Phase]) -> Callable[[np.ndarra
         numbers = np.arange(spec.R * spec.S).reshape(spec.R, spec.S)[phase.taps].reshape(-1)
         firsts[numbers], taps[numbers] = begin + np.arange(numbers.size), numbers.size
     extents = spec.K // spec.groups, spec.C_group, spec.R * spec.S
-    copy, tasks = arrange.entry(spec.dtype), spec.groups * -(-spec.C_group // BLOCK)
+    moved = INT8 if spec.dtype in BYTES else spec.dtype  # of bytes whose sign nobody asks for
+    copy, tasks = arrange.entry(moved), spec.groups * -(-spec.C_group // BLOCK)
 
     def weights(w: np.ndarray) -> list[np.ndarray]:
-        (arranged,) = reserve("conv_by_phases", spec.dtype, begins[-1] + 1)
+        (arranged,) = reserve("conv_by_phases", moved, begins[-1] + 1)
+        given = w.reshape(-1).view(arranged.dtype)
 
         def compute(counter: np.ndarray) -> None:
-            copy(w.reshape(-1), extents, arranged, firsts, taps, counter, tasks)
+            copy(given, extents, arranged, firsts, taps, counter, tasks)
 
         share(compute, tasks, WORK * begins[-1])
         places = zip(begins, begins[1:], phases, strict=False)
+        arranged = arranged.view(w.dtype)
         return [arranged[begin:end].reshape(phase.spec.weight_shape) for begin, end, phase in places]
 
     return weights

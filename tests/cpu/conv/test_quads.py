@@ -14,7 +14,7 @@ from gpuconv import cpu
 from gpuconv.commands.compile_cpu import compilations
 from gpuconv.cpu.conv import quads
 from gpuconv.cpu.simd import QUADS
-from tests.cases import CONV_CASES, ConvCase
+from tests.cases import CONV_CASES, TRANSPOSED_CASES, ConvCase
 from tests.cpu.conv.test_integers import EXTREME, MIXES, arrays_of, compute, over_mixes, wrapped
 from tests.layouts import READABLE, WRITABLE
 from tests.taken import reason
@@ -45,6 +45,19 @@ def test_every_case_is_exact(case, input, weight):
         assert 0 in case.w and why == "there are no input channels"
         return
     y = compute(case, *arrays, algorithm="conv_quads")
+    np.testing.assert_array_equal(y, wrapped(case, *arrays), strict=True)
+
+
+@on_such_a_processor
+@pytest.mark.parametrize("case", TRANSPOSED_CASES, ids=str)
+@over_mixes
+def test_gradients_by_the_input_are_exact_phase_by_phase(case, input, weight):
+    arrays = arrays_of(case, input, weight)
+    why = reason(gpuconv.conv_transpose2d, "conv_quads_by_phases", arrays, **case.parameters)
+    if why is not None:
+        assert 0 in case.x and why == "there are no input channels"
+        return
+    y = compute(case, *arrays, algorithm="conv_quads_by_phases")
     np.testing.assert_array_equal(y, wrapped(case, *arrays), strict=True)
 
 
@@ -107,6 +120,9 @@ def test_what_it_is_chosen_for():
     for problem in [(64, 256, 56, 1), (64, 64, 56, 3), (512, 512, 7, 3), (3, 64, 224, 7), (64, 64, 56, 3, 4)]:
         name, verdict = chosen(*problem)
         assert name == "conv_quads" and verdict.endswith("; exact in int32, four bytes at a time")
+    dy, w = np.zeros((8, 64, 28, 28), np.int8), np.zeros((64, 64, 3, 3), np.uint8)
+    name, verdict = gpuconv.explain(gpuconv.conv_transpose2d, dy, w, stride=2)[0]
+    assert name == "conv_quads_by_phases" and "four bytes at a time; 4 convolutions at stride 1" in verdict
     for problem in [(144, 144, 56, 3, 144), (32, 8, 112, 5), (64, 64, 28, 3, 16)]:
         assert chosen(*problem)[0] == "conv_integers"
 
