@@ -25,6 +25,7 @@ channels, as in depthwise problems, is left to `conv_integers`. It needs AVX512-
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -54,6 +55,7 @@ from gpuconv.threads import share
 from gpuconv.workspace import beyond_limit
 
 COLUMNS = VECTORS * LANES[INT32]
+CACHED = 256 << 10  # bytes of the panels of a task
 BLOCK = 1152  # rows of a panel that are copied at a time, in whole quads of channels
 LEAST_OUTPUTS = 16  # of a group, which are worth the copies that a kernel beyond 1x1 takes
 FEW_COPIED = 20_000  # elements, which are copied in less time than `conv_integers` takes to begin
@@ -136,9 +138,9 @@ def multiply_quads(
                 for panel in range(first, last):
                     j = panel * columns
                     n, pixel = j // (P * Q), j % (P * Q)
-                    scratch = ((panel - first) * chunk + k - k_begin) * columns
-                    tile, tile_row = pointer(tiles, scratch), columns
-                    if y_in_planes and is_whole(panel, columns, P * Q):
+                    number = tile_number(panel, n, first, columns, P * Q, y_in_planes)
+                    tile, tile_row = pointer(tiles, (number * chunk + k - k_begin) * columns), columns
+                    if y_in_planes and pixel + columns <= P * Q:
                         tile, tile_row = pointer(y, n * y_image + k * y_channel + pixel), y_channel
                     quad_product(
                         min(ROWS, k_end - k), min(columns, outputs - j), quads,
@@ -149,9 +151,15 @@ def multiply_quads(
 
         for panel in range(first, last):
             if not (y_in_planes and is_whole(panel, columns, P * Q)):
-                at = (panel - first) * chunk * columns
                 j = panel * columns
+                at = tile_number(panel, j // (P * Q), first, columns, P * Q, y_in_planes) * chunk * columns
                 scatter(y, tiles, at, columns, j, min(columns, outputs - j), k_begin, k_end, y_in_planes)
+
+
+@inner
+def tile_number(panel, n, first, columns, image, in_planes):
+    """Which of the tiles is the panel's, if it is not whole: of an image of a panel or more, its last is."""
+    return n - first * columns // image if in_planes and image >= columns else panel - first
 
 
 @inner
@@ -245,24 +253,45 @@ WEIGHT_ROWS = 16  # of a task
 KERNELS: tuple[Kernel, ...] = (multiply_quads, prepare_weights)
 
 
-@lru_cache(maxsize=1024)
-def blocking(spec: ConvSpec, threads: int) -> tuple[int, int, int, int, tuple[int, int, int]]:
-    """Panels, channels and output channels of a task, tasks, and elements of its panels, rows and tiles.
+class Blocking(NamedTuple):
+    """How a problem is cut: panels, channels and output channels of a task, tasks, and its workspaces."""
 
-    There are about four tasks a thread: where the panels are few, they are shared out by output channels.
+    panels: int
+    channels: int
+    chunk: int
+    tasks: int
+    elements: dict[str, int]  # of each workspace, in int32
+
+
+@lru_cache(maxsize=1024)
+def blocking(spec: ConvSpec, in_planes: bool, threads: int) -> Blocking:
+    """There are about four tasks a thread: where the panels are few, they are shared out by output channels.
+
+    y is written in runs of a task's panels: the longer, the fewer pages are open at a time. Where panels are
+    whole, they are as many as the cache holds.
     """
-    all_panels = max(1, -(-spec.N * spec.P * spec.Q // COLUMNS))
-    panels = -(-all_panels // -(-all_panels // PANELS))
+    taps, image = spec.R * spec.S, spec.P * spec.Q
+    channels = max(4, BLOCK // taps // 4 * 4)
+    quads = -(-min(channels, max(1, spec.C_group)) * taps // 4)
+    all_panels = max(1, -(-spec.N * image // COLUMNS))
+    are_whole = in_planes and image >= COLUMNS
+    panels = PANELS
+    if are_whole:
+        most = all_panels // (4 * threads) if threads > 1 else all_panels
+        panels = max(PANELS, min(CACHED // (4 * quads * COLUMNS), most))
+    panels = -(-all_panels // -(-all_panels // panels))
     panel_groups = -(-all_panels // panels) * spec.groups
     chunks = max(1, -(-4 * threads // panel_groups)) if threads > 1 else 1
     chunk = -(-spec.K_group // chunks // ROWS) * ROWS
     chunk = min(max(chunk, LEAST_CHUNK), MOST_CHUNK, max(1, spec.K_group))
-    taps = spec.R * spec.S
-    block = max(4, BLOCK // taps // 4 * 4)
-    quads = -(-min(block, max(1, spec.C_group)) * taps // 4)
-    tasks = panel_groups * -(-spec.K_group // chunk)
-    tiles = panels * chunk * COLUMNS + LANES[INT32]
-    return panels, block, chunk, tasks, (panels * quads * COLUMNS, quads * COLUMNS, tiles)
+    tiles = min(panels, panels * COLUMNS // image + 2) if are_whole else panels
+    return Blocking(
+        panels, channels, chunk, panel_groups * -(-spec.K_group // chunk),
+        {
+            "panels": panels * quads * COLUMNS, "rows": quads * COLUMNS,
+            "tiles": tiles * chunk * COLUMNS + LANES[INT32],
+        },
+    )  # fmt: skip
 
 
 def bytes_of_row(spec: ConvSpec) -> int:
@@ -281,7 +310,8 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     if spec.C_group == 0:
         return "there are no input channels"
     weights = spec.K * (bytes_of_row(spec) + INT32.itemsize)
-    return beyond_limit(max(sum(blocking(spec, 1)[4]) * INT32.itemsize, weights))
+    panels = sum(blocking(spec, in_planes(layouts.y), 1).elements.values()) * INT32.itemsize
+    return beyond_limit(max(panels, weights))
 
 
 def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
@@ -317,19 +347,19 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     long_rows = is_plain and is_contiguous(x) and is_contiguous(y)
     if long_rows:  # a plane as one long row: fewer pieces
         x, y = (reshaped(each, *each.shape[:2], 1, spec.P * spec.Q) for each in (x, y))
-    group_panels, block, chunk, tasks, (panels, rows, tiles) = blocking(spec, device.threads)
+    cut = blocking(spec, in_planes(y), device.threads)
     (top, _), (left, _) = spec.pads
     weights = plan_weights(spec)
     multiply = bind(
-        multiply_quads, INT32, tasks, spec.flops // 8,
+        multiply_quads, INT32, cut.tasks, spec.flops // 8,
         constants={
             "window": (spec.R, spec.S), "pads": (top, left), "stride": spec.stride, "dilation": spec.dilation,
             "groups": spec.groups, "w_row": bytes_of_row(spec), "w_signed": spec.dtype_of_weights == INT8,
             "flipped": FLIP if is_flipped(spec) else 0, "x_in_rows": in_rows(x),
-            "x_is_b": is_plain and in_planes(x), "y_in_planes": in_planes(y), "group_panels": group_panels,
-            "block": block, "chunk": chunk,
+            "x_is_b": is_plain and in_planes(x), "y_in_planes": in_planes(y), "group_panels": cut.panels,
+            "block": cut.channels, "chunk": cut.chunk,
         },
-        workspaces={"panels": panels, "rows": rows, "tiles": tiles},
+        workspaces=cut.elements,
         tables={"pieces": 5 * COLUMNS},
     )  # fmt: skip
 

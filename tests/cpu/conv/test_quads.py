@@ -31,6 +31,8 @@ CASES = [
     ConvCase("deeper than a block", (2, 301, 9, 9), (40, 301, 3, 2), padding=2, dilation=2, bias=True),
     ConvCase("1x1, deeper than a block", (3, 1158, 7, 7), (9, 1158, 1, 1), bias=True),
     ConvCase("groups of odd channels", (2, 21, 12, 13), (9, 7, 3, 3), padding=1, groups=3, bias=True),
+    ConvCase("images of a panel and one", (9, 6, 7, 7), (33, 6, 1, 1), bias=True),
+    ConvCase("images of a panel", (9, 6, 6, 8), (33, 6, 1, 1), bias=True),
     ConvCase("panels in one image", (2, 6, 16, 33), (33, 6, 1, 1), bias=True),
 ]
 
