@@ -42,16 +42,16 @@ def emit_dots(builder, sums, unsigned, signed):
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [sums, unsigned, signed])
 
 
-def emit_tile(builder, quads, a, a_row, b, b_step, c, c_row, start, fresh, tile, rows, vectors, a_signed):
-    """c[i c_row + j] = (start[i] if fresh else c[i c_row + j]) + the sums, which stay in registers."""
+def emit_sums(builder, tile, rows, vectors, quads, a, a_row, b, b_step, a_signed):
+    """rows x vectors sums, in registers: over k < quads, of the products of a[i, k] and b[k, j]."""
     vector = ir.VectorType(LANE, tile.lanes(LANE))
     sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
     for slot in chain(*sums):
         builder.store(ir.Constant(vector, [0] * vector.count), slot)
     a_rows = [builder.gep(a, [builder.mul(a_row, ir.Constant(INDEX, i))]) for i in range(rows)]
-    columns = [ir.Constant(INDEX, j * vector.count) for j in range(vectors)]
     with emit_loop(builder, quads) as k:
         b_k, a_k = builder.gep(b, [builder.mul(k, b_step)]), builder.mul(k, ir.Constant(INDEX, 4))
+        columns = (ir.Constant(INDEX, j * vector.count) for j in range(vectors))
         row = [builder.load(emit_place(builder, b_k, at, vector), align=1) for at in columns]
         for i in range(rows):
             quad = builder.load(builder.bitcast(builder.gep(a_rows[i], [a_k]), LANE.as_pointer()), align=1)
@@ -59,19 +59,26 @@ def emit_tile(builder, quads, a, a_row, b, b_step, c, c_row, start, fresh, tile,
             for slot, values in zip(sums[i], row, strict=True):
                 pair = (values, weight) if a_signed else (weight, values)
                 builder.store(emit_dots(builder, builder.load(slot), *pair), slot)
-    for i in range(rows):
+    return [[builder.load(slot) for slot in line] for line in sums]
+
+
+def emit_tile(builder, quads, a, a_row, b, b_step, c, c_row, start, fresh, tile, rows, vectors, a_signed):
+    """c[i c_row + j] = (start[i] if fresh else c[i c_row + j]) + the sums."""
+    sums = emit_sums(builder, tile, rows, vectors, quads, a, a_row, b, b_step, a_signed)
+    vector = sums[0][0].type
+    for i, line in enumerate(sums):
         c_i = builder.gep(c, [builder.mul(c_row, ir.Constant(INDEX, i))])
+        columns = (ir.Constant(INDEX, j * vector.count) for j in range(vectors))
         places = [emit_place(builder, c_i, at, vector) for at in columns]
         with builder.if_else(fresh) as (begin, go_on):
             with begin:
                 first = builder.load(builder.gep(start, [ir.Constant(INDEX, i)]), align=1)
                 first = emit_splat(builder, first, vector.count)
-                for place, slot in zip(places, sums[i], strict=True):
-                    builder.store(builder.add(first, builder.load(slot)), place, align=1)
+                for place, value in zip(places, line, strict=True):
+                    builder.store(builder.add(first, value), place, align=1)
             with go_on:
-                for place, slot in zip(places, sums[i], strict=True):
-                    added = builder.add(builder.load(place, align=1), builder.load(slot))
-                    builder.store(added, place, align=1)
+                for place, value in zip(places, line, strict=True):
+                    builder.store(builder.add(builder.load(place, align=1), value), place, align=1)
 
 
 def emit_tiles(builder, tile, rows, columns, quads, a, a_row, b, b_step, c, c_row, start, fresh, a_signed):

@@ -203,6 +203,6 @@ def test_kernels_are_compiled_where_they_can_run():
     assert {kernel.dtypes for kernel in quads.KERNELS} == {("int32",) if QUADS else ()}
     labels = [label for label, _ in compilations() if "quads" in label]
     assert labels == (
-        ["conv_quads.multiply_quads int32", "conv_quads.prepare_weights int32"] if QUADS else []
+        ["conv_quads.multiply_quads int32", "conv_quads_weights.prepare_weights int32"] if QUADS else []
     )
     assert set(quads.KERNELS) < set(cpu.KERNELS)
