@@ -19,7 +19,7 @@ from gpuconv.spec.dtypes import FLOAT32
 
 
 class Vector(types.Type):
-    """The Numba type of one vector of `dtype`, float32, float64 or int32."""
+    """The Numba type of one vector of `dtype`, float32, float64 or int32 (only loaded and stored)."""
 
     def __init__(self, dtype: types.Number) -> None:
         self.dtype, self.lanes = dtype, LANES[dtype.name]

@@ -17,20 +17,9 @@ WEIGHT_ROWS = 16  # of a task
 
 
 def _prepares(scalar):
-    weights, row = source(numba.uint8, 1), source(numba.int32, 1)
     number, bit = numba.int64, numba.boolean
-    return (
-        weights,
-        row,
-        number,
-        number,
-        bit,
-        number,
-        bit,
-        workspace(numba.uint8),
-        workspace(numba.int32),
-        *TASKS,
-    )
+    arrays, copies = (source(numba.uint8, 1), source(numba.int32, 1)), workspace(numba.uint8)
+    return *arrays, number, number, bit, number, bit, copies, workspace(numba.int32), *TASKS
 
 
 @kernel(_prepares, DTYPES)
