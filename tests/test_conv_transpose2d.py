@@ -221,6 +221,12 @@ def test_wrong_arguments(wrong, error, message):
         gpuconv.conv_transpose2d(**{"input": X, "weight": W, **wrong})
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "complex64", "uint8"])
+def test_a_gradient_of_no_rows_is_empty(dtype):
+    dy, w = np.ones((1, 16, 2, 2), dtype), np.ones((16, 16, 3, 3), dtype)
+    assert gpuconv.grad.conv2d_input((1, 16, 0, 2), w, dy, 1, ((2, 2), (1, 1))).shape == (1, 16, 0, 2)
+
+
 WRONG_GRADIENTS = [
     ({"input_size": (1, 3, 4)}, ValueError, r"input_size must be 4 integers.*got \(1, 3, 4\)"),
     ({"input_size": 4}, TypeError, "input_size must be 4 integers, got 4"),

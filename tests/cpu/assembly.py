@@ -5,10 +5,11 @@ import re
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from gpuconv.cpu.simd import product, target
+from gpuconv.cpu.simd import product, quads, target
 
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 
+QUADS = {"AVX-512 with VNNI, Ice Lake": "icelake-server", "AVX-512 with VNNI, Zen 4": "znver4"}
 AVX512 = "+avx,+avx2,+fma,+avx512f,+avx512vl,+avx512dq,+avx512bw"
 
 # name: triple, LLVM's name of the processor, some of its features, and the tile for them
@@ -45,6 +46,19 @@ def tile_module(triple: str, tile: target.Tile, dtype: str) -> ir.Module:
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
     product.emit_tiles(builder, tile, *function.args)
+    builder.ret_void()
+    return module
+
+
+def quads_module(triple: str, tile: target.Tile) -> ir.Module:
+    """A module with the one function tile(rows, columns, quads, a, a_row, .., start, fresh, a_signed)."""
+    place, number, bit = target.LANE.as_pointer(), target.INDEX, ir.IntType(1)
+    kinds = [number] * 3 + [quads.BYTE.as_pointer(), number, place, number, place, number, place, bit, bit]
+    module = ir.Module()
+    module.triple = triple
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")
+    builder = ir.IRBuilder(function.append_basic_block())
+    quads.emit_tiles(builder, tile, *function.args)
     builder.ret_void()
     return module
 

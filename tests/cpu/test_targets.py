@@ -5,7 +5,19 @@ import platform
 import pytest
 
 from gpuconv.cpu import simd
-from tests.cpu.assembly import FUSED, STACK, TARGETS, assembly, initialize, loops, tile_module
+from tests.cpu.assembly import (
+    AVX512,
+    FUSED,
+    QUADS,
+    STACK,
+    TARGETS,
+    X86,
+    assembly,
+    initialize,
+    loops,
+    quads_module,
+    tile_module,
+)
 
 HASWELL = ("haswell", "+avx,+avx2,+fma", simd.Tile(6, 2, 256, True))
 BASELINE = ("x86-64", "+sse2", simd.Tile(4, 2, 128, False))
@@ -62,6 +74,22 @@ def test_a_tile_stays_in_registers(target, dtype):
         assert sizes == {sum(bool(FUSED.search(line)) for line in block) for block in found}
     else:
         assert not [line for block in found for line in block if FUSED.search(line) or "call" in line]
+
+
+def test_bytes_are_multiplied_four_at_a_time_where_the_features_say_so():
+    assert not any(simd.has_quads(each[2], each[0].partition("-")[0]) for each in TARGETS.values())
+    assert simd.has_quads(f"{AVX512},+avx512vnni", "x86_64")
+    assert not simd.has_quads(f"{AVX512},-avx512vnni", "x86_64")
+    assert not simd.has_quads("+avx2,+fma,+avx512f,+avx512vnni", "x86_64")  # whose vectors are of 256 bits
+
+
+@pytest.mark.parametrize("cpu", QUADS.values(), ids=QUADS)
+def test_a_tile_of_quads_stays_in_registers(cpu):
+    tile = simd.Tile(8, 3, 512, True)
+    found = loops(assembly(quads_module(X86, tile), X86, cpu))
+    assert not [line for block in found for line in block if STACK.search(line)]
+    counts = sorted(sum("vpdpbusd" in line for line in block) for block in found)
+    assert counts == sorted([rows * vectors for rows in (8, 4, 2, 1) for vectors in (1, 2, 3)] * 2)
 
 
 def test_the_search_for_spills_finds_them():

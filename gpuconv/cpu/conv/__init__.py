@@ -15,6 +15,7 @@ from gpuconv.cpu.conv import (
     integers,
     mirrored,
     parted,
+    quads,
     small,
     widened,
     winograd,
@@ -28,7 +29,7 @@ _FEW_CHANNELS = (
     depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM,
 )  # fmt: skip
 SUMS: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
-_EXACT = *SUMS, parted.over(SUMS), integers.over(SUMS)
+_EXACT = *SUMS, parted.over(SUMS), quads.ALGORITHM, integers.over(SUMS)
 _FINISHED = *_EXACT, epilogue.over(_EXACT)
 _OF_ZEROS = *_FINISHED, widened.over(_FINISHED)
 ALGORITHMS: Algorithms = (*_OF_ZEROS, mirrored.over(_OF_ZEROS))
@@ -43,6 +44,7 @@ KERNELS: tuple[Kernel, ...] = (
     direct.convolve_rows,
     *planes.KERNELS,
     *parted.KERNELS,
+    *quads.KERNELS,
     *integers.KERNELS,
     epilogue.finish_planes,
     finish_plane,

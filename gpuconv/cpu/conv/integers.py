@@ -7,6 +7,8 @@ of 8 bits, 1024 if both have a sign. So many are summed by the convolutions of f
 are here, and these sums are added up in int32, modulo 2^32. Where a kernel alone has more taps, it is float64
 that is summed in, where all sums of fewer than 2^37 products are exact.
 
+Where the processor multiplies bytes four at a time, `quads` is faster, but for few output channels.
+
 Measured on 2026-11-29 on one core of an Intel Xeon (Sapphire Rapids), idle, in ms for a batch of 8, uint8 by
 int8 and uint8 by uint8, beside ConvInteger of ONNX Runtime 1.32, which multiplies bytes four at a time:
 

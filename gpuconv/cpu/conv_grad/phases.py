@@ -42,14 +42,17 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device:
 
 def _plan_phase(convolutions: Algorithms, phase: Phase, layouts: ConvLayouts, device: Processor) -> Run:
     """How a phase is computed: by the first of `convolutions` that is fast for it."""
+    return plan_by(convolutions, phase.spec, _layouts_of(phase, layouts), device)
+
+
+def _layouts_of(phase: Phase, layouts: ConvLayouts) -> ConvLayouts:
     spec = phase.spec
     x = layouts.x._replace(shape=spec.in_shape)
     w = packed(spec.weight_shape, layouts.w.dtype)
     n, k, p, q = layouts.y.strides
     strides = n, k, p * phase.outputs[0].step, q * phase.outputs[1].step
     y = layouts.y._replace(shape=spec.out_shape, strides=strides)
-    problem = spec, ConvLayouts(x, w, layouts.bias, y), device
-    return plan_by(convolutions, *problem)
+    return ConvLayouts(x, w, layouts.bias, y)
 
 
 def over(convolutions: Algorithms) -> Algorithm:
@@ -58,4 +61,26 @@ def over(convolutions: Algorithms) -> Algorithm:
         "conv_by_phases", {**TAKEN, "direction": (INPUT_GRADIENT,)}, unsupported, worth,
         partial(plan, convolutions), fast_for="what convolutions at stride 1 are fast for",
         remark=remark_of_phases,
+    )  # fmt: skip
+
+
+def over_bytes(quads: Algorithm, others: Algorithm) -> Algorithm:
+    """The algorithm that leaves phases of bytes to `quads`, and what `quads` cannot compute to `others`."""
+
+    def largest(spec: ConvSpec, layouts: ConvLayouts) -> tuple[ConvSpec, ConvLayouts] | None:
+        phase = max(phases_of(spec), key=lambda phase: phase.spec.flops, default=None)
+        return phase and (phase.spec, _layouts_of(phase, layouts))
+
+    def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
+        problem = largest(spec, layouts)
+        return quads.unsupported(*problem, device) if problem else "there are no outputs"
+
+    def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
+        problem = largest(spec, layouts)
+        return problem is not None and quads.worth(*problem, device)
+
+    return Algorithm(
+        "conv_quads_by_phases", {**quads.takes, "direction": (INPUT_GRADIENT,)}, unsupported, worth,
+        partial(plan, (quads, others)), fast_for=quads.fast_for,
+        remark=lambda spec: f"{quads.remark(spec)}; {remark_of_phases(spec)}",
     )  # fmt: skip

@@ -24,10 +24,11 @@ from gpuconv.cpu.conv.lines import load_lines, set_line
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.cpu.simd import LANES, claim, lanes, load, pointer, store
+from gpuconv.cpu.simd import LANES, QUADS, claim, lanes, load, pointer, store
 from gpuconv.cpu.simd.lines import LINE
 from gpuconv.cpu.simd.squares import collect
 from gpuconv.spec import ConvSpec, Phase
+from gpuconv.spec.dtypes import BYTES, FLOATS, INT8, Dtype
 
 BLOCK = 32
 MOST, MOST_TAPS = 4, 64  # of a phase whose vectors are interleaved, and of all
@@ -92,7 +93,7 @@ def interleave(turned, taps, count, to):
         store(to, 3 * L, four[3])
 
 
-@kernel(lambda scalar: (*_arrays(scalar), *TASKS))
+@kernel(lambda scalar: (*_arrays(scalar), *TASKS), (*FLOATS, INT8) if QUADS else FLOATS)
 def arrange(x, y, extents, firsts, counts, counter, tasks):
     """Tap t of (k, c) goes to firsts[t] + (k * C + c) * counts[t], where its phase has so many taps."""
     C, K, RS = extents
@@ -115,31 +116,36 @@ def plan_weights(spec: ConvSpec, phases: Sequence[Phase]) -> Callable[[np.ndarra
     begins = [int(begin) for begin in np.cumsum([0, *sizes])]
     numbers = np.arange(spec.R * spec.S).reshape(spec.R, spec.S)
     taps = [numbers[phase.taps].reshape(-1) for phase in phases]
-    copy = _plan_copy(spec, [(first, each) for first, each in zip(begins, taps, strict=False) if each.size])
+    moved = INT8 if spec.dtype in BYTES else spec.dtype  # of bytes whose sign nobody asks for
+    copy = _plan_copy(
+        spec, moved, [(first, each) for first, each in zip(begins, taps, strict=False) if each.size]
+    )
 
     def weights(w: np.ndarray) -> list[np.ndarray]:
-        (arranged,) = reserve("conv_by_phases", spec.dtype, begins[-1] + 1)
-        copy(w.reshape(-1), arranged)
+        (arranged,) = reserve("conv_by_phases", moved, begins[-1] + 1)
+        copy(w.reshape(-1).view(arranged.dtype), arranged)
+        arranged = arranged.view(w.dtype)
         places = zip(begins, begins[1:], phases, strict=False)
         return [arranged[begin:end].reshape(phase.spec.weight_shape) for begin, end, phase in places]
 
     return weights
 
 
-def _plan_copy(spec: ConvSpec, phases: Sequence[tuple[int, np.ndarray]]) -> Run:
+def _plan_copy(spec: ConvSpec, moved: Dtype, phases: Sequence[tuple[int, np.ndarray]]) -> Run:
     """What copies the weights to where each phase, of some taps, begins."""
-    C, K, RS, L = spec.K // spec.groups, spec.C_group, spec.R * spec.S, LANES[spec.dtype]
+    C, K, RS = spec.K // spec.groups, spec.C_group, spec.R * spec.S
     tasks = spec.groups * -(-K // BLOCK)
     work = WORK * spec.K * spec.C_group * RS
     firsts = np.array([first for first, _ in phases], np.int64)
     counts = np.array([each.size for _, each in phases], np.int64)
-    if C % L == 0 and RS <= MOST_TAPS and {*counts.tolist()} <= {1, 2, MOST}:
+    L = LANES.get(moved)  # None of bytes
+    if L and C % L == 0 and RS <= MOST_TAPS and {*counts.tolist()} <= {1, 2, MOST}:
         table = np.zeros(MOST * len(phases) + BLOCK * RS + L, np.int64)
         for i, (_, each) in enumerate(phases):
             table[MOST * i : MOST * i + each.size] = each
         table[MOST * len(phases) :] = np.arange(BLOCK * RS + L) * L
         return bind(
-            arrange_vectors, spec.dtype, tasks, work,
+            arrange_vectors, moved, tasks, work,
             {"extents": (C, K, RS), "firsts": firsts, "counts": counts, "taps": table},
             {"turned": (BLOCK * RS + L) * L}, {"lines": LINE * L},
         )  # fmt: skip
@@ -149,4 +155,4 @@ def _plan_copy(spec: ConvSpec, phases: Sequence[tuple[int, np.ndarray]]) -> Run:
     for first, each in phases:
         of_tap[0, each], of_tap[1, each] = first + np.arange(each.size), each.size
     constants = {"extents": (C, K, RS), "firsts": of_tap[0], "counts": of_tap[1]}
-    return bind(arrange, spec.dtype, tasks, work, constants)
+    return bind(arrange, moved, tasks, work, constants)

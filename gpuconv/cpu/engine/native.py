@@ -156,7 +156,7 @@ def _pieces_of_gradient(spec: ConvSpec, x: bool, y: bool, limit: int) -> Iterato
     if whole > limit:
         left = limit - seen * (rows.reach // rows.stride + 1)
         step = min(max(left // max(1, made + -(-seen // rows.stride)), 1), spec.H)
-    for n, h in itertools.product(range(0, spec.N, batch), range(0, spec.H, step)):
+    for n, h in itertools.product(range(0, spec.N, batch), range(0, spec.H, max(step, 1))):
         met, part = _rows_of_gradient(replace(spec, N=min(batch, spec.N - n)), h, min(step, spec.H - h))
         yield Piece(slice(n, n + batch), _ALL, slice(h, h + step), met, _ALL_SEEN, part)
 

@@ -29,6 +29,7 @@ accumulators in registers. So kernels say themselves:
 Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing that stays in registers:
 
     product.py    tile_product      a tile of a matrix product
+    quads.py      quad_product      the same of bytes, four at a time, in int32
     gather.py     gathered_product  the same where a table says where each row of the right factor begins
     pixels.py     pixel_product     a tile summed over the pixels of a rectangle; pixel_dots: pixels in lanes
     window.py     window_product    rows of outputs of a sliding window, over a copy with zeros around
@@ -46,7 +47,7 @@ Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing 
 """
 
 from gpuconv.cpu.simd.product import tile_product
-from gpuconv.cpu.simd.target import LANES, ROWS, TILE, VECTORS, Tile, description, tile_of
+from gpuconv.cpu.simd.target import LANES, QUADS, ROWS, TILE, VECTORS, Tile, description, has_quads, tile_of
 from gpuconv.cpu.simd.vectors import (
     STACKED,
     Vector,
@@ -85,9 +86,9 @@ from gpuconv.cpu.simd.vectors import (
 )
 
 __all__ = [
-    "LANES", "ROWS", "STACKED", "TILE", "VECTORS", "Tile", "Vector", "at_least", "at_most", "claim",
+    "LANES", "QUADS", "ROWS", "STACKED", "TILE", "VECTORS", "Tile", "Vector", "at_least", "at_most", "claim",
     "description", "even", "filled", "first_pairs", "fma", "from_last", "from_one", "greatest", "has_nan",
-    "has_negative_zero", "has_zero", "if_positive", "lanes", "last_pairs", "least_bits", "load",
+    "has_negative_zero", "has_quads", "has_zero", "if_positive", "lanes", "last_pairs", "least_bits", "load",
     "load_between", "load_part", "magnitude", "noinline", "odd", "pointer", "pointer_after", "prefetch",
     "prefetch_to_write", "splat", "stacked", "store", "store_part", "tile_of", "tile_product", "zeros",
 ]  # fmt: skip

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from llvmlite import ir
 from numba.core import codegen, config
 
-from gpuconv.spec.dtypes import FLOAT32, FLOAT64
+from gpuconv.spec.dtypes import FLOAT32, FLOAT64, INT32
 
 INDEX, LANE = ir.IntType(64), ir.IntType(32)
-ELEMENTS: dict[str, ir.Type] = {FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType()}
+ELEMENTS: dict[str, ir.Type] = {FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType(), INT32: LANE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Tile:
 
     def lanes(self, element: ir.Type) -> int:
         """Elements of one vector."""
-        return self.bits // (32 if element == ELEMENTS[FLOAT32] else 64)
+        return self.bits // (64 if element == ELEMENTS[FLOAT64] else 32)
 
 
 def tile_of(features: str, machine: str) -> Tile:
@@ -43,7 +43,7 @@ def tile_of(features: str, machine: str) -> Tile:
     """
     if machine.lower() in ("aarch64", "arm64"):
         return Tile(8, 2, 128, True)
-    present = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+    present = _present(features)
     if {"avx512f", "avx512vl", "avx512dq", "avx512bw", "fma"} <= present:
         return Tile(8, 3, 512, True)
     if {"avx2", "fma"} <= present:
@@ -51,9 +51,25 @@ def tile_of(features: str, machine: str) -> Tile:
     return Tile(4, 2, 256 if "avx" in present else 128, False)
 
 
+def has_quads(features: str, machine: str) -> bool:
+    """Whether four bytes of each lane are multiplied in one instruction, of 512 bits.
+
+    Examples
+    --------
+    >>> has_quads("+avx,+avx2,+fma,-avx512f", "x86_64")
+    False
+    """
+    return "avx512vnni" in _present(features) and tile_of(features, machine).bits == 512
+
+
+def _present(features: str) -> set[str]:
+    return {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+
+
 _named: str | None = getattr(config, "CPU_FEATURES", None)  # NUMBA_CPU_FEATURES
 FEATURES = codegen.get_host_cpu_features() if _named is None else _named
 TILE = tile_of(FEATURES, platform.machine())
+QUADS = has_quads(FEATURES, platform.machine())
 ROWS, VECTORS = TILE.rows, TILE.vectors
 LANES: dict[str, int] = {dtype: TILE.lanes(element) for dtype, element in ELEMENTS.items()}
 

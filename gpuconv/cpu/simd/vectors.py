@@ -19,9 +19,9 @@ from gpuconv.spec.dtypes import FLOAT32
 
 
 class Vector(types.Type):
-    """The Numba type of one vector of `dtype`, float32 or float64."""
+    """The Numba type of one vector of `dtype`, float32, float64 or int32 (only loaded and stored)."""
 
-    def __init__(self, dtype: types.Float) -> None:
+    def __init__(self, dtype: types.Number) -> None:
         self.dtype, self.lanes = dtype, LANES[dtype.name]
         self.value = ir.VectorType(ELEMENTS[dtype.name], self.lanes)
         super().__init__(name=f"vector({dtype}, {self.lanes})")
@@ -51,7 +51,7 @@ def emit_call(builder, name, result, *arguments, flags=()):
     vector = next(
         a.type for a in (*arguments,) if isinstance(a.type, ir.VectorType) and a.type.element != BIT
     )
-    suffix = f"v{vector.count}f{32 if vector.element == ELEMENTS[FLOAT32] else 64}"
+    suffix = f"v{vector.count}{vector.element.intrinsic_name}"
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     pointers = ".p0" * any(isinstance(argument.type, ir.PointerType) for argument in arguments)
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.{suffix}{pointers}")

@@ -1,5 +1,6 @@
 """Convolutions of int8 and uint8: exact in int32, whatever is summed, modulo 2^32 beyond."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_blocks_and_sums_of_any_size_in_any_layout(limit_workspace, case, mix, l
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conv_integers, "EXACT", exact)
         patch.setattr(gpuconv.call, "_known", {})
-        assert compute(case, *laid, out=out) is out
+        assert compute(case, *laid, out=out, algorithm="conv_integers") is out
     np.testing.assert_array_equal(out, expected)
 
 
@@ -75,7 +76,7 @@ def test_the_largest_products_of_many_channels_are_exact(function, groups, input
         x = np.full((1, C, 4, 4), a, input)
         w = np.full((2 * groups, 520, 3, 3) if function == "conv2d" else (C, 2, 3, 3), b, weight)
         x[0, ::520, 1, 1] = 1  # odd: one product less, and 1 times the weight
-        y = getattr(gpuconv, function)(x, w, padding=1, groups=groups)
+        y = getattr(gpuconv, function)(x, w, padding=1, groups=groups, algorithm="conv_integers")
         assert (y[0, :, 1, 1] == 9 * 520 * a * b - a * b + b).all()
     assert len(conv_integers.terms(gpuconv.call.understand(gpuconv.conv2d, x, x).spec)) > 1
 
@@ -84,8 +85,8 @@ def test_a_kernel_of_more_taps_than_a_float32_counts_is_exact():
     x = np.full((1, 2, 40, 40), 255, np.uint8)
     w = x.copy()
     w[0, 0, 0, 0] = 254
-    assert gpuconv.conv2d(x, w).item() == 255 * (255 * 3200 - 1)
-    (name, verdict), *_ = gpuconv.explain(gpuconv.conv2d, x, w)
+    assert gpuconv.conv2d(x, w, algorithm="conv_integers").item() == 255 * (255 * 3200 - 1)
+    (name, verdict), *_ = gpuconv.explain(gpuconv.conv2d, x, w, algorithm="conv_integers")
     assert name == "conv_integers" and "exact in float64 by conv_" in verdict
 
 
@@ -93,23 +94,26 @@ def test_what_is_beyond_int32_is_left_modulo_2_to_the_32():
     x = np.full((1, 34000, 1, 1), 255, np.uint8)
     total = 34000 * 255 * 255
     assert total > 2**31
-    assert gpuconv.conv2d(x, x).item() == total - 2**32
-    assert gpuconv.conv2d(x, x, np.array([-total], np.int64).astype(np.int32)).item() == 0
+    bias = np.array([-total], np.int64).astype(np.int32)
+    for algorithm in (None, "conv_integers"):
+        assert gpuconv.conv2d(x, x, algorithm=algorithm).item() == total - 2**32
+        assert gpuconv.conv2d(x, x, bias, algorithm=algorithm).item() == 0
 
 
 def test_zeros_around_the_image_count_as_zeros():
     x, w = np.full((1, 1, 3, 3), 255, np.uint8), np.full((1, 1, 3, 3), -128, np.int8)
-    y = gpuconv.conv2d(x, w, padding=1)[0, 0]
+    y = gpuconv.conv2d(x, w, padding=1, algorithm="conv_integers")[0, 0]
     assert (y == 255 * -128 * np.array([[4, 6, 4], [6, 9, 6], [4, 6, 4]])).all()
 
 
 def test_no_neighbours_are_mixed():
     x, w = np.zeros((8, 64, 28, 28), np.int8), np.zeros((64, 64, 3, 3), np.int8)
+    explain = functools.partial(gpuconv.explain, gpuconv.conv2d, algorithm="conv_integers")
     for precision in (None, "tf32", "ieee"):
-        chosen, verdict = gpuconv.explain(gpuconv.conv2d, x, w, padding=1, precision=precision)[0]
-        assert chosen == "conv_integers" and "winograd" not in verdict
+        assert "winograd" not in gpuconv.explain(gpuconv.conv2d, x, w, padding=1, precision=precision)[0][1]
+        assert "winograd" not in explain(x, w, padding=1, precision=precision)[0][1]
     many = np.zeros((64, 200, 3, 3), np.int8)
-    verdict = gpuconv.explain(gpuconv.conv2d, np.zeros((1, 200, 9, 9), np.uint8), many)[0][1]
+    verdict = explain(np.zeros((1, 200, 9, 9), np.uint8), many)[0][1]
     assert verdict.endswith("exact in float32 by conv_implicit_gemm, in 4 parts")
 
 
