@@ -13,6 +13,8 @@ from gpuconv.spec import (
     ScatterSpec,
     Spec,
 )
+from gpuconv.spec.pool import EXTREMES
+from gpuconv.spec.windows import ADAPTIVE
 from profiling.workloads.operands import padding_of_transposed
 
 Function = Callable[..., Any]
@@ -96,8 +98,18 @@ def _pool(spec: Any, pads: list[int]) -> Function:
     if isinstance(spec, MeanGradientSpec):
         pool = window, spec.stride, pads, False, spec.count_include_pad, spec.divisor_override
         return lambda dy: torch.ops.aten.avg_pool2d_backward(dy, _image(dy, spec), *pool)
-    if spec.reduction == "max":
-        return lambda x: functional.max_pool2d(x, window, spec.stride, pads, spec.dilation, spec.ceil_mode)
+    if spec.windows == ADAPTIVE:
+        name = f"adaptive_{'max' if spec.reduction == 'max' else 'avg'}_pool2d"
+        return lambda x: getattr(functional, name)(x, spec.output_size)
+    if spec.reduction == "norm":
+        return lambda x: functional.lp_pool2d(x, spec.norm, window, spec.stride, spec.ceil_mode)
+    if spec.reduction in EXTREMES:
+        given = window, spec.stride, pads, spec.dilation, spec.ceil_mode
+        if spec.reduction == "min":
+            return lambda x: -functional.max_pool2d(-x, *given)
+        if spec.return_indices:
+            return lambda x: functional.max_pool2d(x, *given, return_indices=True)[0]
+        return lambda x: functional.max_pool2d(x, *given)
     averaged = spec.ceil_mode, spec.count_include_pad, spec.divisor_override
     return lambda x: functional.avg_pool2d(x, window, spec.stride, pads, *averaged)
 

@@ -93,7 +93,11 @@ def candidates(spec: Spec, arrays: tuple[Any, ...], wanted: str) -> tuple[list[s
 def check(
     engine: ModuleType, spec: Spec, arrays: tuple, calls: dict[str, Call]
 ) -> dict[str, reference.Error]:
-    """The error of each call's result; other libraries' image filters return a plane, here a batch of 1."""
-    results = [engine.fetch(call()) for call in calls.values()]
+    """The error of each call's result, of maxima without their indices.
+
+    Other libraries' image filters return a plane, here a batch of 1.
+    """
+    results = [call() for call in calls.values()]
+    results = [engine.fetch(result[0] if isinstance(result, tuple) else result) for result in results]
     results = [result.reshape(spec.out_shape) if result.ndim == 2 else result for result in results]
     return dict(zip(calls, reference.errors(spec, arrays, results), strict=True))

@@ -15,6 +15,7 @@ from gpuconv.spec import (
     ScatterSpec,
     Spec,
 )
+from gpuconv.spec.windows import ADAPTIVE, REGULAR, largest
 
 # What computes a convolution's problem, by its direction; a transposed one is the gradient by the input.
 DIRECTIONS = {
@@ -106,6 +107,17 @@ def pool(
     return PoolSpec(reduction, N, C, size, size, window, window, ((pad, pad), (pad, pad)), (step, step))
 
 
+def norm_pool(norm: float, N: int, C: int, size: int, window: int) -> PoolSpec:
+    """The norm of windows side by side."""
+    return replace(pool("norm", N, C, size, window), norm=norm)
+
+
+def adaptive_pool(reduction: str, N: int, C: int, size: int, outputs: int) -> PoolSpec:
+    """So many windows along each axis of `size` as share it out."""
+    window, outs = largest(size, outputs), (outputs, outputs)
+    return PoolSpec(reduction, N, C, size, size, window, window, windows=ADAPTIVE, output_size=outs)
+
+
 def label(spec: Spec) -> str:
     """A short name: kernel, channels, extent, then what is out of the ordinary.
 
@@ -122,7 +134,7 @@ def label(spec: Spec) -> str:
     window = f"{spec.R}x{spec.S}"
     stride = "" if spec.stride == (1, 1) else f" /{spec.stride[0]}"
     if isinstance(spec, PoolSpec):
-        return f"{spec.reduction} {window} {spec.C} {size}{stride}"
+        return f"{_reduced(spec)} {spec.C} {size}{stride}{' indices' * spec.return_indices}"
     if not isinstance(spec, ConvSpec):
         name = operator(spec).removeprefix("grad.")
         back = " back" if operator(spec).startswith("grad.") else ""
@@ -134,6 +146,14 @@ def label(spec: Spec) -> str:
     if spec.is_depthwise:
         return f"depthwise {window} {spec.C} {size}{stride}"
     return f"{window} {spec.C}->{spec.K} {size}{stride}"
+
+
+def _reduced(spec: PoolSpec) -> str:
+    """What a pool makes of which windows."""
+    if spec.windows == ADAPTIVE:
+        return f"adaptive {spec.reduction} to {spec.P}x{spec.Q}"
+    norm = "" if spec.norm is None else f" {spec.norm:g}"
+    return f"{spec.reduction}{norm} {spec.R}x{spec.S}"
 
 
 def _back(spec: ConvSpec) -> str:
@@ -151,15 +171,18 @@ def operator(spec: Spec) -> str:
     if isinstance(spec, ConvSpec):
         return DIRECTIONS[spec.direction]
     if isinstance(spec, PoolSpec):
-        return "max_pool2d" if spec.reduction == "max" else "avg_pool2d"
+        prefix = "adaptive_" if spec.windows == ADAPTIVE else ""
+        return prefix + {"max": "max", "min": "min", "mean": "avg", "norm": "lp"}[spec.reduction] + "_pool2d"
     if isinstance(spec, ScatterSpec):
         return "max_unpool2d" if spec.combine == "last" else "grad.max_pool2d"
     return "grad.avg_pool2d" if isinstance(spec, MeanGradientSpec) else spec.direction
 
 
 def is_forward(spec: Spec) -> bool:
-    """Whether it is a convolution, or a pool, of images."""
-    return isinstance(spec, PoolSpec) or (isinstance(spec, ConvSpec) and spec.direction == "forward")
+    """Whether it is a convolution of images, or a maximum or mean of their regular windows."""
+    if isinstance(spec, PoolSpec):
+        return spec.reduction in ("max", "mean") and spec.windows == REGULAR
+    return isinstance(spec, ConvSpec) and spec.direction == "forward"
 
 
 def has_precision(spec: Spec) -> bool:

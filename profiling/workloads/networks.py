@@ -5,11 +5,13 @@ sum over `multiplicity * spec.flops` is the work of one forward pass.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gpuconv.spec import INPUT_GRADIENT, WEIGHT_GRADIENT, ConvSpec
 from profiling.workloads.deepbench import TRAINING
 from profiling.workloads.layers import (
     Workload,
+    adaptive_pool,
     backward,
     bias_gradient,
     convolution,
@@ -17,6 +19,7 @@ from profiling.workloads.layers import (
     label,
     max_gradient,
     mean_gradient,
+    norm_pool,
     patches,
     pool,
     unpool,
@@ -139,6 +142,22 @@ def pools() -> Workload:
     return Workload("pools", count(specs))
 
 
+def reductions() -> Workload:
+    """Windows of feature maps that are reduced otherwise: minima, norms, adaptive windows, indices."""
+    specs = [
+        pool("min", 8, 64, 112, 3, stride=2, pad=1),
+        norm_pool(2.0, 8, 64, 112, 2),
+        norm_pool(3.0, 8, 128, 56, 2),
+        adaptive_pool("mean", 8, 256, 13, 6),  # AlexNet's and VGG's, on images of other sizes
+        adaptive_pool("mean", 8, 512, 14, 6),  # PSPNet's pyramid
+        adaptive_pool("mean", 8, 64, 56, 50),
+        adaptive_pool("max", 8, 256, 13, 6),
+        adaptive_pool("max", 8, 64, 112, 32),
+        *(replace(pool("max", *each), return_indices=True) for each in ((8, 64, 112, 2), (8, 512, 14, 2))),
+    ]
+    return Workload("reductions", count(specs))
+
+
 def training() -> Workload:
     """What layers of ResNet-50 and MobileNetV2 take on the way back, of the heaviest kinds one each.
 
@@ -209,6 +228,7 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
         deepbench,
         filters,
         pools,
+        reductions,
         training,
         upsampling,
         windows,

@@ -18,6 +18,7 @@ from gpuconv.spec import (
     Spec,
 )
 from gpuconv.spec.dtypes import FLOAT64
+from gpuconv.spec.windows import ADAPTIVE
 
 
 def operands(spec: Spec, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -76,6 +77,21 @@ def public_call(spec: Spec, arrays: tuple[Any, ...]) -> partial[Any]:
     if isinstance(spec, MeanGradientSpec):
         averaged = False, spec.count_include_pad, spec.divisor_override
         return partial(gpuconv.grad.avg_pool2d, *arrays, size, window, spec.stride, spec.pads, *averaged)
+    return _pool(spec, arrays)
+
+
+def _pool(spec: PoolSpec, arrays: tuple[Any, ...]) -> partial[Any]:
+    window = spec.R, spec.S
+    if spec.windows == ADAPTIVE:
+        if spec.reduction == "mean":
+            return partial(gpuconv.adaptive_avg_pool2d, *arrays, spec.output_size)
+        indexed = {"return_indices": spec.return_indices}
+        return partial(gpuconv.adaptive_max_pool2d, *arrays, spec.output_size, **indexed)
+    if spec.reduction == "norm":
+        return partial(gpuconv.lp_pool2d, *arrays, spec.norm, window, spec.stride, spec.ceil_mode)
+    if spec.reduction == "min":
+        more = spec.dilation, spec.ceil_mode
+        return partial(gpuconv.min_pool2d, *arrays, window, spec.stride, spec.pads, *more)
     if spec.reduction == "max":
         more = spec.dilation, spec.ceil_mode, spec.return_indices
         return partial(gpuconv.max_pool2d, *arrays, window, spec.stride, spec.pads, *more)

@@ -10,7 +10,7 @@ from gpuconv.spec.dtypes import FLOAT16, FLOAT32
 from profiling.counts import launches, selected
 from profiling.counts.execution import execute
 from profiling.counts.problems import variants
-from profiling.workloads import WORKLOADS, label
+from profiling.workloads import WORKLOADS, is_forward, label
 
 pytestmark = pytest.mark.wide  # minutes of the executor
 
@@ -19,7 +19,10 @@ PLANES = 192  # of a sample: whole planes, of the full height and width
 LIMIT = 1.25  # times the input and the output once
 
 SPECS = {
-    layer.spec for make in WORKLOADS.values() for layer in make().layers if isinstance(layer.spec, PoolSpec)
+    layer.spec
+    for make in WORKLOADS.values()
+    for layer in make().layers
+    if isinstance(layer.spec, PoolSpec) and is_forward(layer.spec) and not layer.spec.return_indices
 }
 SAMPLES = [
     pytest.param(spec, id=f"{label(spec)} {dtype}{' indices' * spec.return_indices}")

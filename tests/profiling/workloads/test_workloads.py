@@ -5,11 +5,13 @@ import pytest
 
 import gpuconv
 from gpuconv.call import understand
+from gpuconv.operators import OPERATORS
 from gpuconv.spec import ConvSpec, PoolSpec, ScatterSpec
 from profiling.workloads import (
     WORKLOADS,
     Workload,
     convolution,
+    is_forward,
     label,
     networks,
     operands,
@@ -108,7 +110,10 @@ def test_deepbench_groups_hold_the_published_list():
     assert {batch for *_, batches in TRAINING for batch in batches} == {4, 8, 16, 32}
 
 
-@pytest.mark.parametrize("spec", BACKWARD, ids=label)
+REDUCTIONS = [layer.spec for layer in WORKLOADS["reductions"]().layers]
+
+
+@pytest.mark.parametrize("spec", [*BACKWARD, *REDUCTIONS], ids=label)
 def test_a_public_call_of_a_problem_is_of_that_problem(spec):
     public = public_call(spec, operands(spec))
     call = understand(public.func, *public.args, **public.keywords)
@@ -128,6 +133,13 @@ def test_indices_are_of_their_windows(spec):
     size = (spec.N, spec.C, spec.H, spec.W)
     everywhere = gpuconv.grad.max_pool2d(values, indices, size)
     np.testing.assert_allclose(public_call(spec, (values, indices))(), everywhere, atol=1e-5)
+
+
+def test_every_pool_is_measured():
+    measured = {operator(layer.spec) for make in WORKLOADS.values() for layer in make().layers}
+    pools = {name for name in OPERATORS if name.endswith("_pool2d") and not name.startswith("grad.")}
+    assert pools <= measured
+    assert not any(is_forward(spec) for spec in REDUCTIONS if operator(spec) != "max_pool2d")
 
 
 def test_all_that_goes_back_is_measured():
