@@ -6,14 +6,15 @@ import pytest
 
 from gpuconv.cli import main
 from gpuconv.commands import compile_cpu
-from gpuconv.commands.compile_cpu import compilations, label
+from gpuconv.commands.compile_cpu import jobs_of, label, label_of
 from gpuconv.cpu import KERNELS
 from gpuconv.cpu.engine import cache, sixteen_bits
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.spec.dtypes import FLOAT32, FLOATS, INT64, UINT64
 
 
-def test_compile_cpu_compiles_what_is_named(capsys, monkeypatch, tmp_path):
+def test_compile_cpu_compiles_what_is_named(capsys, monkeypatch, threads):
+    threads(1)  # other processes would not see the stand-in
     compiled = []
     monkeypatch.setattr(
         type(KERNELS[0]), "__getitem__", lambda kernel, dtype: compiled.append((kernel, dtype))
@@ -22,7 +23,7 @@ def test_compile_cpu_compiles_what_is_named(capsys, monkeypatch, tmp_path):
     (kernel,) = (each for each in KERNELS if each.name == "pool_direct.max_rows")
     assert compiled == [(kernel, "float64")]
     *lines, last = capsys.readouterr().out.splitlines()
-    assert [line.split()[:3] for line in lines] == [["pool_direct.max_rows", "float64", "cpu"]]
+    assert [line.split()[:5] for line in lines] == [["1", "of", "1", "pool_direct.max_rows", "float64"]]
     assert last.startswith("kept in ")
     compiled.clear()
     assert main(["compile", "--cpu", "--kernel", "pool_rows"]) == 0  # the function of two kernels
@@ -34,7 +35,7 @@ def test_compile_cpu_compiles_what_is_named(capsys, monkeypatch, tmp_path):
 
 
 def test_what_compile_cpu_says_of_a_kernel_it_says_of_no_other():
-    labels = [text for text, _ in compilations()]
+    labels = [*map(label_of, jobs_of())]
     assert len(set(labels)) == len(labels) == sum(len(kernel.dtypes) for kernel in KERNELS)
     assert len({kernel.name for kernel in KERNELS}) < len(KERNELS)  # names alone would not do
     assert {"pool_global.max_planes", "conv_direct.convolve_rows"} < {label(kernel) for kernel in KERNELS}
@@ -62,8 +63,8 @@ def test_a_kernel_is_compiled_for_the_dtypes_that_it_is_called_for():
 
 
 @pytest.fixture
-def full_disk(monkeypatch, tmp_path):
-    """A cache that takes three files, and two kernels that are not in it."""
+def full_disk(monkeypatch, tmp_path, threads):
+    """A cache that takes three files, and two kernels that are not in it: all that there are."""
 
     def refuse_the_fourth(*arguments):
         if next(written) == 3:
@@ -75,18 +76,21 @@ def full_disk(monkeypatch, tmp_path):
     monkeypatch.setattr(cache, "folders", lambda: (tmp_path,))
     monkeypatch.setattr(cache, "_reasons", [])
     widen, narrow = (Kernel(kernel.function, kernel.signature) for kernel in sixteen_bits.KERNELS[1::2])
-    return [(kernel.name, lambda kernel=kernel: kernel[FLOAT32]) for kernel in (widen, narrow)]
+    monkeypatch.setattr(compile_cpu, "KERNELS", (widen, narrow))
+    monkeypatch.setattr(compile_cpu, "label", lambda kernel: kernel.name)
+    threads(1)  # other processes would not see it
+    return [(0, FLOAT32), (1, FLOAT32)]
 
 
 def test_compile_cpu_says_what_a_full_disk_did_not_take(full_disk, monkeypatch, capsys, caplog, tmp_path):
-    monkeypatch.setattr(compile_cpu, "compilations", lambda name: full_disk)
+    monkeypatch.setattr(compile_cpu, "jobs_of", lambda name: full_disk)
     assert main(["compile", "--cpu"]) == 2
     printed = capsys.readouterr()
     assert printed.err == (
-        "gpuconv compile: engine_sixteen_bits.narrow_bfloat16_rows could not be kept "
+        "gpuconv compile: engine_sixteen_bits.narrow_bfloat16_rows float32 could not be kept "
         f"({tmp_path}: No space left on device): set GPUCONV_CACHE_DIR\n"
     )
-    assert "kept in" not in printed.out and printed.out.count("\n") == 2
+    assert "kept in" not in printed.out and printed.out.count("\n") == 1
     assert caplog.records == []  # the same once is enough
 
 

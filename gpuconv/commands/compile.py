@@ -25,9 +25,9 @@ def compile_ahead(architectures: Sequence[str] | None = None, cpu: bool = False,
     for_gpus = architectures is not None or not cpu
     refuse_unknown(architectures or ())
     if cpu:  # first, since it may refuse
-        from gpuconv.commands.compile_cpu import compilations, compile_for_cpu
+        from gpuconv.commands.compile_cpu import compile_for_cpu, jobs_of
 
-        found = compilations(kernel)
+        found = jobs_of(kernel)
     if for_gpus:
         compile_for_gpus(architectures, kernel)
     if cpu:

@@ -1,21 +1,21 @@
-"""The CPU kernels that `gpuconv compile --cpu` compiles, and what they are called there."""
+"""`gpuconv compile --cpu`: the CPU kernels, what they are called, each compiled on the next free core."""
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
+from gpuconv.commands.compilation import compile_all
 from gpuconv.commands.environment import CommandError
 from gpuconv.cpu import KERNELS
 from gpuconv.cpu.engine import cache
 from gpuconv.cpu.engine.compiled import Kernel
+from gpuconv.spec.dtypes import Dtype
 
-Compilations = Sequence[tuple[str, Callable[[], Any]]]
+Job = tuple[int, Dtype]  # the place of a kernel among all, and what it is compiled for
 
 
-def compilations(name: str = "") -> Compilations:
-    """(label, what compiles it) of each kernel and dtype with `name` in the label or in the kernel's name.
+def jobs_of(name: str = "") -> list[Job]:
+    """Each kernel and dtype with `name` in the label of both, or in the kernel's name.
 
     Raises
     ------
@@ -24,15 +24,11 @@ def compilations(name: str = "") -> Compilations:
 
     Examples
     --------
-    >>> [label for label, _ in compilations("pool_direct.mean_rows")]
+    >>> [label_of(job) for job in jobs_of("pool_direct.mean_rows")]
     ['pool_direct.mean_rows float32', 'pool_direct.mean_rows float64']
     """
-    found: list[tuple[str, Callable[[], Any]]] = [
-        (f"{label(kernel)} {dtype}", partial(kernel.__getitem__, dtype))
-        for kernel in KERNELS
-        for dtype in kernel.dtypes
-        if name in f"{label(kernel)} {dtype}" or name in f"{kernel.name} {dtype}"
-    ]
+    jobs = [(place, dtype) for place, kernel in enumerate(KERNELS) for dtype in kernel.dtypes]
+    found = [job for job in jobs if name in label_of(job) or name in f"{KERNELS[job[0]].name} {job[1]}"]
     if not found:
         raise CommandError(f"there is no CPU kernel with {name!r} in its name")
     if cache.writable_folder() is None:
@@ -41,7 +37,7 @@ def compilations(name: str = "") -> Compilations:
     return found
 
 
-def compile_for_cpu(compilations: Compilations) -> None:
+def compile_for_cpu(jobs: Sequence[Job]) -> None:
     """Compile, and print what and how long it took, as it goes.
 
     Raises
@@ -49,17 +45,25 @@ def compile_for_cpu(compilations: Compilations) -> None:
     CommandError
         For the first that cannot be kept, as on a full disk.
     """
-    for place, (name, compilation) in enumerate(compilations, 1):
-        print(f"{name:<50} cpu", end=" ", flush=True)
-        begin = time.perf_counter()
-        try:
-            with cache.must_keep():
-                compilation()
-        except cache.NotKept as error:
-            print(flush=True)
-            raise CommandError(f"{name} could not be kept ({error}): set GPUCONV_CACHE_DIR") from error
-        print(f"{time.perf_counter() - begin:6.2f} s  {place} of {len(compilations)}", flush=True)
+    compile_all(jobs, compile_one, label_of)
     print(f"kept in {cache.writable_folder()}")
+
+
+def compile_one(job: Job) -> tuple[Job, float, str]:
+    """Compile a kernel in this process; CommandError if it cannot be kept."""
+    place, dtype = job
+    begin = time.perf_counter()
+    try:
+        with cache.must_keep():
+            KERNELS[place][dtype]
+    except cache.NotKept as error:
+        raise CommandError(f"{label_of(job)} could not be kept ({error}): set GPUCONV_CACHE_DIR") from error
+    return job, time.perf_counter() - begin, ""
+
+
+def label_of(job: Job) -> str:
+    """What a kernel is called, and the dtype."""
+    return f"{label(KERNELS[job[0]])} {job[1]}"
 
 
 def label(kernel: Kernel) -> str:

@@ -1,21 +1,15 @@
 """`gpuconv compile` for GPUs: every kernel that is not there yet, on all cores, a process for each."""
 
-import contextlib
-import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from gpuconv.commands.compilation import compile_all
 from gpuconv.commands.environment import CommandError, cuda_engine, in_one_line
-from gpuconv.commands.processes import worker_processes
 from gpuconv.engines import ARCHITECTURES, COMPILER_HINT
-from gpuconv.threads import get_num_threads
 
-BAR = 30  # characters
 Job = tuple[int, str]  # the place of a kernel in the engine's list, and an architecture
 
 
@@ -37,7 +31,7 @@ def compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
         print(f"{len(jobs) - len(left)} of {len(jobs)} are there already", flush=True)
     if left:
         _require_compiler()
-        _report(engine, left)
+        compile_all(left, compile_one, lambda job: f"{engine.KERNELS[job[0]].name} {job[1]}")
     print(f"kept in {folder}")
 
 
@@ -71,48 +65,6 @@ def _require_compiler() -> None:
     compiler = import_module("gpuconv.cuda.runtime.compiler")
     if reason := compiler.why_there_is_no_compiler():
         raise CommandError(f"there is no compiler of CUDA kernels ({reason}): {COMPILER_HINT}")
-
-
-def _report(engine: Any, jobs: list[Job]) -> None:
-    """Compile, and show each kernel as it is done: a bar on a terminal, lines anywhere else."""
-    failures, count = [], len(jobs)
-    show, end = (_bar, "\n") if sys.stdout and sys.stdout.isatty() else (_line, "")
-    try:
-        with contextlib.closing(_compiled(jobs)) as compiled:
-            for done, (job, seconds, failure) in enumerate(compiled, start=1):
-                label = f"{engine.KERNELS[job[0]].name} {job[1]}"
-                if failure:
-                    failures.append(f"{label}: {failure}")
-                show(done, count, label, seconds)
-    finally:
-        print(end=end, flush=True)
-    if failures:
-        raise CommandError(f"{len(failures)} of {count} kernels do not compile, {failures[0]}")
-
-
-def _bar(done: int, count: int, label: str, seconds: float) -> None:
-    print(f"\r[{'#' * (BAR * done // count):<{BAR}}] {done} of {count}  {label:<50.50}", end="", flush=True)
-
-
-def _line(done: int, count: int, label: str, seconds: float) -> None:
-    print(f"{done:>{len(str(count))}} of {count}  {label:<50} {seconds:6.2f} s", flush=True)
-
-
-def _compiled(jobs: list[Job]) -> Generator[tuple[Job, float, str], None, None]:
-    """The jobs as they are done: each with its seconds, and why it failed, or nothing."""
-    workers = min(get_num_threads(), len(jobs))
-    if workers == 1:
-        yield from map(compile_one, jobs)
-        return
-    try:
-        with worker_processes(workers) as pool:
-            for future in as_completed([pool.submit(compile_one, job) for job in jobs]):
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise CommandError(
-            "a process that compiles was ended from outside, perhaps for want of memory: set "
-            "GPUCONV_NUM_THREADS to have fewer of them"
-        ) from error
 
 
 def compile_one(job: Job) -> tuple[Job, float, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import gpuconv
 from gpuconv import cpu
-from gpuconv.commands.compile_cpu import compilations
+from gpuconv.commands.compile_cpu import jobs_of, label_of
 from gpuconv.cpu.conv import quads
 from gpuconv.cpu.simd import QUADS
 from tests.cases import CONV_CASES, TRANSPOSED_CASES, ConvCase
@@ -181,12 +181,12 @@ def test_nothing_beyond_the_arrays_is_touched(fresh_python):
 
 WITHOUT = """
 import numpy as np, gpuconv
-from gpuconv.commands.compile_cpu import compilations
+from gpuconv.commands.compile_cpu import jobs_of, label_of
 from gpuconv.cpu.simd import QUADS
 x, w = np.full((2, 8, 6, 6), 255, np.uint8), np.full((32, 8, 1, 1), -128, np.int8)
 assert (gpuconv.conv2d(x, w) == 8 * 255 * -128).all()
 verdicts = dict(gpuconv.explain(gpuconv.conv2d, x, w))
-assert not QUADS and not [label for label, _ in compilations() if "quads" in label]
+assert not QUADS and not [label for label in map(label_of, jobs_of()) if "quads" in label]
 assert verdicts["conv_integers"].startswith("selected")
 print(verdicts["conv_quads"])
 """
@@ -201,7 +201,7 @@ def test_without_the_instruction_it_says_so_and_nothing_is_compiled_for_it(fresh
 
 def test_kernels_are_compiled_where_they_can_run():
     assert {kernel.dtypes for kernel in quads.KERNELS} == {("int32",) if QUADS else ()}
-    labels = [label for label, _ in compilations() if "quads" in label]
+    labels = [label for label in map(label_of, jobs_of()) if "quads" in label]
     assert labels == (
         ["conv_quads.multiply_quads int32", "conv_quads_weights.prepare_weights int32"] if QUADS else []
     )
