@@ -7,15 +7,14 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
 - of tests of each kernel: one of each family, compiled for sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
-- of the tests of a CUDA kernel, which the executor runs: each value of each parameter, but no more than MOST,
-  in the first dtype, for sm_90a; of those of `test_execution` all of these, and one in 32 of the others;
+- of the tests of a CUDA kernel, which the executor runs, the first, for sm_90a; of those of `test_execution`
+  each value of each parameter in the first dtype, and one in 32 of the others;
 - one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison,
   which other tests run.
 
 Where each test of a few takes long, it is marked by hand, or its parameter is given by `few`.
 """
 
-import itertools
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -31,7 +30,6 @@ ROOMS = (
 LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
 FAULTS = 64
 EXECUTED = 32
-MOST = 2  # tests of a function that each compile a kernel
 VARIANTS = ("dtype", "arch")
 DEFAULT_ARCH = "sm_90a"
 
@@ -55,7 +53,7 @@ def mark_wide(items: Iterable[pytest.Item]) -> None:
         elif hasattr(item, "callspec"):
             products["faults" if _plants_faults(item) else function].append(item)
     for tests in products.values():
-        least = MOST + 1 if tests[0].nodeid.startswith("tests/cuda/") else LEAST
+        least = 2 if tests[0].nodeid.startswith("tests/cuda/") else LEAST
         if len(tests) >= least or _plants_faults(tests[0]) or "arch" in tests[0].callspec.params:
             for item in set(tests) - set(_sample(tests)):
                 item.add_marker(pytest.mark.wide)
@@ -77,9 +75,11 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
         yield from first_of_each(others, lambda test: {_value(test, "arch")})
         return
     if tests[0].nodeid.startswith("tests/cuda/"):  # each takes a kernel of its own
-        is_execution = "test_execution" in tests[0].nodeid
-        yield from plain[::EXECUTED] if is_execution else ()
-        yield from itertools.islice(first_of_each(plain, _values), None if is_execution else MOST)
+        if "test_execution" in tests[0].nodeid:
+            yield from plain[::EXECUTED]
+            yield from first_of_each(plain, _values)
+        else:
+            yield from plain[:1]
         return
     if "algorithm" in parameters:
         yield from first_of_each(plain, _pairs_with_the_algorithm)

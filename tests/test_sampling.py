@@ -70,11 +70,9 @@ def test_each_tile_and_each_case_of_what_the_executor_runs():
     assert len(found) < 16
 
 
-def test_a_few_of_a_function_that_compiles_a_kernel_for_each():
+def test_one_of_a_function_that_compiles_a_kernel_for_each():
     found = sample(product("tests/cuda/conv/test_stem.py::test", tile=range(4), case=range(6)))
-    assert len(found) == sampling.MOST and len(values(found, "case")) == sampling.MOST
-    few = sample(product("tests/cuda/conv/test_stem.py::test", tile=range(sampling.MOST)))
-    assert len(few) == sampling.MOST
+    assert found == [{"tile": 0, "case": 0}]
 
 
 def test_one_of_64_faults_and_no_kernel_without():

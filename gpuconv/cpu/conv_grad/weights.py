@@ -36,8 +36,9 @@ WORK = 4  # multiply-adds that take as long as to copy an element
 
 
 def _arrays(scalar):
-    weight, table = numba.types.Array(scalar, 1, "C", readonly=True, aligned=False), workspace(numba.int64)
-    return weight, workspace(scalar), numba.types.UniTuple(numba.int64, 3), table, table
+    weight = numba.types.Array(scalar, 1, "C", readonly=True, aligned=False)
+    arranged, table = numba.types.Array(scalar, 1, "C", aligned=False), workspace(numba.int64)
+    return weight, arranged, numba.types.UniTuple(numba.int64, 3), table, table
 
 
 def _turning(scalar):
