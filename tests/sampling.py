@@ -9,8 +9,8 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
   (most often float32); with the other dtypes, one test for each of them and for each algorithm;
 - of the tests of a CUDA kernel, which the executor runs, the first, for sm_90a; of those of `test_execution`
   each value of each parameter in the first dtype, and one in 32 of the others;
-- one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison,
-  which other tests run.
+- one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison, which
+  other tests run: the first of each function is in the wide set, the others are slow.
 
 Where each test of a few takes long, it is marked by hand, or its parameter is given by `few`.
 """
@@ -42,14 +42,15 @@ def few(values: Sequence[Any], count: int) -> list[Any]:
 
 def mark_wide(items: Iterable[pytest.Item]) -> None:
     """Mark every item that is not in the sample; what is slow anyway is left as it is."""
-    products = defaultdict(list)
+    products, unharmed = defaultdict(list), set()
     for item in items:
         function = item.nodeid.split("[")[0]
         ours = function.removeprefix("tests/").startswith(ROOMS)
         if not ours or item.get_closest_marker("slow") or item.get_closest_marker("wide"):
             continue
         if "unharmed" in function:
-            item.add_marker(pytest.mark.wide)
+            item.add_marker(pytest.mark.slow if function in unharmed else pytest.mark.wide)
+            unharmed.add(function)
         elif hasattr(item, "callspec"):
             products["faults" if _plants_faults(item) else function].append(item)
     for tests in products.values():
