@@ -9,7 +9,11 @@ from tests.cases import PoolCase, equal
 from tests.cuda.execution import refusal
 from tests.cuda.pool.pooling import pool, same_zeros, signed_zeros
 
-DTYPES = ("float32", "float64", "float16", pytest.param("bfloat16", marks=pytest.mark.slow))
+DTYPES = (
+    "float32",
+    "float16",
+    *(pytest.param(each, marks=pytest.mark.slow) for each in ("float64", "bfloat16")),
+)
 CASES = (
     PoolCase("rows, stride 1, in vectors", "max", (2, 3, 9, 32), 3, 1, 1),
     PoolCase("rows, stride 1, element by element", "max", (2, 3, 9, 35), 3, 1, 1),
