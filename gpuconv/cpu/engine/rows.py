@@ -16,6 +16,16 @@ def clear(row, count):
 
 
 @inner
+def clear_row(to, first, last):
+    """to[q] = 0 for first <= q < last, and nothing behind."""
+    full = last - (last - first) % lanes(to)
+    for q in range(first, full, lanes(to)):
+        store(to, q, zeros(to))
+    if full < last:
+        store_part(to, full, zeros(to), last - full)
+
+
+@inner
 def put_rows(rows, pitch, y, n, c, begin, end, in_rows):
     """y[n, c, h] = the row of `pitch` elements number h - begin; begin <= h < end."""
     noinline()

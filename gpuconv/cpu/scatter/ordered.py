@@ -30,8 +30,8 @@ from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target, wo
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_planes, in_rows
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.engine.rows import put_rows
-from gpuconv.cpu.simd import LANES, claim, lanes, pointer, store, store_part, zeros
+from gpuconv.cpu.engine.rows import clear_row, put_rows
+from gpuconv.cpu.simd import LANES, claim, pointer
 from gpuconv.spec import ScatterLayouts, ScatterSpec
 from gpuconv.spec.dtypes import FLOATS
 from gpuconv.workspace import workspace_limit
@@ -70,7 +70,7 @@ def scatter(
             if begin == 0 and not are_places(indices[n, c], H * W, indices_in_planes):
                 wrong[0] = 1
             to = pointer(y[n, c], begin * W) if y_in_planes else pointer(sums, 0)
-            clear(to, (end - begin) * W)
+            clear_row(to, 0, (end - begin) * W)
             put(
                 x[n, c], indices[n, c], first, last, to, begin * W, end * W, W, add, is_windowed, reach, top,
                 stride,
@@ -92,16 +92,6 @@ def are_places(indices, size, in_order):
             for q in range(indices.shape[1]):
                 wrong |= np.uint64(indices[p, q] + 1) > np.uint64(size)
     return not wrong
-
-
-@inner
-def clear(to, count):
-    """to[i] = 0 for i < count."""
-    full = count - count % lanes(to)
-    for i in range(0, full, lanes(to)):
-        store(to, i, zeros(to))
-    if full < count:
-        store_part(to, full, zeros(to), count - full)
 
 
 @inner

@@ -19,6 +19,7 @@ from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.processor import Processor
+from gpuconv.cpu.engine.rows import clear_row
 from gpuconv.cpu.simd import claim, lanes, load, load_part, pointer, store, store_part, zeros
 from gpuconv.spec import PatchesSpec, PlainLayouts
 from gpuconv.spec.dtypes import FLOATS
@@ -67,13 +68,6 @@ def copy_row(source, to, first, last):
         store(to, q, load(source, q))
     if full < last:
         store_part(to, full, load_part(source, full, last - full, zeros(to)), last - full)
-
-
-@inner
-def clear_row(to, first, last):
-    """to[q] = 0 for first <= q < last."""
-    for q in range(first, last, lanes(to)):
-        store_part(to, q, zeros(to), last - q)
 
 
 def lies_in_rows(layout: Layout) -> bool:
