@@ -92,7 +92,7 @@ def _signature(scalar):
 
 @kernel(_signature)
 def multiply_panels(
-    x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, x_in_rows, x_is_b,
+    x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, x_in_rows, copied_in_rows,
     read_as_it_lies, y_in_planes, group_panels, chunk, panels, tiles, pieces, counter, tasks,
 ):  # fmt: skip
     N, K, P, Q = y.shape
@@ -120,8 +120,8 @@ def multiply_panels(
             c_end = min(c_begin + max(1, BLOCK // taps), C_group)
             depth = (c_end - c_begin) * taps
             part = -(-depth // -(-depth // DEPTH))
-            together = x_is_b and is_inside(first * columns, (last - first) * columns, P * Q)
-            if together and not read_as_it_lies:
+            together = copied_in_rows and is_inside(first * columns, (last - first) * columns, P * Q)
+            if together:
                 c = g * C_group + c_begin
                 copy_rows(x, panels, first * columns, P * Q, last - first, c, depth, columns)
             for panel in range(first, last):
@@ -347,6 +347,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     if long_rows:  # a plane as one long row: fewer pieces
         x, y = (reshaped(each, *each.shape[:2], 1, spec.P * spec.Q) for each in (x, y))
     x_is_b = is_plain and in_planes(x)
+    is_read = x_is_b and is_read_seldom(spec, x)
     group_panels, chunk, tasks, (panels, tiles) = blocking(spec, device.threads)
     (top, _), (left, _) = spec.pads
     multiply = bind(
@@ -354,7 +355,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
         constants={
             "epilogue": epilogue_of(spec, layouts), "window": (spec.R, spec.S), "pads": (top, left),
             "stride": spec.stride, "dilation": spec.dilation, "groups": spec.groups, "x_in_rows": in_rows(x),
-            "x_is_b": x_is_b, "read_as_it_lies": x_is_b and is_read_seldom(spec, x),
+            "copied_in_rows": x_is_b and not is_read, "read_as_it_lies": is_read,
             "y_in_planes": in_planes(y), "group_panels": group_panels, "chunk": chunk,
         },
         workspaces={"panels": panels, "tiles": tiles},
