@@ -18,7 +18,7 @@ from profiling import interrupts, needs, results
 from profiling.bench import contest, imports, reference, report
 from profiling.progress import progress
 from profiling.results import Row, significant
-from profiling.workloads import WORKLOADS, Layer, Workload, flops, operands
+from profiling.workloads import WORKLOADS, Layer, Workload, drawn, flops, operands_of
 
 SUMMARY = "every algorithm on every layer, checked, then timed beside the other libraries"
 QUICK = {"layers": 5, "repeats": 10, "seconds": 0.2, "algorithm": "selected", "limit": 100.0}
@@ -27,6 +27,7 @@ PRECISION_HELP = (
     "the error that gpuconv may make; unless given, that of a call without precision=, which allows "
     "Winograd's in layers of 32 channels and more"
 )
+RANDOM = {"repeats": 10, "seconds": 0.2, "algorithm": "selected"}
 DEFAULTS = {"repeats": 25, "seconds": 1.0, "algorithm": "all", "limit": None}
 IMPORTED, IMPORT_REPEATS = ("gpuconv", "numba", "numpy"), 11
 OTHERS_WARNING = (
@@ -48,16 +49,25 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--repeats", type=_positive, help=f"timed calls of each contestant, {DEFAULTS['repeats']}")
     add("--seconds", type=float, help=f"at most so long for each contestant, {DEFAULTS['seconds']}")
     add("--out", type=Path, default=results.FOLDER, help="folder for the JSON file and the plot, %(default)s")
+    add("--random", type=_positive, metavar="COUNT", help="so many problems drawn at random instead")
+    add("--seed", type=int, default=0, help="of --random, %(default)s")
     add("--quick", action="store_true", help="two minutes at most: a few layers of each workload in turn")
     add("--no-plot", action="store_true")
     add("--import-time", action="store_true", help="only what `import gpuconv` costs, beside numba and numpy")
     options = parser.parse_args(arguments)
     if options.threads and options.device == "cuda":
         parser.error("--threads is for --device cpu")
-    for name, value in (QUICK if options.quick else DEFAULTS).items():
+    if options.random and (options.workload or options.quick):
+        parser.error("--random draws its own workload, and is not for --workload or --quick")
+    for name, value in _left_open(options).items():
         if getattr(options, name, None) is None:
             setattr(options, name, value)
     return options
+
+
+def _left_open(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that a kind of run sets, unless they are given."""
+    return QUICK if options.quick else DEFAULTS | RANDOM if options.random else DEFAULTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +106,11 @@ def describe(engine: ModuleType) -> dict[str, Any]:
 
 def _stem(options: argparse.Namespace, head: dict[str, Any]) -> str:
     """The name of the files, after what is measured and the date."""
-    name = "import" if options.import_time else "cpu" if options.device == "cpu" else head["device"]
+    if options.import_time:
+        name = "import"
+    else:
+        name = "cpu" if options.device == "cpu" else head["device"]
+        name += f" random {options.random} seed {options.seed}" * bool(options.random)
     return re.sub(r"[^a-z0-9]+", "-", f"{name} {options.precision or ''} {head['date']}".lower())
 
 
@@ -121,7 +135,7 @@ def refuse_unknown(options: argparse.Namespace) -> None:
 def save(path: Path, head: dict[str, Any], rows: list[Row]) -> None:
     """The JSON file, of what has been measured so far."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    results.write(path, head, summary=report.summarise(rows), rows=rows)
+    results.write(path, head, summary=report.summarise(rows), spread=report.spread(rows), rows=rows)
 
 
 def plot(options: argparse.Namespace, path: Path, head: dict[str, Any], rows: list[Row]) -> None:
@@ -164,7 +178,7 @@ def measure(
     ceilings: Sequence[dict[str, Any]], found: list[Row],
 ) -> None:  # fmt: skip
     """One layer, on each number of threads; its rows are printed when they are there."""
-    arrays = operands(layer.spec)
+    arrays = operands_of(layer)
     for ceiling in ceilings:
         new = [*contest.rows(engine, options, workload, layer, arrays, ceiling)]
         found.extend(new)
@@ -185,8 +199,10 @@ class Others:
 
 def layers_of(options: argparse.Namespace) -> list[tuple[Workload, Layer]]:
     """The layers to measure; those of --quick a few of each workload, the workloads taking turns."""
-    workloads = [WORKLOADS[name]().with_dtype(options.dtype) for name in options.workload or WORKLOADS]
-    workloads = [workload.with_precision(options.precision) for workload in workloads]
+    chosen = [WORKLOADS[name]() for name in options.workload or WORKLOADS]
+    if options.random:
+        chosen = [drawn(options.random, options.seed)]
+    workloads = [each.with_dtype(options.dtype).with_precision(options.precision) for each in chosen]
     if not options.quick:
         return [(workload, layer) for workload in workloads for layer in workload.layers]
     few = [workload.sample(options.layers) for workload in workloads]

@@ -4,10 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import geometric_mean
 from typing import Any
 
+import numpy as np
+
 from profiling.results import Row, Table, show, significant
+from profiling.workloads.drawn import NAME as DRAWN
 
 OTHERS_PCT = 2.0  # of the machine, from which times on several threads are doubtful,
 OTHERS_PCT_ONE = 25.0  # and those on one
+WORST = 5  # problems drawn at random that are named
 COLUMNS = ("layer", "x", "algorithm", "ms", "ieee ms", "GFLOP/s", "GB/s", "roof %", "error")
 
 
@@ -43,6 +47,31 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
              "total": significant(total)}
         )  # fmt: skip
     return summary
+
+
+def spread(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Of the problems drawn at random, for each number of threads and peer: how the ratios are spread.
+
+    A mean would hide those that fall short.
+    """
+    members: dict[tuple, list[Row]] = {}
+    for (workload, _, threads, peer), group in _grouped(rows, "selected").items():
+        if workload == DRAWN:
+            members.setdefault((threads, peer), []).extend(group)
+    return [
+        {"threads": threads, "peer": peer, **_spread(group)} for (threads, peer), group in members.items()
+    ]
+
+
+def _spread(rows: Sequence[Row]) -> dict[str, Any]:
+    ordered = sorted(rows, key=lambda row: ratio(row) or 0.0)
+    ratios = [ratio(row) for row in ordered]
+    worst, fifth, middle = np.percentile(ratios, (0, 5, 50))
+    return {
+        "layers": len(rows), "worst": significant(worst), "5 %": significant(fifth),
+        "median": significant(middle), "slower": sum(each < 1 for each in ratios),
+        "worst layers": [row["layer"] for row in ordered[:WORST]],
+    }  # fmt: skip
 
 
 def _grouped(rows: Sequence[Row], chosen: str) -> dict[tuple, list[Row]]:
@@ -102,7 +131,10 @@ def print_rows(rows: Sequence[Row]) -> None:
 
 def print_report(rows: Sequence[Row], others_pct: float | None = 0.0) -> None:
     """Tables of all rows, then the summary, without the lines that others have spoilt."""
-    show([*tables(rows)])
+    show([*tables([row for row in rows if row["workload"] != DRAWN])])
+    for entry in spread(rows):
+        named = "\n".join(f"  {name}" for name in entry.pop("worst layers"))
+        print(", ".join(f"{key} {value}" for key, value in entry.items()) + f"; the worst:\n{named}")
     summary = summarise(rows)
     spoilt = sorted({entry["threads"] for entry in summary if doubtful(entry["threads"], others_pct)})
     kept = [entry for entry in summary if entry["threads"] not in spoilt]

@@ -31,7 +31,7 @@ def row(
         "layer": layer.label,
         "multiplicity": layer.multiplicity,
         "op": operator(spec),
-        "spec": describe(spec),
+        "spec": describe(spec) + " channels-last" * layer.channels_last,
         "dtype": spec.dtype,
         "precision": getattr(spec, "precision", None) or PRECISIONS[spec.dtype],
         "algorithm": algorithm,

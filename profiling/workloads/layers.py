@@ -26,11 +26,12 @@ DIRECTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A problem, how tables call it, and how often one forward pass meets it."""
+    """A problem, how tables call it, how often one forward pass meets it, and how its arrays lie."""
 
     label: str
     spec: Spec
     multiplicity: int = 1
+    channels_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

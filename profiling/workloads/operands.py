@@ -19,6 +19,7 @@ from gpuconv.spec import (
 )
 from gpuconv.spec.dtypes import FLOAT64
 from gpuconv.spec.windows import ADAPTIVE
+from profiling.workloads.layers import Layer
 
 
 def operands(spec: Spec, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -33,6 +34,17 @@ def operands(spec: Spec, seed: int = 0) -> tuple[np.ndarray, ...]:
     if isinstance(spec, ScatterSpec):
         arrays.append(_indices(spec, rng))
     return tuple(arrays)
+
+
+def operands_of(layer: Layer) -> tuple[np.ndarray, ...]:
+    """The arrays of its spec, as they lie in the layer: channels-last those of four axes, weights too."""
+    arrays = operands(layer.spec)
+    return tuple(map(_channels_last, arrays)) if layer.channels_last else arrays
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    """The same values, the channels side by side in memory."""
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
 def _shapes(spec: Spec) -> list[tuple[int, ...]]:

@@ -440,3 +440,30 @@ def test_the_import_is_measured_in_fresh_processes(monkeypatch, tmp_path):
     (row,) = result["rows"]
     assert status == 0 and row.keys() >= REQUIRED
     assert row["peer"] == "numpy" and row["ms"] > 0
+
+
+def test_problems_drawn_at_random(ready, tmp_path):
+    status, result = run(tmp_path, "--random", "3", "--seed", "5")
+    assert status == 0 and result["layers"] == [3, 3]
+    assert {row["workload"] for row in result["rows"]} == {"random"}
+    assert all(row["selected"] or row["ieee"] for row in result["rows"])
+    assert [*tmp_path.glob("cpu-random-3-seed-5-*.json")]
+
+
+@pytest.mark.parametrize("others", [["--quick"], ["--workload", "lenet5"], ["--random", "0"]])
+def test_random_problems_are_a_run_of_their_own(others, capsys):
+    with pytest.raises(SystemExit):
+        command.parse(["--random", "3", *others])
+    assert "--random" in capsys.readouterr().err
+
+
+def test_random_problems_are_summed_up_by_percentiles():
+    """Of 100 ratios from 0.1 to 10: what falls short is told, not hidden in a mean."""
+    lines = [
+        line(1.0, (number + 1) / 10) | {"workload": "random", "layer": str(number)} for number in range(100)
+    ]
+    (spread,) = report.spread(lines)
+    assert spread == {
+        "threads": 1, "peer": "torch", "layers": 100, "worst": 0.1, "5 %": 0.595, "median": 5.05, "slower": 9,
+        "worst layers": ["0", "1", "2", "3", "4"],
+    }  # fmt: skip
