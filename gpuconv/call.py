@@ -20,13 +20,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gpuconv.algorithm import Algorithm, select
-from gpuconv.arrays import Extent, Signature, extent, library_of, see
+from gpuconv.arrays import Extent, Signature, extent, is_channels_last, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import OPERATORS, Operator
 from gpuconv.replay import Replay, replay_of, settings, wrong_memory
 from gpuconv.spec import Dtype, Layout, Layouts, Spec, check_out, shown
 from gpuconv.spec.dtypes import INT64
-from gpuconv.spec.layouts import contiguous_strides, packed
+from gpuconv.spec.layouts import channels_last, contiguous_strides, packed
 
 CALLS = 4096  # that are remembered
 OPTIONAL = ("bias", "residual", "mask", "out")  # arrays that may be left out
@@ -35,6 +35,7 @@ SIZING = (  # parameters by which a result may be larger than an input
     "weight_size",
 )  # fmt: skip
 ADDRESSABLE = 2**63
+KEEPS_FORMAT = ("conv", "conv_grad", "pool")  # rooms whose results on the CPU are channels-last as inputs are
 UNSEEN = ("residual",)  # of which, where they are, no algorithm sees anything
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 _known: dict[tuple, Replay] = {}
@@ -81,6 +82,11 @@ class Call(NamedTuple):
     @property
     def is_batched(self) -> bool:
         return len(self.input.shape) == self.operator.axes
+
+    @property
+    def keeps_format(self) -> bool:
+        """A fresh result is channels-last, as the input is."""
+        return _keeps_format(self.operator, self.input, self.spec)
 
     @property
     def left_out(self) -> tuple[int, ...]:
@@ -281,7 +287,8 @@ def _results(spec: Spec, is_batched: bool) -> list[tuple[tuple[int, ...], Dtype]
 
 
 def _layouts(operator: Operator, spec: Spec, signatures: tuple[Any, ...]) -> Layouts:
-    """How the arrays lie, as batches; fresh results without gaps, from an aligned address on."""
+    """How the arrays lie, as batches; fresh results without gaps, from an aligned address on, on the CPU
+    channels-last where the input is."""
     axes = *[operator.axes] * (len(signatures) - 1), len(spec.out_shape)
     laid: list[Any] = [
         None if each is None else _layout(each, batched)
@@ -289,8 +296,14 @@ def _layouts(operator: Operator, spec: Spec, signatures: tuple[Any, ...]) -> Lay
     ]
     *inputs, out = laid
     (_, dtype), *more = _results(spec, True)
-    y = out or packed(spec.out_shape, dtype.numpy)
-    return operator.layouts(*inputs, y, *(packed(shape, each.numpy) for shape, each in more))
+    fresh = channels_last if _keeps_format(operator, signatures[0], spec) else packed
+    y = out or fresh(spec.out_shape, dtype.numpy)
+    return operator.layouts(*inputs, y, *(fresh(shape, each.numpy) for shape, each in more))
+
+
+def _keeps_format(operator: Operator, input: Signature, spec: Spec) -> bool:
+    is_known = operator.room in KEEPS_FORMAT and input.device is None and len(spec.out_shape) == 4
+    return is_known and is_channels_last(input.shape, input.strides)
 
 
 def _layout(array: Signature, axes: int) -> Layout:

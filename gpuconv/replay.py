@@ -65,7 +65,7 @@ class Replay:
         self.result = shape, dtype.numpy, self.device  # the arguments of `Library.empty`
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
         self.left_out = call.left_out
-        self.finish = self.library.finish(call.input)
+        self.finish = None if call.keeps_format else self.library.finish(call.input)
         self.is_simple = self.indices is None and self.finish is None  # the result is what the user gets
         self.settings = settings()  # that it was learned under
 
@@ -93,27 +93,28 @@ class CpuReplay(Replay):
     """On the CPU a plan is a function of the arrays, `compute`.
 
     `stand_ins` are places and arrays for what the user left out, `unbatched` the places of what lacks the
-    axis of images.
+    axis of images, `fresh` makes results.
     """
 
-    __slots__ = ("compute", "stand_ins", "unbatched")
+    __slots__ = ("compute", "fresh", "stand_ins", "unbatched")
 
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
         self.compute, self.stand_ins = engine_of(None).ready(call, self.algorithm)
         self.unbatched = call.unbatched
+        self.fresh = self.library.empty_channels_last if call.keeps_format else self.library.empty
 
     def run(self, out: Any, places: Places, stream: int, foreign: Any) -> Any:
         result, indices = out, None
         if out is None:
-            result = self.library.empty(*self.result)
+            result = self.fresh(*self.result)
             places[-1] = result if type(result) is np.ndarray else self.library.view(result)
         elif reason := self.wrong_out(places):
             raise ValueError(reason)
         for place in self.left_out:
             del places[place]
         if self.indices is not None:
-            indices = self.library.empty(*self.indices)
+            indices = self.fresh(*self.indices)
             places.append(indices if type(indices) is np.ndarray else self.library.view(indices))
         for place in self.unbatched:
             places[place] = places[place][None]

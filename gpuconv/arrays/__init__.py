@@ -16,14 +16,14 @@ import numpy as np
 
 from gpuconv.arrays.kinds import CUPY, NUMPY, library_of, named
 from gpuconv.arrays.libraries import GPU_ENGINE_HINT, Library
-from gpuconv.arrays.memory import Extent, extent, overlap
+from gpuconv.arrays.memory import Extent, extent, is_channels_last, overlap
 from gpuconv.arrays.protocols import Array, Padding, Sides
 from gpuconv.arrays.views import DeviceArray, Signature, View, dtype_of
 from gpuconv.spec.layouts import ALIGNED
 
 __all__ = [
     "ALIGNED", "GPU_ENGINE_HINT", "NUMPY", "Array", "DeviceArray", "Extent", "Library", "Padding", "Sides",
-    "Signature", "View", "dtype_of", "extent", "library_of", "overlap", "see",
+    "Signature", "View", "dtype_of", "extent", "is_channels_last", "library_of", "overlap", "see",
 ]  # fmt: skip
 
 _NUMPY_KINDS = frozenset({np.ndarray, type(None)})

@@ -18,6 +18,7 @@ from gpuconv.spec.idioms import NUMPY as NUMPY_IDIOMS
 from gpuconv.spec.idioms import Idioms
 from gpuconv.spec.layouts import contiguous_strides
 
+_CHANNELS_LAST = np.empty((2, 2, 2, 2), np.bool_).transpose(0, 3, 1, 2)
 LEGACY_STREAM = 1  # as the interface calls the default stream that CuPy, torch and the driver call 0
 GPU_ENGINE_HINT = "pip install 'gpuconv[cuda13]' (or [cuda12], after the CUDA version of your driver)"
 
@@ -27,7 +28,8 @@ class Library:
 
     `view` is the array as kernels see it, which may be a copy where `target`, of an array to be written to,
     is none, or says why it cannot be had. `kind` is the library whose arrays may stand beside one on
-    `device`. `empty` is a fresh array on a device, `current_stream` the stream that it is ordered on; of an
+    `device`. `empty` is a fresh array on a device, `empty_channels_last` one of (N, C, H, W) on the CPU whose
+    channels lie side by side, `current_stream` the stream that it is ordered on; of an
     array that is let go of the memory is used again in the order of that stream, or of any other work on it
     (`orders_its_own`). `scratch` is the address of float32 numbers to work in, and what keeps them; `orders`
     says whether they are ordered on a stream when they are let go of. `finish` is what makes of a filled
@@ -50,6 +52,9 @@ class Library:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
         return np.empty(shape, dtype)
+
+    def empty_channels_last(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
+        return np.empty_like(_CHANNELS_LAST, dtype, "K", False, shape)  # which owns its memory
 
     def idioms(self, device: int | None) -> Idioms:
         return NUMPY_IDIOMS

@@ -57,3 +57,18 @@ def _addresses(view: Place, signature: Signature) -> np.ndarray:
         "version": 3,
     }
     return np.asarray(holder)
+
+
+def is_channels_last(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether channels vary fastest, as torch tells it, by the order of the strides.
+
+    It need not be without gaps. Of axes of one element the strides count too, but where they leave it open.
+    """
+    if len(shape) != 4 or 0 in shape or strides[1] == 0:
+        return False
+    least = 0
+    for axis in (1, 3, 2, 0):
+        if strides[axis] < least or (axis == 0 and least == strides[1]):
+            return False
+        least = strides[axis] * shape[axis]
+    return True

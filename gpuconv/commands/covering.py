@@ -27,6 +27,7 @@ from gpuconv.commands.problems import (
     Problem,
     arrays,
     function_of,
+    laid,
     named,
     of_dtype,
 )
@@ -58,9 +59,7 @@ def is_known(dtype: Dtype) -> bool:
 def call_of(problem: Problem, dtype: Dtype) -> Call:
     """What the call means."""
     input, rest = arrays(problem, dtype)
-    if problem.reversed:
-        input = input[..., ::-1, ::-1]
-    return understand(function_of(problem), **named(problem, (input, *rest)))
+    return understand(function_of(problem), **named(problem, (laid(problem, input), *rest)))
 
 
 def kernels(algorithm: Algorithm, call: Call, gpu: Any) -> set[str]:

@@ -5,7 +5,7 @@ the lists need not reach (`covering.py`): of each, the first that the device at 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -21,7 +21,8 @@ NAN, INF = float("nan"), float("inf")
 
 @dataclass(frozen=True)
 class Problem:
-    """One call. `special` values are strewn over the input; `reversed` gives it negative strides.
+    """One call. `special` values are strewn over the input; `reversed` gives it negative strides, and
+    `channels_last` channels side by side.
 
     A `mixed` one is of integers of 8 bits alone: the input has a sign and the weights have none, or the other
     way round.
@@ -41,6 +42,7 @@ class Problem:
     offset: tuple[int, ...] = ()
     places: int = 0
     image: tuple[int, ...] | None = None
+    channels_last: bool = False
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -52,7 +54,7 @@ class Problem:
 
     def __str__(self) -> str:
         parameters = [f"{name}={value}" for name, value in self.parameters.items()]
-        extras = [name for name in ("bias", "reversed", "mixed") if getattr(self, name)]
+        extras = [name for name in ("bias", "reversed", "channels_last", "mixed") if getattr(self, name)]
         special = [f"with {value}" for value in self.special]
         weight = [f"weight {self.weight}"] if self.weight else []
         if self.residual:
@@ -117,6 +119,8 @@ CONVOLUTIONS = (
     conv((0, 3, 7, 9), (4, 3, 3, 3)),
     conv((1, 0, 4, 4), (3, 0, 3, 3), bias=True),
     conv((2, 3, 8, 9), (4, 3, 3, 3), padding=1, reversed=True),
+    replace(conv((2, 9, 8, 9), (20, 9, 3, 3), padding=1, bias=True), channels_last=True),
+    replace(conv((2, 9, 8, 9), (9, 1, 3, 3), padding=1, groups=9, stride=2), channels_last=True),
     conv((2, 3, 24, 24), (4, 3, 3, 3), padding=1, special=(NAN, INF, -INF)),
     conv((2, 3, 7, 9), (1, 3, 3, 3), padding=1, bias=True, mixed=True),
     conv((1, 8, 8, 7), (4, 4, 3, 2), stride=2, groups=2, mixed=True),
@@ -140,6 +144,7 @@ TRANSPOSED = (
     transposed((1, 2, 5, 4), (2, 3, 3, 2), stride=(4, 3), dilation=(2, 3), bias=True),
     transposed((3, 5, 6), (3, 2, 2, 2), stride=3),
     transposed((1, 40, 10, 9), (40, 36, 3, 3), padding=1, reversed=True),
+    replace(transposed((2, 6, 5, 4), (6, 3, 2, 2), stride=2, bias=True), channels_last=True),
     transposed((0, 3, 4, 4), (3, 2, 3, 3), stride=2),
     transposed((1, 3, 5, 4), (3, 2, 3, 3), stride=2, bias=True, activation="relu"),
     transposed((1, 3, 5, 4), (3, 2, 3, 3), stride=2, bias=True, residual=(1, 2, 11, 9)),
@@ -181,6 +186,7 @@ POOLS = (
             pool(function, (1, 2, 10, 11), kernel_size=3, stride=2, padding=1, ceil_mode=True),
             pool(function, (2, 4, 7, 7), kernel_size=7),
             pool(function, (3, 9, 8), kernel_size=3, stride=1, padding="same", reversed=True),
+            replace(pool(function, (2, 9, 8, 10), kernel_size=3, stride=2, padding=1), channels_last=True),
             pool(function, (0, 3, 8, 8), kernel_size=2),
             pool(function, (2, 2, 16, 16), kernel_size=3, stride=2, special=(NAN, INF, -INF)),
         )
@@ -362,6 +368,13 @@ def arrays(problem: Problem, dtype: Dtype) -> tuple[np.ndarray, list[np.ndarray 
 
 def _has_bias(problem: Problem) -> bool:
     return problem.function not in ("conv2d_input", "conv2d_weight")
+
+
+def laid(problem: Problem, input: Any) -> Any:
+    """The input as it lies in memory: a view of it, or a copy of the same library."""
+    if problem.channels_last:
+        return input.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    return input[..., ::-1, ::-1] if problem.reversed else input
 
 
 def function_of(problem: Problem) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from gpuconv.algorithm import Algorithm, refusal
 from gpuconv.call import forced, understand
 from gpuconv.commands.covering import ROOMS, covering, is_known
 from gpuconv.commands.environment import DEVICES, CommandError, Cpu
-from gpuconv.commands.problems import Problem, arrays, function_of, named, of_dtype
+from gpuconv.commands.problems import Problem, arrays, function_of, laid, named, of_dtype
 from gpuconv.commands.reference import avg_pool, convolve, deform, input_gradient, max_pool, transpose
 from gpuconv.commands.reference_gradients import (
     add_where,
@@ -170,7 +170,7 @@ def _put(device: Cpu, problem: Problem, *hosts: Any) -> list[Any]:
     input, rest = hosts
     x = device.put(input)
     others = [None if array is None else device.put(array) for array in rest]
-    return [x[..., ::-1, ::-1] if problem.reversed else x, *others]
+    return [laid(problem, x), *others]
 
 
 def _difference(
@@ -178,14 +178,12 @@ def _difference(
 ) -> str | None:
     """What is wrong with the algorithm's result, or None."""
     input, *rest = hosts
-    if problem.reversed:
-        input = input[..., ::-1, ::-1]
     try:
         got = forced(function_of(problem), algorithm.name, **named(problem, on_device))()
         results = [device.get(array) for array in (got if isinstance(got, tuple) else (got,))]
     except Exception as error:  # whatever a kernel or a driver raises is the finding
         return f"{type(error).__name__}: {error}"
-    expected = REFERENCES[problem.function](input, *rest, **problem.parameters)
+    expected = REFERENCES[problem.function](laid(problem, input), *rest, **problem.parameters)
     return next(filter(None, map(compare, results, expected)), None)
 
 

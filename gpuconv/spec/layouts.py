@@ -54,6 +54,19 @@ def packed(shape: tuple[int, ...], dtype: np.dtype) -> Layout:
     return Layout(shape, contiguous_strides(shape, dtype.itemsize), dtype)
 
 
+def channels_last(shape: tuple[int, ...], dtype: np.dtype) -> Layout:
+    """How an array (N, C, H, W) without gaps lies whose channels vary fastest.
+
+    Examples
+    --------
+    >>> channels_last((2, 3, 4, 5), np.dtype("float32")).elements
+    (60, 1, 15, 3)
+    """
+    N, C, H, W = shape
+    n, h, w, c = contiguous_strides((N, H, W, C), dtype.itemsize)
+    return Layout(shape, (n, c, h, w), dtype)
+
+
 class ConvLayouts(NamedTuple):
     """x (N, C, H, W), w (K, C / groups, R, S), a bias (K,) or None, y (N, K, P, Q)."""
 

@@ -1,4 +1,4 @@
-"""Tensors of torch whose channels lie side by side come back so, from every operator, as torch's own do."""
+"""Batches whose channels lie side by side come back so: of torch from every operator, as its own do."""
 
 import numpy as np
 import pytest
@@ -61,8 +61,15 @@ def test_every_dtype(dtype):
 def test_what_is_no_batch_of_them():
     assert gpuconv.max_pool2d(X[0], 2).is_contiguous()
     assert gpuconv.max_pool2d(X[:0], 2).shape == (0, 6, 3, 4)
-    y = gpuconv.max_pool2d(X.numpy(), 2)
-    assert y.flags.c_contiguous
+    assert gpuconv.max_pool2d(X.numpy()[0], 2).flags.c_contiguous
+
+
+@over_operators
+def test_arrays_of_numpy_lie_so_too(name):
+    others = [each.numpy() if torch.is_tensor(each) else each for each in CALLS[name]]
+    y = getattr(gpuconv, name)(X.numpy(), *others)
+    assert y.transpose(0, 2, 3, 1).flags.c_contiguous and y.flags.owndata
+    np.testing.assert_array_equal(y, getattr(functional, name)(X, *CALLS[name]).numpy())
 
 
 CUTS = {

@@ -7,8 +7,10 @@ output.
 from gpuconv.algorithm import Algorithms
 from gpuconv.cpu.conv import (
     batch,
+    channels_last,
     depthwise,
     depthwise_channels,
+    depthwise_pixels,
     direct,
     epilogue,
     implicit_gemm,
@@ -16,6 +18,7 @@ from gpuconv.cpu.conv import (
     mirrored,
     parted,
     quads,
+    relaid,
     small,
     widened,
     winograd,
@@ -28,7 +31,9 @@ _PLAIN = implicit_gemm.ALGORITHM, direct.ALGORITHM
 _FEW_CHANNELS = (
     depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM,
 )  # fmt: skip
-SUMS: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
+_OF_PLANES: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
+_RELAID = relaid.beside(channels_last.ALGORITHM, _PLAIN, _OF_PLANES)
+SUMS: Algorithms = (depthwise_pixels.ALGORITHM, _RELAID, channels_last.ALGORITHM, *_OF_PLANES)
 _EXACT = *SUMS, parted.over(SUMS), quads.ALGORITHM, integers.over(SUMS)
 _FINISHED = *_EXACT, epilogue.over(_EXACT)
 _OF_ZEROS = *_FINISHED, widened.over(_FINISHED)
@@ -42,6 +47,9 @@ KERNELS: tuple[Kernel, ...] = (
     *winograd.KERNELS,
     implicit_gemm.multiply_panels,
     direct.convolve_rows,
+    depthwise_pixels.slide_over_pixels,
+    channels_last.multiply_pixels,
+    relaid.turn_images,
     *planes.KERNELS,
     *parted.KERNELS,
     *quads.KERNELS,

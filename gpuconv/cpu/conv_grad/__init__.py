@@ -2,12 +2,13 @@
 
 from gpuconv.algorithm import Algorithms
 from gpuconv.cpu import conv
-from gpuconv.cpu.conv import integers, parted, quads, widened
+from gpuconv.cpu.conv import integers, parted, quads, relaid, widened
 from gpuconv.cpu.conv_grad import phases, weights
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.spec import INPUT_GRADIENT
 
-_SUMS: Algorithms = (phases.over(conv.SUMS),)
+_OF_PLANES: Algorithms = (phases.over(conv.SUMS),)
+_SUMS: Algorithms = (relaid.over(_OF_PLANES, INPUT_GRADIENT), *_OF_PLANES)
 _OF_BYTES = phases.over_bytes(quads.ALGORITHM, integers.over(conv.SUMS))
 _EXACT: Algorithms = (
     *_SUMS, parted.over(_SUMS, INPUT_GRADIENT), _OF_BYTES, integers.over(_SUMS, INPUT_GRADIENT),

@@ -146,12 +146,15 @@ def _finished(scalar):
 
 @kernel(_finished)
 def finish_plane(residual, y, n, k, k_end, pixel, count, epilogue):
-    """What `finish_pixels` calls: runs of a plane if both arrays have such, else row by row."""
+    """What `finish_pixels` calls: runs of a plane, or of channels, if both arrays have such."""
     Q, size = y.shape[3], y.itemsize
     y_step, other_step = y.strides[1] // size, residual.strides[1] // size
     y_row, other_row = y.strides[2] // size, residual.strides[2] // size
+    y_pixel, other_pixel = y.strides[3] // size, residual.strides[3] // size
     odd = (y.strides[1] | y.strides[2] | residual.strides[1] | residual.strides[2]) % size
-    in_rows = y.strides[3] == size and residual.strides[3] == size and odd == 0
+    odd |= (y.strides[3] | residual.strides[3]) % size
+    in_rows = y_pixel == 1 and other_pixel == 1 and odd == 0
+    in_channels = y_step == 1 and other_step == 1 and odd == 0
     in_planes = in_rows and y_row == Q and other_row == Q
     while count > 0:
         p, q = pixel // Q, pixel % Q
@@ -160,6 +163,10 @@ def finish_plane(residual, y, n, k, k_end, pixel, count, epilogue):
             place = pointer(y[n, k], p * y_row + q)
             other = pointer(residual[n, k], p * other_row + q)
             finish_rows(place, y_step, other, other_step, k_end - k, some, epilogue)
+        elif in_channels:
+            place = pointer(y[n, k], p * y_row + q * y_pixel)
+            other = pointer(residual[n, k], p * other_row + q * other_pixel)
+            finish_rows(place, y_pixel, other, other_pixel, some, k_end - k, epilogue)
         else:
             for i in range(k, k_end):
                 finish_scattered(residual[n, i, p, q:], y[n, i, p, q:], some, epilogue)

@@ -17,6 +17,21 @@ def in_planes(layout: Layout) -> bool:
     return in_rows(layout) and layout.strides[2] == layout.shape[3] * layout.dtype.itemsize
 
 
+def in_channels(layout: Layout) -> bool:
+    """The channels of a pixel lie side by side, several of them, and the pixels of a row do not."""
+    n, c, h, w = layout.strides
+    size = layout.dtype.itemsize
+    several = layout.shape[1] > 1 and layout.shape[3] * layout.shape[2] > 1
+    return several and c == size and w != size and w % size == 0 and h % size == 0 and n % size == 0
+
+
+def pixels_follow(layout: Layout) -> bool:
+    """All pixels of all images lie equally far apart."""
+    N, _, H, W = layout.shape
+    n, _, h, w = layout.strides
+    return (H == 1 or h == W * w) and (N == 1 or n == H * W * w)
+
+
 def is_contiguous(layout: Layout) -> bool:
     """All elements follow each other in C order, as NumPy says: strides of axes of one element are free."""
     if 0 in layout.shape:

@@ -2,7 +2,7 @@
 
     x [images, channels, rows, columns]  ->  values  ->  convolution in the lower dtype  ->  sums  ->  y
 
-A block is several images, or where one alone would be more than BLOCK bytes in the lower dtype, that one, or
+A block is several images, or where one alone would be more than its bytes in the lower dtype, that one, or
 if the workspace has no room for it some of its rows, those that some outputs see (`native.pieces`). What is
 converted stays near the processor so, and the workspace small. The weights are converted once for each call.
 """
@@ -50,6 +50,8 @@ class Lowering(NamedTuple):
         `write(spec, sums, bias, y, first)` makes y of what came of it: of the first or only one, or added.
     terms : callable
         `terms(spec)` are the channels of a group that are summed in each of the lowered problems.
+    block : int
+        Bytes of what is converted at a time.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Lowering(NamedTuple):
     read: Callable[[ConvSpec, np.ndarray, np.ndarray], None]
     write: Callable[[ConvSpec, np.ndarray, np.ndarray, np.ndarray, bool], None]
     terms: Callable[[ConvSpec], tuple[slice, ...]] = lambda spec: WHOLE
+    block: int = BLOCK
 
 
 class Part(NamedTuple):
@@ -152,7 +155,7 @@ def elements_of_block(lowering: Lowering, spec: ConvSpec) -> int:
         math.prod(each.in_shape[1:]) + math.prod(each.out_shape[1:]) for each in (spec, lowered)
     )
     converted += math.prod(lowered.out_shape[1:]) * lowered.epilogue.residual
-    allowed = min(workspace_limit(), max(BLOCK, lowered.itemsize * converted))
+    allowed = min(workspace_limit(), max(lowering.block, lowered.itemsize * converted))
     return allowed * image // max(lowered.itemsize * converted, 1)
 
 
@@ -168,6 +171,7 @@ def problem_of(lowered: ConvSpec, device: Processor) -> tuple[ConvSpec, Layouts,
 def over(
     lowering: Lowering, algorithms: Algorithms, takes: Mapping[str, Collection[Any]], fast_for: str,
     said: Callable[[ConvSpec, str], str],
+    refuses: Callable[[ConvSpec, Layouts, Processor], str | None] = unsupported,
 ) -> Algorithm:  # fmt: skip
     """The algorithm that computes the lowered problems with the first of `algorithms` that is fast for them.
 
@@ -179,7 +183,7 @@ def over(
 
     plan_it = functools.partial(plan, lowering, algorithms)
     taken = {"precision": PRECISIONS, **takes}
-    return Algorithm(lowering.name, taken, unsupported, worth, plan_it, fast_for, remark)
+    return Algorithm(lowering.name, taken, refuses, worth, plan_it, fast_for, remark)
 
 
 def by_which(lowering: Lowering, algorithms: Algorithms, spec: ConvSpec, device: Processor) -> str:

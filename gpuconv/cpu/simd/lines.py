@@ -121,3 +121,43 @@ def lanes_to_lines(typingctx, source, at, whole, place, lines):
         return context.get_dummy_value()
 
     return types.void(*arguments), emit
+
+
+def emit_turned(tile, builder, source, source_step, rows, to, to_step, columns):
+    """A square of LANES x LANES, of which what there is not is neither read nor written."""
+    vector = ir.VectorType(source.type.pointee, tile.lanes(source.type.pointee))
+    number, zero = ir.Constant(INDEX, vector.count), ir.Constant(INDEX, 0)
+    whole = builder.and_(*(builder.icmp_signed("==", count, number) for count in (rows, columns)))
+    lines = [
+        [builder.gep(place, [builder.mul(step, ir.Constant(INDEX, i))]) for i in range(vector.count)]
+        for place, step in ((source, source_step), (to, to_step))
+    ]
+    with builder.if_else(whole) as (every, some):
+        with every:
+            square = [builder.load(emit_place(builder, line, zero, vector), align=1) for line in lines[0]]
+            for line, value in zip(lines[1], emit_transposed(builder, square), strict=True):
+                builder.store(value, emit_place(builder, line, zero, vector), align=1)
+        with some:
+            square = []
+            for i, line in enumerate(lines[0]):
+                is_there = builder.icmp_signed("<", ir.Constant(INDEX, i), rows)
+                count = builder.select(is_there, columns, zero)
+                square.append(emit_load_between(builder, line, zero, zero, count, vector))
+            for j, value in enumerate(emit_transposed(builder, square)):
+                is_there = builder.icmp_signed("<", ir.Constant(INDEX, j), columns)
+                mask = emit_first_lanes(builder, builder.select(is_there, rows, zero), vector.count)
+                where = emit_place(builder, lines[1][j], zero, vector)
+                emit_call(builder, "masked.store", ir.VoidType(), value, where, ir.Constant(LANE, 1), mask)
+
+
+@intrinsic
+def turn(typingctx, source, source_step, rows, to, to_step, columns):
+    """to[j to_step + i] = source[i source_step + j] for i < rows <= LANES and j < columns <= LANES."""
+    n = types.int64
+    arguments = source, n, n, to, n, n
+
+    def emit(context, builder, sig, args):
+        emit_call_noinline(builder, "turn", partial(emit_turned, TILE), args)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), emit
