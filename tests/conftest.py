@@ -146,8 +146,8 @@ def kernels_compiled_once(request, tmp_path_factory):
     ours, original = frozenset(KERNELS), Kernel.ptx
     kept = Kept(cache.mkdir("ptx") if cache else tmp_path_factory.mktemp("ptx"), original)
 
-    def ptx(kernel, arch):
-        return kept.ptx(kernel, arch) if kernel in ours else original(kernel, arch)
+    def ptx(kernel, arch, lowered=None):
+        return kept.ptx(kernel, arch) if kernel in ours else original(kernel, arch, lowered)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Kernel, "ptx", ptx)

@@ -267,18 +267,34 @@ def windows_of(x, kernel_size, stride, padding, dilation, ceil_mode):
             yield (p, q), [(h, w) for h in rows for w in columns if 0 <= h < H and 0 <= w < W]
 
 
+def sum_over(taps, x):
+    """The sum of float64 over the places `taps` of each plane, one after the other, from 0 on."""
+    h, w = zip(*taps, strict=True)
+    return 0 + x[:, :, h, w].cumsum(axis=-1)[..., -1]
+
+
+def greatest_of(taps, x):
+    """(value, place in H*W): the greatest over the places `taps` of each plane, the first among equals.
+
+    A NaN is greater than every number.
+    """
+    h, w = zip(*taps, strict=True)
+    window = x[:, :, h, w]  # N C taps
+    best = window.argmax(axis=-1, keepdims=True)
+    places = np.ravel_multi_index((h, w), x.shape[2:])
+    return np.take_along_axis(window, best, axis=-1)[..., 0], places[best[..., 0]]
+
+
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """(values, indices): the greatest of each window, first among equals, and where it lies in H*W."""
     windows = list(windows_of(x, kernel_size, stride, padding, dilation, ceil_mode))
     P, Q = (1 + max(place[axis] for place, _ in windows) for axis in (0, 1))
     values = np.full((*x.shape[:2], P, Q), -np.inf)
     indices = np.full(values.shape, -1, np.int64)
+    numbers = x if x.dtype.kind in "iu" else x.astype(np.float64)
     for (p, q), taps in windows:
-        best, index = values[:, :, p, q], indices[:, :, p, q]
-        for h, w in taps:
-            value = x[:, :, h, w]
-            wins = (index < 0) | (value > best) | (np.isnan(value) & ~np.isnan(best))
-            best[wins], index[wins] = value[wins], h * x.shape[3] + w
+        if taps:
+            values[:, :, p, q], indices[:, :, p, q] = greatest_of(taps, numbers)
     return values, indices
 
 
@@ -386,36 +402,33 @@ def avg_pool2d(
     (top, bottom), (left, right) = padding_sides(padding, (H, W), (R, S), stride, (1, 1))
     windows = list(windows_of(x, kernel_size, stride, padding, 1, ceil_mode))
     P, Q = (1 + max(place[axis] for place, _ in windows) for axis in (0, 1))
-    y = np.zeros((*x.shape[:2], P, Q))
-    for (p, q), taps in windows:
-        first_row, first_column = p * stride[0] - top, q * stride[1] - left
-        rows = min(first_row + R, H + bottom) - first_row  # of the window inside the padded image
-        columns = min(first_column + S, W + right) - first_column
-        divisor = divisor_override or (rows * columns if count_include_pad else len(taps))
-        if taps:
-            with np.errstate(invalid="ignore"):
-                y[:, :, p, q] = sum(x[:, :, h, w].astype(np.float64) for h, w in taps) / divisor
+    y, numbers = np.zeros((*x.shape[:2], P, Q)), x.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        for (p, q), taps in windows:
+            first_row, first_column = p * stride[0] - top, q * stride[1] - left
+            rows = min(first_row + R, H + bottom) - first_row  # of the window inside the padded image
+            columns = min(first_column + S, W + right) - first_column
+            divisor = divisor_override or (rows * columns if count_include_pad else len(taps))
+            if taps:
+                y[:, :, p, q] = sum_over(taps, numbers) / divisor
     return y
 
 
 def adaptive_avg_pool2d(x, size):
     """The mean of each of the windows that share an image out."""
-    y = np.zeros((*x.shape[:2], *size))
+    y, numbers = np.zeros((*x.shape[:2], *size)), x.astype(np.float64)
     with np.errstate(invalid="ignore"):
         for (p, q), taps, count in adaptive_windows(x.shape[2:], size):
-            y[:, :, p, q] = sum(x[:, :, h, w].astype(np.float64) for h, w in taps) / count
+            y[:, :, p, q] = sum_over(taps, numbers) / count
     return y
 
 
 def adaptive_max_pool2d(x, size):
     """(values, indices): the greatest of each of them, the first among equals."""
     y, indices = np.full((*x.shape[:2], *size), -np.inf), np.full((*x.shape[:2], *size), -1)
+    numbers = x.astype(np.float64)
     for (p, q), taps, _ in adaptive_windows(x.shape[2:], size):
-        best, index = y[:, :, p, q], indices[:, :, p, q]
-        for h, w in taps:
-            value = x[:, :, h, w].astype(np.float64)
-            wins = (index < 0) | (value > best) | (np.isnan(value) & ~np.isnan(best))
-            best[wins], index[wins] = value[wins], h * x.shape[3] + w
+        y[:, :, p, q], indices[:, :, p, q] = greatest_of(taps, numbers)
     return y, indices
 
 

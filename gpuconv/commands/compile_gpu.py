@@ -1,4 +1,7 @@
-"""`gpuconv compile` for GPUs: every kernel that is not there yet, on all cores, a process for each."""
+"""`gpuconv compile` for GPUs: every kernel that is not there yet, on all cores, a process for each.
+
+A job is a kernel for all architectures that it is wanted for: most of the work is done once for all of them.
+"""
 
 import tempfile
 import time
@@ -10,7 +13,7 @@ from gpuconv.commands.compilation import compile_all
 from gpuconv.commands.environment import CommandError, cuda_engine, in_one_line
 from gpuconv.engines import ARCHITECTURES, COMPILER_HINT
 
-Job = tuple[int, str]  # the place of a kernel in the engine's list, and an architecture
+Job = tuple[int, tuple[str, ...]]  # the place of a kernel in the engine's list, and architectures
 
 
 def compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
@@ -26,12 +29,13 @@ def compile_for_gpus(architectures: Sequence[str] | None, name: str) -> None:
     engine = cuda_engine(COMPILER_HINT)
     jobs = _chosen(engine, architectures, name)
     folder = _writable_folder()
-    left = [(place, arch) for place, arch in jobs if engine.KERNELS[place].find(arch) is None]
-    if len(left) < len(jobs):
-        print(f"{len(jobs) - len(left)} of {len(jobs)} are there already", flush=True)
-    if left:
+    left = [(place, _missing(engine.KERNELS[place], architectures)) for place, architectures in jobs]
+    count, wanted = (sum(len(architectures) for _, architectures in each) for each in (left, jobs))
+    if count < wanted:
+        print(f"{wanted - count} of {wanted} are there already", flush=True)
+    if count:
         _require_compiler()
-        compile_all(left, compile_one, lambda job: f"{engine.KERNELS[job[0]].name} {job[1]}")
+        compile_all([job for job in left if job[1]], compile_one, lambda job: _label(engine, job))
     print(f"kept in {folder}")
 
 
@@ -47,7 +51,16 @@ def _chosen(engine: Any, architectures: Sequence[str] | None, name: str) -> list
     places = [place for place, kernel in enumerate(engine.KERNELS) if name in kernel.name]
     if not places:
         raise CommandError(f"there is no GPU kernel with {name!r} in its name")
-    return [(place, arch) for place in places for arch in dict.fromkeys(architectures or ARCHITECTURES)]
+    return [(place, tuple(dict.fromkeys(architectures or ARCHITECTURES))) for place in places]
+
+
+def _missing(kernel: Any, architectures: Sequence[str]) -> tuple[str, ...]:
+    return tuple(arch for arch in architectures if kernel.find(arch) is None)
+
+
+def _label(engine: Any, job: Job) -> str:
+    place, architectures = job
+    return f"{engine.KERNELS[place].name} {' '.join(architectures)}"
 
 
 def _writable_folder() -> Any:
@@ -69,16 +82,18 @@ def _require_compiler() -> None:
 
 def compile_one(job: Job) -> tuple[Job, float, str]:
     """Compile a kernel in this process; CommandError if it cannot be kept."""
-    place, arch = job
-    begin, failure = time.perf_counter(), ""
-    try:
-        kernel = import_module("gpuconv.cuda").KERNELS[place]
-        cubin = kernel.build(arch)
-    except Exception as error:
-        failure = in_one_line(error)
-    else:
-        _keep(kernel, arch, cubin)
-    return job, time.perf_counter() - begin, failure
+    place, architectures = job
+    begin, failures = time.perf_counter(), []
+    lowered: list[Any] = []  # filled by the first, for the others
+    kernel = import_module("gpuconv.cuda").KERNELS[place]
+    for arch in architectures:
+        try:
+            cubin = kernel.build(arch, lowered)
+        except Exception as error:
+            failures.append(f"{in_one_line(error)} (for {arch})")
+        else:
+            _keep(kernel, arch, cubin)
+    return job, time.perf_counter() - begin, "; ".join(failures)
 
 
 def _keep(kernel: Any, arch: str, cubin: Any) -> None:

@@ -106,8 +106,8 @@ def ptx_changed(old: str, new: str, which: int = 0):
     """Let every kernel's PTX be changed at the given match of a pattern (those without it stay)."""
     original = Kernel.ptx
 
-    def changed(self, arch):
-        text = original(self, arch)
+    def changed(self, arch, lowered=None):
+        text = original(self, arch, lowered)
         matches = list(re.finditer(old, text))
         if which >= len(matches):
             return text

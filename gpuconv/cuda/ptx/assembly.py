@@ -1,5 +1,7 @@
 """What pieces of inline PTX have in common: letters of their constraints, vectors, and what a GPU can do."""
 
+from contextvars import ContextVar
+
 from gpuconv.cuda.language import ConfigStack, types
 
 # Constraints of operands, by the type of an element
@@ -14,6 +16,13 @@ def operands(first: int, count: int) -> str:
     return f"{{{names}}}" if count > 1 else names
 
 
+# What `compiling_for` has answered, for whoever wants to know what a kernel depends on
+ANSWERS: ContextVar[dict[tuple[int, int], bool]] = ContextVar("ANSWERS")
+
+
 def compiling_for(capability: tuple[int, int]) -> bool:
     """Whether the architecture that is being compiled for is this one, or a later one."""
-    return tuple(ConfigStack().top().compute_capability[:2]) >= capability
+    answer = tuple(ConfigStack().top().compute_capability[:2]) >= capability
+    if (answers := ANSWERS.get(None)) is not None:
+        answers[capability] = answer
+    return answer

@@ -13,7 +13,7 @@ from typing import Any
 
 from gpuconv.cuda.language import types, uint32
 from gpuconv.cuda.runtime import cubins
-from gpuconv.cuda.runtime.compiler import NoCompiler, compilers, to_cubin, to_ptx
+from gpuconv.cuda.runtime.compiler import Lowered, NoCompiler, compilers, to_cubin, to_ptx
 from gpuconv.cuda.runtime.cubins import Cubin
 from gpuconv.cuda.runtime.sources import sources_of
 
@@ -95,10 +95,13 @@ class Kernel:
             raise TypeError(f"{self.name} lacks {missing} and does not know {unknown}")
         return tuple(scalars[name] for name in names)
 
-    def ptx(self, arch: str) -> str:
-        """The kernel compiled to PTX for an architecture such as "sm_90a"."""
-        bounds = self.threads, self.blocks_per_sm
-        return to_ptx(self.function, self.arguments, compute_capability(arch), bounds)
+    def ptx(self, arch: str, lowered: list[Lowered] | None = None) -> str:
+        """The kernel compiled to PTX for an architecture such as "sm_90a".
+
+        What was `lowered` for other architectures is used where it is the same, and added to where it is not.
+        """
+        bounds, lowered = (self.threads, self.blocks_per_sm), [] if lowered is None else lowered
+        return to_ptx(self.function, self.arguments, compute_capability(arch), bounds, lowered)
 
     def cubin(self, arch: str) -> Cubin:
         """The machine code for an architecture: in memory, in the package or on disk, or built now.
@@ -141,9 +144,9 @@ class Kernel:
                 self._cubins[arch] = self._build(arch)
             return self._cubins[arch]
 
-    def build(self, arch: str) -> Cubin:
-        """The machine code for an architecture, built now, and not kept."""
-        return to_cubin(self.ptx(arch), arch)
+    def build(self, arch: str, lowered: list[Lowered] | None = None) -> Cubin:
+        """The machine code for an architecture, built now, and not kept; `lowered` as in `ptx`."""
+        return to_cubin(self.ptx(arch, lowered), arch)
 
     def _build(self, arch: str) -> Cubin:
         cubin = self.build(arch)

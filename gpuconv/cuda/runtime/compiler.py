@@ -7,11 +7,13 @@ imported when the first kernel is compiled. A machine without them runs kernels 
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpuconv.cuda.language import numba_cuda, nvvm, types
+from gpuconv.cuda.ptx.assembly import ANSWERS
 from gpuconv.cuda.runtime.cubins import Cubin
 from gpuconv.engines import COMPILER_HINT
 
@@ -27,15 +29,28 @@ class NoCompiler(RuntimeError):
     """A kernel has to be compiled, and this machine has no compiler, or it cannot be loaded."""
 
 
+class Lowered(NamedTuple):
+    """A kernel in LLVM IR, which is most of the work, for each capability that is answered alike."""
+
+    library: Any  # of numba-cuda's
+    answers: dict[tuple[int, int], bool]  # whether the capability is at least this one
+
+    def serves(self, capability: tuple[Any, ...]) -> bool:
+        """Whether it would be the same, had it been made for this capability."""
+        return all((capability[:2] >= asked) == answer for asked, answer in self.answers.items())
+
+
 def to_ptx(
     function: Callable[..., None],
     arguments: tuple[Any, ...],
     capability: tuple[Any, ...],
     bounds: tuple[int, int],
+    lowered: list[Lowered],
 ) -> str:
     """A kernel function for arguments of these types of Numba's, as PTX for a capability such as (9, 0, "a").
 
-    Its registers are bounded by the threads of a block and the blocks of a multiprocessor.
+    Its registers are bounded by the threads of a block and the blocks of a multiprocessor. What was `lowered`
+    for other capabilities is taken if it serves this one; else it is lowered, and added.
 
     Raises
     ------
@@ -44,15 +59,57 @@ def to_ptx(
     """
     if reason := why_there_is_no_compiler():
         raise NoCompiler(f"there is no compiler of CUDA kernels ({reason}): {COMPILER_HINT}")
-    text, _ = numba_cuda().compile(
-        function,
-        types.void(*arguments),
-        device=False,
-        abi="numba",
-        cc=capability,
-        launch_bounds=bounds,
-    )
+    found = next((each for each in lowered if each.serves(capability)), None)
+    if found is None:
+        lowered.append(found := _lower(function, arguments, capability, bounds))
+    (text,) = found.library.get_asm_strs(cc=capability)
     return text
+
+
+def _lower(
+    function: Callable[..., None],
+    arguments: tuple[Any, ...],
+    capability: tuple[Any, ...],
+    bounds: tuple[int, int],
+) -> Lowered:
+    """What `numba.cuda.compile` does before it calls NVVM.
+
+    Numba itself asks whether a capability is at least 6.0, and for tanh 7.5, as all known ones are: so only
+    our own questions tell one from another.
+    """
+    compiler = numba_cuda().compiler
+
+    answers: dict[tuple[int, int], bool] = {}
+    token = ANSWERS.set(answers)
+    try:
+        with compiler.global_compiler_lock, _scopes_shared():
+            library, _ = compiler._compile_pyfunc_with_fixup(
+                function,
+                types.void(*arguments),
+                device=False,
+                abi="numba",
+                cc=capability,
+                launch_bounds=bounds,
+            )
+    finally:
+        ANSWERS.reset(token)
+    return Lowered(library, answers)
+
+
+@contextmanager
+def _scopes_shared() -> Iterator[None]:
+    """Functions are inlined without a copy of their scope for each of their blocks.
+
+    numba-cuda copies the blocks of a function before it inlines it, one by one, and with each all variables
+    of the function: of large kernels that was a third of the time. The original is dropped: they may share.
+    """
+    from numba.cuda.core.ir import Scope
+
+    Scope.__deepcopy__ = lambda scope, memo: scope
+    try:
+        yield
+    finally:
+        del Scope.__deepcopy__
 
 
 def to_cubin(ptx: str, arch: str) -> Cubin:

@@ -1,4 +1,13 @@
-"""The compiler is imported when a kernel has to be compiled, beside any NumPy."""
+"""The compiler is imported when a kernel has to be compiled, beside any NumPy; its work is shared."""
+
+import re
+
+import pytest
+from numba import cuda, float32, types
+
+from gpuconv.cuda import ARCHITECTURES
+from gpuconv.cuda.ptx.arithmetic.extremes import first_maximum, maximum
+from tests.cuda.execution import kernel_of
 
 COMPILER = "numba.cuda", "numba_cuda", "cuda.core", "cuda.bindings.nvvm", "cuda.bindings.nvjitlink"
 LOADED = f"""
@@ -36,3 +45,28 @@ assert ".entry" in split.KERNEL.ptx("sm_80")
 print(numpy.row_stack is numpy.vstack)
 """
     assert fresh_python(code).split() == ["False", "True"]
+
+
+def greater(x, y):
+    y[cuda.threadIdx.x] = maximum(x[0], x[cuda.threadIdx.x])
+
+
+def greater_or_first(x, y):
+    y[cuda.threadIdx.x] = first_maximum(x[0], x[cuda.threadIdx.x])
+
+
+@pytest.mark.parametrize(("function", "times"), [(greater_or_first, 1), (greater, 2)])
+def test_a_kernel_is_lowered_anew_where_what_it_asked_of_the_capability_has_another_answer(function, times):
+    """`maximum` is an instruction from sm_80 on: so sm_75 has a kernel of its own, the others share one."""
+    kernel, lowered = kernel_of(function, [types.CPointer(float32)] * 2, 32), []
+    for arch in ARCHITECTURES:
+        text = kernel.ptx(arch, lowered)
+        assert f".target {arch}" in text
+        assert ("max.NaN" in text) == (function is greater and arch != "sm_75")
+        assert _unnumbered(text) == _unnumbered(kernel.ptx(arch))
+    assert len(lowered) == times
+
+
+def _unnumbered(text):
+    """PTX without names of functions, in which Numba counts, and names the architecture."""
+    return re.sub(r"_ZN\w+", "", text)
