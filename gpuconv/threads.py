@@ -21,6 +21,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from gpuconv.placement import Placement, beside_caller
 from gpuconv.quota import processors_allowed
 from gpuconv.spec import as_integer, shown
 from gpuconv.spec.parameters import BOUND
@@ -142,6 +143,9 @@ def share(compute: Compute, tasks: int, work: int) -> None:
         return
     threads = min(count, tasks, 1 + work // MIN_WORK)
     jobs = [_Job(helper, compute, counter) for helper in _pool.take(threads - 1)]
+    if jobs and (processors := beside_caller(threads)):
+        for job in jobs:
+            job.helper.placement.keep_to(processors)
     with contextlib.ExitStack() as stack:
         for job in jobs:
             stack.callback(job.finish)
@@ -195,6 +199,7 @@ class _Helper:
         self.mailbox: SimpleQueue[_Job | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._serve, name="gpuconv", daemon=True)
         self.thread.start()
+        self.placement = Placement(self.thread.native_id)
 
     def _serve(self) -> None:
         while (job := self.mailbox.get()) is not None:

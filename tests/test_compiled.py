@@ -69,5 +69,5 @@ def test_a_workspace_is_what_a_kernel_takes_for_one():
 def test_kernels_release_the_gil_and_use_none_of_numbas_threads():
     for kernel in COMPILED:
         options = kernel[kernel.dtypes[0]].targetoptions
-        assert options["nogil"]
+        assert options["nogil"] == (kernel is not again.comparison)  # which looks into Python's objects
         assert not options.get("parallel")
