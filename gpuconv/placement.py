@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+
 class Placement:
     """Where one helper may run."""
 
