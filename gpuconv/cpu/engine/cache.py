@@ -65,9 +65,7 @@ class KernelCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The code for the signature from the first folder that has it, or None."""
-        rtsys.initialize(
-            target_context
-        )  # what code needs to run; to compile takes a quarter of a second more
+        rtsys.initialize(target_context)  # all that code needs to run; to refresh it takes 0.25 s
         key = self.key(sig, target_context.codegen())
         for folder in readable_folders():
             try:
