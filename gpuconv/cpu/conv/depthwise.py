@@ -82,12 +82,12 @@ def slide_over_images(
     block,
     ahead,
     c_blocks,
-    together,
+    neighbours,
     zeros,
     counter,
     tasks,
 ):
-    """One task is `together` blocks, each of block[0] channels of an image, and block[1] rows of outputs.
+    """One task is `neighbours` blocks, each of block[0] channels of an image, and block[1] rows of outputs.
 
     They lie one after the other, since each has what follows fetched, which another thread must not write to.
     """
@@ -111,7 +111,7 @@ def slide_over_images(
             task = claim(counter)
             if task >= tasks:
                 break
-            place, end = task * together, min((task + 1) * together, blocks)
+            place, end = task * neighbours, min((task + 1) * neighbours, blocks)
         rest, p = place // p_blocks, place % p_blocks * block[1]  # place = (n, c_block, p_block)
         place += 1
         n, c = rest // c_blocks * beside, rest % c_blocks * block[0]
@@ -258,17 +258,17 @@ def plan_on_images(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> R
     rows = even_share(spec.P, max(1, min(most, spec.P * spec.N * c_blocks // max(1, wanted))), WINDOW_ROWS)
     images = -(-spec.N // 2) if lanes >= 2 * spec.Q else spec.N
     blocks = images * c_blocks * -(-spec.P // rows)
-    together = max(1, blocks // max(1, wanted))
+    neighbours = max(1, blocks // max(1, wanted))
     (top, _), (left, _) = spec.pads
     return bind(
         slide_over_images, spec.dtype,
-        tasks=-(-blocks // together),
+        tasks=-(-blocks // neighbours),
         work=spec.flops // 2,
         constants={
             "epilogue": epilogue_of(spec, layouts),
             "kind": STREAMED.index((spec.R, spec.S, spec.stride[0])), "corner": (top, left),
             "stride": spec.stride, "dilation": spec.dilation, "block": (planes, rows),
-            "ahead": ahead_of(spec, layouts, rows), "c_blocks": c_blocks, "together": together,
+            "ahead": ahead_of(spec, layouts, rows), "c_blocks": c_blocks, "neighbours": neighbours,
         },
         workspaces={"zeros": (spec.S - 1) * spec.dilation[1] + spec.stride[1] * STREAM_VECTORS * lanes},
         twice=not spec.epilogue.residual,
