@@ -40,8 +40,7 @@ SIZING = (  # parameters by which a result may be larger than an input
 ADDRESSABLE = 2**63
 UNSEEN = ("residual",)  # of which, where they are, no algorithm sees anything
 _PLAIN = frozenset({int, float, str, bool, type(None)})
-_known: dict[tuple, Replay] = {}
-_familiar: dict[tuple, tuple[Familiar, ...]] = {}  # of these, those made again, by less than all of it
+_known: dict[tuple, Any] = {}  # replays; and by less than all of it, calls made again: several Familiar
 _learning = threading.Lock()
 
 
@@ -116,7 +115,7 @@ def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...
     if type(arrays[0]) is ndarray:
         key = operator.name, name, arrays[0].shape, parameters, settings()
         try:
-            alike = _familiar.get(key, ())
+            alike = _known.get(key, ())
         except (TypeError, ValueError):  # a parameter has no hash
             key = None
     for recognize, known, _, its in alike:
@@ -145,14 +144,12 @@ def _become_familiar(
     if not replay.is_known:
         replay.is_known = True
         return
-    if any(each.replay is replay for each in _familiar.get(key, ())):
+    if any(each.replay is replay for each in _known.get(key, ())):
         return
     new = familiar(replay, arrays, signatures, parameters)
     if new is not None:
         with _learning:
-            while len(_familiar) >= CALLS:
-                del _familiar[next(iter(_familiar))]
-            _familiar[key] = (new, *_familiar.get(key, ())[: ALIKE - 1])
+            _remember(key, (new, *_known.get(key, ())[: ALIKE - 1]))
 
 
 def as_tuple(size: Any) -> Any:
@@ -182,10 +179,14 @@ def recall(
     replay = replay_of(understand_signatures(operator, signatures, parameters, name))
     if all(map(_is_plain, (*parameters, name))):
         with _learning:
-            while len(_known) >= CALLS:
-                del _known[next(iter(_known))]
-            _known[key] = replay
+            _remember(key, replay)
     return replay
+
+
+def _remember(key: tuple, learned: Replay | tuple[Familiar, ...]) -> None:
+    while len(_known) >= CALLS:
+        del _known[next(iter(_known))]
+    _known[key] = learned
 
 
 def _is_plain(parameter: Any) -> bool:
