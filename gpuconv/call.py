@@ -19,16 +19,19 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from numpy import ndarray
+
 from gpuconv.algorithm import Algorithm, select
 from gpuconv.arrays import Extent, Signature, extent, is_channels_last, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import OPERATORS, Operator
-from gpuconv.replay import Replay, replay_of, settings, wrong_memory
+from gpuconv.replay import SAME, Familiar, Replay, familiar, replay_of, settings, wrong_memory
 from gpuconv.spec import Dtype, Layout, Layouts, Spec, check_out, shown
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import channels_last, contiguous_strides, packed
 
 CALLS = 4096  # that are remembered
+ALIKE = 4  # that differ in nothing but weights, strides, dtypes and what is left out, and are familiar
 OPTIONAL = ("bias", "residual", "mask", "out")  # arrays that may be left out
 SIZING = (  # parameters by which a result may be larger than an input
     "padding", "stride", "dilation", "kernel_size", "output_padding", "output_size", "input_size",
@@ -38,7 +41,7 @@ ADDRESSABLE = 2**63
 KEEPS_FORMAT = ("conv", "conv_grad", "pool")  # rooms whose results on the CPU are channels-last as inputs are
 UNSEEN = ("residual",)  # of which, where they are, no algorithm sees anything
 _PLAIN = frozenset({int, float, str, bool, type(None)})
-_known: dict[tuple, Replay] = {}
+_known: dict[tuple, Any] = {}  # replays; and by less than all of it, calls made again: several Familiar
 _learning = threading.Lock()
 
 
@@ -113,12 +116,46 @@ class Call(NamedTuple):
 
 def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...], name: str | None) -> Any:
     """Make the call: its result, or its results."""
+    key: tuple[Any, ...] | None = None
+    alike: tuple[Familiar, ...] = ()
+    if type(arrays[0]) is ndarray:
+        key = operator.name, name, arrays[0].shape, parameters, settings()
+        try:
+            alike = _known.get(key, ())
+        except (TypeError, ValueError):  # a parameter has no hash
+            key = None
+    for recognize, known, _, its in alike:
+        found = recognize(arrays, parameters)
+        if found and (found == SAME or _are_same(parameters, its)):
+            return known.repeat(arrays)
     try:
         places, signatures, stream, foreign = see(operator.arrays, arrays)
         replay = recall(operator, signatures, parameters, name)
     except (TypeError, ValueError) as error:
         raise brief(error) from error.__cause__
+    if key is not None:
+        _become_familiar(key, replay, arrays, signatures, parameters)
     return replay.run(arrays[-1], places, stream, foreign)
+
+
+def _are_same(parameters: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
+    """Of two that are equal: whether they are the same, too."""
+    return [*map(type, parameters)] == [*map(type, others)] and all(map(_is_plain, parameters))
+
+
+def _become_familiar(
+    key: tuple, replay: Replay, arrays: tuple[Any, ...], signatures: tuple[Any, ...], parameters: tuple
+) -> None:
+    """Have such a call recognized from now on, if it is made for the second time."""
+    if not replay.is_known:
+        replay.is_known = True
+        return
+    if any(each.replay is replay for each in _known.get(key, ())):
+        return
+    new = familiar(replay, arrays, signatures, parameters)
+    if new is not None:
+        with _learning:
+            _remember(key, (new, *_known.get(key, ())[: ALIKE - 1]))
 
 
 def as_tuple(size: Any) -> Any:
@@ -148,10 +185,14 @@ def recall(
     replay = replay_of(understand_signatures(operator, signatures, parameters, name))
     if all(map(_is_plain, (*parameters, name))):
         with _learning:
-            while len(_known) >= CALLS:
-                del _known[next(iter(_known))]
-            _known[key] = replay
+            _remember(key, replay)
     return replay
+
+
+def _remember(key: tuple, learned: Replay | tuple[Familiar, ...]) -> None:
+    while len(_known) >= CALLS:
+        del _known[next(iter(_known))]
+    _known[key] = learned
 
 
 def _is_plain(parameter: Any) -> bool:

@@ -161,5 +161,5 @@ def _add_compile(commands) -> None:
         "--kernel", default="", metavar="NAME", help="only kernels with NAME in their name"
     )
     compilation.add_argument(
-        "--cpu", action="store_true", help="the CPU kernels, for all dtypes: a minute or two on two cores"
+        "--cpu", action="store_true", help="the CPU kernels, for all dtypes: about a minute on two cores"
     )

@@ -5,7 +5,7 @@ from typing import Any
 from gpuconv.arrays import Array, Padding, Sides, Signature, see
 from gpuconv.call import brief, recall
 from gpuconv.operators import CONV2D
-from gpuconv.replay import Replay, settings, wrong_memory
+from gpuconv.replay import Familiar, Replay, familiar, settings, wrong_memory
 
 
 def plan_conv2d(
@@ -63,7 +63,7 @@ def plan_conv2d(
 class ConvPlan:
     """What `plan_conv2d` returns: a call pinned. It is written as what it was when it was last called."""
 
-    __slots__ = ("_forced", "_last", "_parameters", "_planned")
+    __slots__ = ("_familiar", "_forced", "_last", "_parameters", "_planned")
 
     def __init__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...], algorithm: str | None) -> None:
         try:
@@ -76,6 +76,7 @@ class ConvPlan:
         self._parameters, self._forced = parameters, algorithm
         self._planned = signatures
         self._last: tuple[Any, Replay] = signatures, replay
+        self._familiar: Familiar | None = None
 
     @property
     def spec(self) -> Any:
@@ -109,10 +110,16 @@ class ConvPlan:
         TypeError, ValueError
             Naming the argument and its value, before any memory is touched.
         """
-        places, signatures, stream, foreign = see(CONV2D.arrays, (input, weight, bias, residual, out))
+        arrays = input, weight, bias, residual, out
+        last = self._familiar
+        if last is not None and last.recognize(arrays, ()) and last.replay.settings == settings():
+            return last.replay.repeat(arrays)
+        places, signatures, stream, foreign = see(CONV2D.arrays, arrays)
         known, replay = self._last
         if signatures != known or replay.settings != settings():
             replay = self._admit(signatures)
+        else:  # for the second time
+            self._familiar = familiar(replay, arrays, signatures, ())
         return replay.run(out, places, stream, foreign)
 
     def _admit(self, signatures: tuple[Any, ...]) -> Replay:

@@ -4,9 +4,14 @@ A program makes the same call over and over, and for small images it takes longe
 means than to compute it. So what a call came to is kept as a `Replay`: the plan of its algorithm, how results
 are made, and how far its arrays reach. All that is left to look at is whether `out` may be written to and
 shares memory with an input. A first call is learned and then replayed, like every other.
+
+Of NumPy's arrays even the look at what they are is left to compiled code: a call that is made again and again
+is `Familiar`.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +22,7 @@ from gpuconv.engines import engine_of
 if TYPE_CHECKING:
     from gpuconv.call import Call
 
+OTHER, ARRAYS, SAME = range(3)  # another call; the same arrays, parameters to be looked at; the same call
 Places = list[Any]  # of the arrays of a call, `out` last: ndarrays or None; on a GPU addresses or 0
 
 # NumPy's own function, past its look for arrays that override it, which costs as much again
@@ -49,6 +55,7 @@ class Replay:
         "device",
         "finish",
         "indices",
+        "is_known",
         "is_simple",
         "left_out",
         "library",
@@ -67,6 +74,7 @@ class Replay:
         self.left_out = call.left_out
         self.finish = None if call.keeps_format else self.library.finish(call.input)
         self.is_simple = self.indices is None and self.finish is None  # the result is what the user gets
+        self.is_known = False  # but has been made before
         self.settings = settings()  # that it was learned under
 
     def run(self, out: Any, places: Places, stream: int, foreign: Any) -> Any:
@@ -96,21 +104,46 @@ class CpuReplay(Replay):
     axis of images, `fresh` makes results.
     """
 
-    __slots__ = ("compute", "fresh", "stand_ins", "unbatched")
+    __slots__ = ("compute", "fresh", "picked", "stand_ins", "unbatched", "zeros")
 
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
         self.compute, self.stand_ins = engine_of(None).ready(call, self.algorithm)
         self.unbatched = call.unbatched
         self.fresh = self.library.empty_channels_last if call.keeps_format else self.library.empty
+        self.zeros = tuple(array for _, array in self.stand_ins)
+        self.picked = self._picking() if self.is_simple and not self.unbatched else None
+
+    def _picking(self) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+        """What picks the arguments of `compute` from the arrays of the call and `zeros`."""
+        arrays = len(self.call.signatures)
+        order = [place for place in range(arrays) if place not in self.left_out]
+        for zero, (place, _) in enumerate(self.stand_ins):
+            order[place] = arrays + zero
+        return itemgetter(*order)
 
     def run(self, out: Any, places: Places, stream: int, foreign: Any) -> Any:
-        result, indices = out, None
+        result = out
         if out is None:
             result = self.fresh(*self.result)
             places[-1] = result if type(result) is np.ndarray else self.library.view(result)
         elif reason := self.wrong_out(places):
             raise ValueError(reason)
+        return self._computed(places, result, out is None)
+
+    def repeat(self, arrays: tuple[Any, ...]) -> Any:
+        """`run` for NumPy's arrays that were recognized, `out` among them: it is looked at, too."""
+        result, is_fresh = arrays[-1], False
+        if result is None:
+            result, is_fresh = self.fresh(*self.result), True
+            arrays = (*arrays[:-1], result)
+        if self.picked is None:
+            return self._computed([*arrays], result, is_fresh)
+        self.compute(*self.picked(arrays + self.zeros))
+        return result
+
+    def _computed(self, places: Places, result: Any, is_fresh: bool) -> Any:
+        indices = None
         for place in self.left_out:
             del places[place]
         if self.indices is not None:
@@ -121,7 +154,7 @@ class CpuReplay(Replay):
         for place, array in self.stand_ins:
             places[place] = array
         self.compute(*places)
-        return result if self.is_simple else self._handed_over(result, out is None, indices)
+        return result if self.is_simple else self._handed_over(result, is_fresh, indices)
 
     def wrong_out(self, places: Places) -> str | None:
         out = places[-1]
@@ -135,6 +168,28 @@ class CpuReplay(Replay):
             if _may_share_memory(array, out):
                 return wrong_memory(self.call, places)
         return None
+
+
+class Familiar(NamedTuple):
+    """A replay and what tells its calls from others: what `recognize` compares addresses of is kept."""
+
+    recognize: Callable[[tuple[Any, ...], tuple[Any, ...]], int]
+    replay: CpuReplay
+    signatures: tuple[Any, ...]
+    parameters: tuple[Any, ...]
+
+
+def familiar(
+    replay: Replay, arrays: tuple[Any, ...], signatures: tuple[Any, ...], parameters: tuple[Any, ...]
+) -> Familiar | None:
+    """The replay of a call, ready to be recognized; None if its arrays are not all NumPy's own."""
+    if not isinstance(replay, CpuReplay) or not _NUMPY.issuperset(map(type, arrays)):
+        return None
+    recognize = engine_of(None).recognizer(signatures, replay.call.extents, parameters)
+    return recognize and Familiar(recognize, replay, signatures, parameters)
+
+
+_NUMPY = frozenset({np.ndarray, type(None)})
 
 
 class GpuReplay(Replay):

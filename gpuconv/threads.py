@@ -3,8 +3,9 @@
 Numba's threading layers each break one of our rules (OpenMP kills a forked child, workqueue aborts the
 process when two threads call at once), so none of them is used. A kernel is compiled with `nogil` and claims
 its tasks one by one from a counter; helpers, threads asleep at their mailboxes, are woken to run it beside
-the calling thread. A call in which two threads meet takes 30 us so, of which 25 are the system's own wake-up,
-and 50 us with a `ThreadPoolExecutor` (a virtual machine with 2 cores, Python 3.11).
+the calling thread, and are kept off its processor (`placement`). A call in which two threads meet takes 30 us
+so, of which 25 are the system's own wake-up, and 50 us with a `ThreadPoolExecutor` (a virtual machine with 2
+cores, Python 3.11).
 
 The caller calls off every helper that has not begun when no task is left, and waits only for those that have:
 any number of callers, nested ones among them, share the helpers without a deadlock.
@@ -21,6 +22,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from gpuconv.placement import Placement, beside_caller
 from gpuconv.quota import processors_allowed
 from gpuconv.spec import as_integer, shown
 from gpuconv.spec.parameters import BOUND
@@ -142,6 +144,9 @@ def share(compute: Compute, tasks: int, work: int) -> None:
         return
     threads = min(count, tasks, 1 + work // MIN_WORK)
     jobs = [_Job(helper, compute, counter) for helper in _pool.take(threads - 1)]
+    if jobs and (processors := beside_caller(threads)):
+        for job in jobs:
+            job.helper.placement.keep_to(processors)
     with contextlib.ExitStack() as stack:
         for job in jobs:
             stack.callback(job.finish)
@@ -195,6 +200,7 @@ class _Helper:
         self.mailbox: SimpleQueue[_Job | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._serve, name="gpuconv", daemon=True)
         self.thread.start()
+        self.placement = Placement(self.thread.native_id)
 
     def _serve(self) -> None:
         while (job := self.mailbox.get()) is not None:

@@ -21,7 +21,9 @@ from gpuconv.cpu import (
     scatter,
     unfold,
 )
+from gpuconv.cpu.engine import again
 from gpuconv.cpu.engine.compiled import Kernel
+from gpuconv.cpu.engine.launch import is_one_launch
 from gpuconv.cpu.engine.native import converting, plain
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import enclosed
@@ -37,10 +39,11 @@ ALGORITHMS: dict[str, tuple[Algorithm, ...]] = {
 }  # fmt: skip
 KERNELS: tuple[Kernel, ...] = (
     *conv.KERNELS, *conv_grad.KERNELS, *conv_weight.KERNELS, *deform.KERNELS, *pool.KERNELS,
-    *pool_grad.KERNELS, *scatter.KERNELS, *unfold.KERNELS,
+    *pool_grad.KERNELS, *scatter.KERNELS, *unfold.KERNELS, *again.KERNELS,
 )  # fmt: skip
 
 Compute = Callable[..., None]
+recognizer = again.recognizer
 
 
 def device(ordinal: None = None) -> Processor:
@@ -64,4 +67,4 @@ def ready(call: "Call", algorithm: Algorithm) -> tuple[Compute, tuple[tuple[int,
             stand_ins.append((layouts._fields.index(name), zeros))
     as_they_are = all(plain(name, each) == each for name, each in zip(layouts._fields, layouts, strict=True))
     compute = algorithm.plan(spec, layouts, call.device) if as_they_are else converting(call, algorithm)
-    return enclosed(compute), tuple(stand_ins)
+    return compute if is_one_launch(compute) else enclosed(compute), tuple(stand_ins)

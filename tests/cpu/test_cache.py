@@ -75,6 +75,11 @@ def test_a_second_process_compiles_nothing(filled, fresh_python):
     assert fresh_python(CALLS + REPORT, NUMBA_CACHE_DIR=str(filled)) == "0"
 
 
+def test_a_second_process_loads_nothing_that_only_compiling_takes(filled, fresh_python):
+    code = CALLS + 'print("numba.np.arraymath" in sys.modules, "numba.typed.typeddict" in sys.modules)'
+    assert fresh_python(code, NUMBA_CACHE_DIR=str(filled)) == "False False"
+
+
 @pytest.mark.wide  # processes that compile
 def test_a_second_process_finds_every_kernel_on_disk(fresh_python):
     code = (

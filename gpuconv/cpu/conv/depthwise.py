@@ -64,7 +64,7 @@ _numbers, _pair, _table = numba.int64, numba.types.UniTuple(numba.int64, 2), wor
 
 
 def _signature_of_images(scalar):
-    return (*convolved(scalar), _numbers, *[_pair] * 5, _numbers, workspace(scalar), *TASKS)
+    return (*convolved(scalar), _numbers, *[_pair] * 5, _numbers, _numbers, workspace(scalar), *TASKS)
 
 
 @kernel(_signature_of_images)
@@ -82,11 +82,15 @@ def slide_over_images(
     block,
     ahead,
     c_blocks,
+    neighbours,
     zeros,
     counter,
     tasks,
 ):
-    """One task is block[0] channels of an image, and block[1] rows of their outputs."""
+    """One task is `neighbours` blocks, each of block[0] channels of an image, and block[1] rows of outputs.
+
+    They lie one after the other, since each has what follows fetched, which another thread must not write to.
+    """
     C, H, W = x.shape[1:]
     K, _, R, S = w.shape
     P, Q = y.shape[2:]
@@ -99,12 +103,17 @@ def slide_over_images(
     p_blocks = -(-P // block[1])
     finish = in_registers(residual, y, epilogue)
     zeros[:] = 0
+    blocks = -(-x.shape[0] // beside) * c_blocks * p_blocks
 
+    place = end = 0
     while True:
-        task = claim(counter)  # = (n * c_blocks + c_block) * p_blocks + p_block
-        if task >= tasks:
-            break
-        rest, p = task // p_blocks, task % p_blocks * block[1]
+        if place == end:
+            task = claim(counter)
+            if task >= tasks:
+                break
+            place, end = task * neighbours, min((task + 1) * neighbours, blocks)
+        rest, p = place // p_blocks, place % p_blocks * block[1]  # place = (n, c_block, p_block)
+        place += 1
         n, c = rest // c_blocks * beside, rest % c_blocks * block[0]
         x_pair, y_pair = (x.strides[0] // size, y.strides[0] // size) if n + 1 < x.shape[0] else (0, 0)
         planes, rows = min(block[0], C - c), min(block[1], P - p)
@@ -248,16 +257,18 @@ def plan_on_images(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> R
     most = spec.P if row_bytes * spec.P < LARGE_BYTES else LARGE_BYTES // row_bytes
     rows = even_share(spec.P, max(1, min(most, spec.P * spec.N * c_blocks // max(1, wanted))), WINDOW_ROWS)
     images = -(-spec.N // 2) if lanes >= 2 * spec.Q else spec.N
+    blocks = images * c_blocks * -(-spec.P // rows)
+    neighbours = max(1, blocks // max(1, wanted))
     (top, _), (left, _) = spec.pads
     return bind(
         slide_over_images, spec.dtype,
-        tasks=images * c_blocks * -(-spec.P // rows),
+        tasks=-(-blocks // neighbours),
         work=spec.flops // 2,
         constants={
             "epilogue": epilogue_of(spec, layouts),
             "kind": STREAMED.index((spec.R, spec.S, spec.stride[0])), "corner": (top, left),
             "stride": spec.stride, "dilation": spec.dilation, "block": (planes, rows),
-            "ahead": ahead_of(spec, layouts, rows), "c_blocks": c_blocks,
+            "ahead": ahead_of(spec, layouts, rows), "c_blocks": c_blocks, "neighbours": neighbours,
         },
         workspaces={"zeros": (spec.S - 1) * spec.dilation[1] + spec.stride[1] * STREAM_VECTORS * lanes},
         twice=not spec.epilogue.residual,

@@ -34,6 +34,7 @@ from gpuconv.spec import ConvSpec
 from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
 
+LITTLE = 5000  # products of vectors, half a microsecond of them
 DEPTH = 160  # products that are summed before the sum is added to y
 
 
@@ -138,7 +139,12 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
     # where rows are short, each a vector at least: 16->120 5x5 @5 N 64 0.28 / 1.68 / 0.10. conv_batch, which
     # comes first, is faster for small images in batches.
     few = spec.C_group <= 3 or max(spec.C_group, spec.K_group) <= 16
-    return few and spec.R * spec.S > 1 and LANES[spec.dtype] < 2 * spec.Q
+    # Where what comes before the first product counts, short rows are as good. us of a plan by this /
+    # conv_implicit_gemm on the same core, 30 November 2026: 3->8 3x3 @6 2.1 / 3.1, 5x5 @8 2.8 / 5.4; 8->8 3x3
+    # @8 2.9 / 3.7; not 16->16 3x3 @8 5.2 / 5.0, @4 4.2 / 3.1, nor 3->64 3x3 @6 4.6 / 3.9.
+    vectors = spec.N * spec.P * -(-spec.Q // LANES[spec.dtype])
+    is_little = spec.C_group <= 8 and vectors * spec.K * spec.C_group * spec.R * spec.S <= LITTLE
+    return few and spec.R * spec.S > 1 and (is_little or LANES[spec.dtype] < 2 * spec.Q)
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:

@@ -31,6 +31,7 @@ import numba
 from numba.core import config
 from numba.core.caching import IndexDataCacheFile, NullCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from gpuconv.cpu import simd
@@ -64,7 +65,7 @@ class KernelCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The code for the signature from the first folder that has it, or None."""
-        target_context.refresh()
+        rtsys.initialize(target_context)  # all that code needs to run; to refresh it takes 0.25 s
         key = self.key(sig, target_context.codegen())
         for folder in readable_folders():
             try:

@@ -33,19 +33,23 @@ class Kernel:
         `signature(scalar)` gives the argument types for elements of the Numba type `scalar`.
     dtypes : tuple of Dtype
         All that it is called for, which `gpuconv compile --cpu` compiles.
+    releases_gil : bool
+        Whether other threads run meanwhile, as they may unless it looks into Python objects.
     """
 
     def __init__(
         self,
-        function: Callable[..., None],
+        function: Callable[..., Any],
         signature: Callable[[Any], tuple],
         dtypes: tuple[Dtype, ...] = FLOATS,
+        releases_gil: bool = True,
     ) -> None:
         room = function.__module__.removeprefix("gpuconv.cpu.").replace(".", "_").rstrip("_")
         self.name = f"{room}.{function.__name__}"
         self.function = function
         self.signature = signature
         self.dtypes = dtypes
+        self.releases_gil = releases_gil
         self.dispatchers: dict[Dtype, Any] = {}
         self.__doc__ = function.__doc__
 
@@ -58,7 +62,7 @@ class Kernel:
                 self.dispatchers[dtype] = dispatcher
         return dispatcher
 
-    def entry(self, dtype: Dtype) -> Callable[..., None]:
+    def entry(self, dtype: Dtype) -> Callable[..., Any]:
         """The compiled function itself, for arguments that are known to have the types of the signature.
 
         It takes a third of the dispatcher's time. Of an array it checks that it is one and the size of its
@@ -75,7 +79,7 @@ class Kernel:
     def _compile(self, dtype: Dtype) -> Any:
         if getattr(numba.config, "DISABLE_JIT", 0):
             raise RuntimeError("NUMBA_DISABLE_JIT is set, and the CPU engine runs only when it is compiled")
-        dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **OPTIONS)(self.function)
+        dispatcher = njit(nogil=self.releases_gil, no_cfunc_wrapper=True, **OPTIONS)(self.function)
         dispatcher._cache = KernelCache(self.name, self.function)
         dispatcher.compile(self.signature(getattr(numba, dtype)))
         dispatcher.disable_compile()

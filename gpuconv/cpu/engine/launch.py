@@ -8,18 +8,22 @@ than to pool a small image: those of a plan never change, since it is for arrays
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
+from gpuconv import threads
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.workspace import reserve_each
 from gpuconv.spec.dtypes import INT64, Dtype
-from gpuconv.threads import share
+from gpuconv.threads import MIN_WORK, share
 
 Run = Callable[..., None]
 NONE: Mapping[str, Any] = {}
 ARRAYS = "x", "offset", "w", "bias", "mask", "dy", "residual", "y", "indices", "spoilt", "sampled", "wrong"
 LAST = "counter", "tasks"
+_launches: WeakSet[Run] = WeakSet()
+_zeros, _INT64 = np.zeros, np.dtype(np.int64)
 
 
 def bind(
@@ -59,27 +63,27 @@ def bind(
     slot = kernel.name
     wanted = (*[(dtype, size) for size in workspaces.values()], *[(INT64, size) for size in tables.values()])
 
-    if wanted:
+    is_small = tasks <= 1 or work < MIN_WORK
 
-        def run(*arrays: np.ndarray) -> None:
-            arrays = (*arrays, arrays[-1]) if twice else arrays
+    def run(*arrays: np.ndarray) -> None:
+        arrays = (*arrays, arrays[-1]) if twice else arrays
+        if is_small or threads.count == 1:
+            spaces = reserve_each(slot, wanted)
+            compiled(*(arrays + values + spaces + (_zeros(1, _INT64), tasks)))  # half the time of stars
+            return
 
-            def compute(counter: np.ndarray) -> None:
-                compiled(*arrays, *values, *reserve_each(slot, wanted), counter, tasks)
+        def compute(counter: np.ndarray) -> None:
+            compiled(*arrays, *values, *reserve_each(slot, wanted), counter, tasks)
 
-            share(compute, tasks, work)
+        share(compute, tasks, work)
 
-    else:
-
-        def run(*arrays: np.ndarray) -> None:
-            arrays = (*arrays, arrays[-1]) if twice else arrays
-
-            def compute(counter: np.ndarray) -> None:
-                compiled(*arrays, *values, counter, tasks)
-
-            share(compute, tasks, work)
-
+    _launches.add(run)
     return run
+
+
+def is_one_launch(run: Run) -> bool:
+    """Whether a plan is one launch, so that nothing has to stay in workspaces from one launch to another."""
+    return run in _launches
 
 
 def _ordered(

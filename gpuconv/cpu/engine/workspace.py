@@ -32,7 +32,7 @@ class _Kept(threading.local):
         """Drop what the limit of today does not allow."""
         self.limit = allowed.limit
         self.buffers = {slot: buffer for slot, buffer in self.buffers.items() if buffer.size <= self.limit}
-        self.last: dict[str, tuple[tuple, Arrays]] = {}
+        self.last: dict[str, tuple[tuple, int, Arrays]] = {}  # by slot: wanted, under which limit
 
     def buffer(self, slot: str, size: int) -> np.ndarray:
         """The buffer of the slot, made anew if it has fewer bytes, and kept if the limit allows it."""
@@ -51,14 +51,23 @@ when_limit_changes(_kept.trim)
 
 
 def enclosed(compute: Compute) -> Compute:
-    """`compute` as a call of the engine: one within another, as from a signal handler, gets other memory."""
+    """`compute` as a call of the engine: one within another, as from a signal handler, gets other memory.
+
+    For what keeps something in a workspace from one launch to another: within a launch nothing else begins.
+    """
 
     def call(*arrays: np.ndarray) -> None:
-        _kept.calls += 1
+        kept = _kept
+        kept.calls += 1
+        outer = kept.last
+        if kept.calls > 1:
+            kept.last = {}
         try:
             compute(*arrays)
         finally:
-            _kept.calls -= 1
+            kept.calls -= 1
+            if kept.calls:
+                kept.last = outer
 
     return call
 
@@ -89,29 +98,30 @@ def reserve(slot: str, dtype: str, *sizes: int) -> Arrays:
 
 def reserve_each(slot: str, wanted: Wanted) -> Arrays:
     """The same for arrays of dtypes of their own: (dtype, elements) of each."""
-    kept = _kept
-    if kept.limit != allowed.limit:  # another thread has changed it
-        kept.trim()
-    if kept.calls > 1:
-        slot = f"{slot}, call {kept.calls}"
-    known = kept.last.get(slot)
-    if known is not None and known[0] == wanted:
-        return _hand_out(known[1])
+    if not wanted:
+        return ()
+    known = _kept.last.get(slot)
+    if known is not None and (known[0] is wanted or known[0] == wanted) and known[1] == allowed.limit:
+        return _hand_out(known[2])
     return _hand_out(_cut(slot, wanted))
 
 
 def _cut(slot: str, wanted: Wanted) -> Arrays:
     """Arrays from the slot's buffer, each from a multiple of ALIGNMENT on."""
+    kept = _kept
+    if kept.limit != allowed.limit:  # another thread has changed it
+        kept.trim()
+    own = f"{slot}, call {kept.calls}" if kept.calls > 1 else slot
     starts, end = [], 0
     for dtype, size in wanted:
         starts.append(end)
         end += -(-size * np.dtype(dtype).itemsize // ALIGNMENT) * ALIGNMENT
-    buffer = _kept.buffer(slot, end)
+    buffer = kept.buffer(own, end)
     arrays = tuple(
         np.ndarray(size, dtype, buffer, start) for (dtype, size), start in zip(wanted, starts, strict=True)
     )
-    if slot in _kept.buffers:
-        _kept.last[slot] = wanted, arrays
+    if own in kept.buffers:
+        kept.last[slot] = wanted, kept.limit, arrays
     return arrays
 
 

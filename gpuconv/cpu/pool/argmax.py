@@ -34,12 +34,13 @@ from gpuconv.spec.windows import ADAPTIVE, WINDOWS, windows_of
 from gpuconv.workspace import beyond_limit
 
 NONE = 2**31 - 1
+TASKS_PER_THREAD = 8
 i32 = numba.int32
 
 
 def _signature(scalar):
     arrays = source(scalar, 4), target(scalar, 4), target(numba.int64, 4)
-    sizes, places = [numba.int64] * 5, workspace(numba.int64)
+    sizes, places = [numba.int64] * 6, workspace(numba.int64)
     spaces = [workspace(scalar)] * 2 + [places] * 2
     return (*arrays, *TABLES, *sizes, scalar, numba.boolean, numba.boolean, *spaces, *TASKS)
 
@@ -47,17 +48,21 @@ def _signature(scalar):
 @kernel(_signature, (*FLOATS, *LONG))
 def max_rows(
     x, y, indices, rows_from, rows_to, columns_from, columns_to, taps, stride, left, dilation_h, dilation_w,
-    lowest, is_adaptive, y_in_rows, values, greatest, places, found, counter, tasks,
+    neighbours, lowest, is_adaptive, y_in_rows, values, greatest, places, found, counter, tasks,
 ):  # fmt: skip
     W = x.shape[3]
     C, P, Q = y.shape[1:]
     pitch = x.strides[2] // x.itemsize
     place_of, found_at = pointer(places.view(np.int32), 0), pointer(found.view(np.int32), 0)
+    row = last = 0  # = (n * C + c) * P + p
     while True:
-        task = claim(counter)  # = (n * C + c) * P + p
-        if task >= tasks:
-            break
-        p, rest = task % P, task // P
+        if row == last:  # a task is rows that lie side by side, in the same cache lines
+            task = claim(counter)
+            if task >= tasks:
+                break
+            row, last = task * neighbours, min((task + 1) * neighbours, x.shape[0] * C * P)
+        p, rest = row % P, row // P
+        row += 1
         c, n = rest % C, rest // C
         fill(greatest, found_at, Q, lowest)
         first = rows_from[p]
@@ -180,18 +185,21 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
     if 0 in spec.out_shape:
         return lambda x, y, indices: None
     rows, columns = windows_of(spec)
+    lines, work = spec.N * spec.C * spec.P, spec.W * spec.R + spec.Q * spec.S
+    neighbours = max(1, lines // (TASKS_PER_THREAD * device.threads))
     constants: dict[str, Any] = {
         "rows_from": rows.first, "rows_to": rows.last, "columns_from": columns.first,
         "columns_to": columns.last, "taps": spec.S, "stride": spec.stride[1], "left": spec.pads[1][0],
-        "dilation_h": spec.dilation[0], "dilation_w": spec.dilation[1], "lowest": lowest_of(spec.dtype),
+        "dilation_h": spec.dilation[0], "dilation_w": spec.dilation[1], "neighbours": neighbours,
+        "lowest": lowest_of(spec.dtype),
         "is_adaptive": spec.windows == ADAPTIVE,
         "y_in_rows": in_rows(layouts.y) and layouts.indices is not None and in_rows(layouts.indices),
     }  # fmt: skip
-    tasks, work = spec.N * spec.C * spec.P, spec.W * spec.R + spec.Q * spec.S
     tables = {"places": spec.W // 2 + 1, "found": spec.Q // 2 + 1}  # of half as many bytes each
     return bind(
-        max_rows, spec.dtype, tasks, tasks * work, constants, {"values": spec.W, "greatest": spec.Q}, tables
-    )
+        max_rows, spec.dtype, -(-lines // neighbours), lines * work, constants,
+        {"values": spec.W, "greatest": spec.Q}, tables,
+    )  # fmt: skip
 
 
 ALGORITHM = Algorithm(

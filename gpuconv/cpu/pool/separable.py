@@ -50,6 +50,7 @@ from gpuconv.spec.parameters import Pair
 from gpuconv.workspace import beyond_limit
 
 BLOCK = 4096  # elements of the lines of a task: they lie in the L1 cache
+TASKS_PER_THREAD = 8
 WIDE_BLOCK = 65536  # and where windows are widened, in the L2 cache
 DIRECT = 5  # rows that a new row costs, above which windows are widened
 
@@ -61,7 +62,7 @@ def _signature(divisors):
         number, pair = numba.int64, numba.types.UniTuple(numba.int64, 2)
         return (
             source(scalar, 4), target(scalar, 4), *[pair] * 4, numba.types.UniTuple(pair, 2), numba.float64,
-            *[numba.boolean] * 5, *[number] * 3, *[divisors(scalar)] * 2, *[workspace(scalar)] * 4, *TASKS,
+            *[numba.boolean] * 5, *[number] * 4, *[divisors(scalar)] * 2, *[workspace(scalar)] * 4, *TASKS,
         )  # fmt: skip
 
     return signature
@@ -69,7 +70,7 @@ def _signature(divisors):
 
 def pool_windows(
     x, y, kernel_size, pads, stride, dilation, counted, override, x_in_rows, y_in_rows, y_in_planes, by_rows,
-    one_line, pitch, block, group, divisors, row_divisors, lines, spare, outputs,
+    one_line, pitch, block, group, neighbours, divisors, row_divisors, lines, spare, outputs,
     waiting, counter, tasks,
 ):  # fmt: skip
     """Maxima if `divisors` is None; else means, with room for the divisors of columns and of rows."""
@@ -87,11 +88,16 @@ def pool_windows(
     if by_rows:  # for every task: nothing else but the image's columns changes in lines
         fill_borders(lines, pitch, pads[1], columns, divisors)
 
+    piece = end = 0  # = group of planes * blocks + block of rows
     while True:
-        task = claim(counter)  # = group of planes * blocks + block of rows
-        if task >= tasks:
-            break
-        first, p_begin = task // blocks * group, task % blocks * block
+        if piece == end:  # a task is pieces that lie side by side: a processor fetches what comes next, too
+            task = claim(counter)
+            if task >= tasks:
+                break
+            piece, end = task * neighbours, (task + 1) * neighbours
+            end = min(end, -(-x.shape[0] * C // group) * blocks)
+        first, p_begin = piece // blocks * group, piece % blocks * block
+        piece += 1
         planes, rows = min(group, x.shape[0] * C - first), min(block, P - p_begin)
         h = p_begin * stride[0] - pads[0]
         count = rows if by_rows else (rows - 1) * stride[0] + (R - 1) * dilation[0] + 1
@@ -150,8 +156,9 @@ class Blocks:
     by_rows: bool  # a line is R rows reduced; else it is a row, and lines are widened
     one_line: bool  # the lines of a block count as one
     pitch: int  # elements from line to line
-    block: int  # output rows of a task
-    group: int  # planes of a task, if they are no larger than a block
+    block: int  # output rows of a piece of a task
+    group: int  # planes of a piece, if they are no larger than a block
+    neighbours: int  # pieces of a task
     tasks: int
     counted: tuple[Pair, Pair]  # the rows and columns that divisors count, from and to
     sizes: dict[str, int]  # elements of each workspace
@@ -186,7 +193,9 @@ def cut_blocks(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int
     block = -(-P // blocks)
     lines = block if by_rows else (block - 1) * stride_h + reach_h
     group = max(1, min(BLOCK // (lines * pitch), planes // (4 * threads))) if block == P else 1
-    tasks = -(-planes // group) * -(-P // block)
+    pieces = -(-planes // group) * -(-P // block)
+    neighbours = max(1, pieces // (TASKS_PER_THREAD * threads))
+    tasks = -(-pieces // neighbours)
     lines, rows = lines * group, block * group
     divisors = {"divisors": rows * spec.Q + width, "row_divisors": rows}
     sizes = {
@@ -199,7 +208,7 @@ def cut_blocks(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int
         waiting = 1 + (-(-spec.R // TERMS)).bit_length()  # lines: a block of rows, and a sum of each level
         long = by_rows and spec.R > TERMS
         sizes = {**divisors, **sizes, "waiting": max(waiting * pitch + width, LEVELS) if long else 0}
-    return Blocks(one_plane, by_rows, one_line, pitch, block, group, tasks, counted, sizes)
+    return Blocks(one_plane, by_rows, one_line, pitch, block, group, neighbours, tasks, counted, sizes)
 
 
 def unsupported(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> str | None:
@@ -226,13 +235,14 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
     no_divisors = {"divisors": None, "row_divisors": None} if maxima else {}
     pool = bind(
         max_windows if maxima else mean_windows, spec.dtype, cut.tasks,
-        work=planes * spec.H * spec.W,  # two threads beat one from a million elements on
+        work=2 * planes * spec.H * spec.W,  # two threads beat one from 100 us on
         constants={
             "kernel_size": (spec.R, spec.S), "pads": (spec.pads[0][0], spec.pads[1][0]),
             "stride": spec.stride, "dilation": spec.dilation, "counted": cut.counted,
             "override": spec.divisor_override or 0, "x_in_rows": in_rows(x), "y_in_rows": in_rows(y),
             "y_in_planes": y_in_planes, "by_rows": cut.by_rows, "one_line": cut.one_line,
-            "pitch": cut.pitch, "block": cut.block, "group": cut.group, **no_divisors,
+            "pitch": cut.pitch, "block": cut.block, "group": cut.group,
+            "neighbours": cut.neighbours, **no_divisors,
         },
         workspaces=cut.sizes,
     )  # fmt: skip

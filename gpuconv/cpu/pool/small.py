@@ -31,7 +31,7 @@ import numpy as np
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, inlined, inner, source, target, workspace
 from gpuconv.cpu.engine.launch import Run, bind
-from gpuconv.cpu.engine.layout import in_rows, is_contiguous, reshaped
+from gpuconv.cpu.engine.layout import in_rows, is_contiguous
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.pool.reduction import combine, noticed
 from gpuconv.cpu.pool.taken import TAKEN
@@ -69,14 +69,20 @@ TASKS_PER_THREAD = 8
 def _signature(divisor):
     """Argument types of `pool_rows`, where `divisor(scalar)` is the type of the divisor."""
     return lambda scalar: (
-        source(scalar, 4), target(scalar, 4), divisor(scalar), *[numba.int64] * 4, workspace(scalar), *TASKS,
+        source(scalar, 4), target(scalar, 4), divisor(scalar), *[numba.int64] * 4, numba.boolean,
+        workspace(scalar), *TASKS,
     )  # fmt: skip
 
 
-def pool_rows(x, y, divisor, window, top, left, block, identity, counter, tasks):
-    """Maxima if `divisor` is None; else sums divided by it. `identity` has a row of x and a vector."""
-    C, H, W = x.shape[1:]
+def pool_rows(x, y, divisor, window, top, left, block, tall, identity, counter, tasks):
+    """Maxima if `divisor` is None; else sums divided by it. `identity` has a row of x and a vector.
+
+    `tall`: the planes of all images count as one, of so many rows.
+    """
+    N, C, H, W = x.shape
     P, Q = y.shape[2:]
+    if tall:
+        N, C, P = 1, 1, N * C * P
     pitch, y_pitch = x.strides[2] // x.itemsize, y.strides[2] // y.itemsize
     for i in range(identity.size):
         identity[i] = -np.inf if divisor is None else 0
@@ -85,7 +91,7 @@ def pool_rows(x, y, divisor, window, top, left, block, identity, counter, tasks)
         task = claim(counter)
         if task >= tasks:
             break
-        remaining = min(block, x.shape[0] * C * P - task * block)
+        remaining = min(block, N * C * P - task * block)
         plane, p = task * block // P, task * block % P
         n, c = plane // C, plane % C
         while remaining > 0:
@@ -275,24 +281,19 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
     x, y = layouts.x, layouts.y
     planes = spec.N * spec.C
     tall = is_contiguous(x) and is_contiguous(y) and spec.R == 2 and 2 * spec.P == spec.H
-    if tall:  # the planes of all images count as one
-        x = reshaped(x, 1, 1, planes * spec.H, spec.W)
-        y = reshaped(y, 1, 1, planes * spec.P, spec.Q)
     block = rows_of_task(spec, device.threads)
     maxima = spec.reduction == "max"
-    pool = bind(
+    return bind(
         max_rows if maxima else mean_rows, spec.dtype,
         tasks=-(-planes * spec.P // block),
         work=planes * spec.H * spec.W // 2 * (1 if spec.R == 2 else 3),  # two threads beat one from 100 us on
         constants={
             "divisor": None if maxima else spec.divisor_override or spec.R**2, "window": spec.R,
             "top": spec.pads[0][0], "left": spec.pads[1][0], "block": block,
+            "tall": tall,
         },
         workspaces={"identity": _size(spec)},
     )  # fmt: skip
-    if tall:
-        return lambda x_array, y_array: pool(x_array.reshape(x.shape), y_array.reshape(y.shape))
-    return pool
 
 
 ALGORITHM = Algorithm(

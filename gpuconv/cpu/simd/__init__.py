@@ -41,6 +41,7 @@ Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing 
     exponential.py                    exponential, sigmoid, tangent and normal of each lane
     finish.py     finished          complete sums made results before they are stored
     addresses.py  call_at           a compiled function that is the same for all kernels
+    objects.py    word_at           what lies in Python objects, which kernels do not see
 
 `target.py` chooses the tile for the CPU that Numba compiles for. It is one room and not one file, as
 `cuda/ptx/` is, because each of these can be read without the others.

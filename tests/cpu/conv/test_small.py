@@ -90,7 +90,8 @@ def test_each_tap_has_an_offset_of_its_own():
 @pytest.mark.parametrize(
     ("C", "K", "R", "W", "expected"),
     [(3, 64, 7, 224, True), (1, 6, 5, 28, True), (16, 16, 3, 56, True), (64, 64, 3, 56, False),
-     (3, 64, 1, 56, False), (16, 120, 5, 5, False), (3, 8, 5, 5, False)],
+     (3, 64, 1, 56, False), (16, 120, 5, 5, False), (3, 8, 5, 5, True), (8, 8, 3, 8, True),
+     (16, 16, 5, 5, False), (3, 200, 3, 6, False)],
 )  # fmt: skip
 def test_it_is_worth_it_for_few_channels(C, K, R, W, expected):
     assert conv_small.worth(*problem(ConvSpec(N=1, C=C, H=W, W=W, K=K, R=R, S=R))) == expected

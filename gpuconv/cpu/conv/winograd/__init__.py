@@ -87,6 +87,7 @@ from gpuconv.workspace import beyond_limit, workspace_limit
 
 # multiplications that take as long as to transform a tile of inputs, one of outputs, a kernel; and as a call
 COSTS = {2: (240, 120, 140, 1_200_000), 4: (1100, 500, 300, 1_200_000)}
+SHARING = 16  # multiplications that take as long as to transform an element of what threads share
 
 Scalar = numba.types.Float
 PAIR = numba.types.UniTuple(numba.int64, 2)
@@ -285,7 +286,7 @@ def plan_tiles(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
                 arrays = arrays_of(spec, cut, shared)
                 multiply_part(x, w, bias, residual, y, spoilt, *flags, part, *geometry, arrays, counter, then)
 
-            share(prepare, first, cut.shared)
+            share(prepare, first, SHARING * cut.shared)
             share(multiply, then, spec.flops // 4)
 
         for each in passes:
