@@ -32,7 +32,7 @@ _FEW_CHANNELS = (
     depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM,
 )  # fmt: skip
 _OF_PLANES: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
-_RELAID = relaid.beside(channels_last.ALGORITHM, _PLAIN, _OF_PLANES)
+_RELAID = relaid.beside(channels_last.ALGORITHM, _PLAIN, _FEW_CHANNELS, _OF_PLANES)
 SUMS: Algorithms = (depthwise_pixels.ALGORITHM, _RELAID, channels_last.ALGORITHM, *_OF_PLANES)
 _EXACT = *SUMS, parted.over(SUMS), quads.ALGORITHM, integers.over(SUMS)
 _FINISHED = *_EXACT, epilogue.over(_EXACT)

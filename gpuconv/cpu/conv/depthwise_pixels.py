@@ -19,8 +19,6 @@ other work, torch's time / this one's, batches of 8: 3x3 144 @56 0.92, 96 @112 s
 576 @14 0.89, 960 @7 1.02; 7x7 384 @14 1.73.
 """
 
-from functools import lru_cache
-
 import numba
 import numpy as np
 
@@ -50,7 +48,7 @@ from gpuconv.cpu.simd.channels import CHANNEL_COLUMNS, channel_product
 from gpuconv.cpu.simd.lines import LINE
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.layouts import ConvLayouts
-from gpuconv.workspace import beyond_limit
+from gpuconv.workspace import beyond_limit, workspace_limit
 
 BAND = 1 << 17  # bytes of a band, if one row of outputs does not see more
 
@@ -58,15 +56,15 @@ BAND = 1 << 17  # bytes of a band, if one row of outputs does not see more
 def _signature(scalar):
     number, table, buffer = numba.int64, workspace(numba.int64), workspace(scalar)
     return (
-        *convolved(scalar), *[number] * 5, *[table] * 3, *[number] * 3, numba.boolean, *[buffer] * 4, table,
+        *convolved(scalar), *[number] * 5, *[table] * 4, *[number] * 3, numba.boolean, *[buffer] * 4, table,
         *TASKS,
     )  # fmt: skip
 
 
 @kernel(_signature)
 def slide_over_pixels(
-    x, w, bias, residual, y, epilogue, block, channels, top, stride, dilation, places, w_places, offsets,
-    pitch, rows, lag, clear, band, tile, weights, start, lines, counter, tasks,
+    x, w, bias, residual, y, epilogue, block, channels, top, stride, dilation, seen_columns, places, w_places,
+    offsets, pitch, rows, lag, clear, band, tile, weights, start, lines, counter, tasks,
 ):  # fmt: skip
     N, C, H = x.shape[:3]
     R, S = w.shape[2:]
@@ -94,7 +92,7 @@ def slide_over_pixels(
             store(pointer(start, 0), 0, load_between(pointer(bias, c), 0, 0, some))
             finite = R > 3 and all_finite(weights, taps)
             seen = (count - 1) * stride + (R - 1) * dilation + 1
-            load_pixels(x, n, c, some, first, seen, band, places)
+            load_pixels(x, n, c, some, first, seen, seen_columns, band, places)
 
             for p in range(0, count, rows):
                 begin, end = 0, taps + lag * (min(rows, count - p) - 1)
@@ -113,8 +111,8 @@ def slide_over_pixels(
 
 
 @inner
-def load_pixels(x, n, c, count, h, rows, band, places):
-    """The vectors of `count` channels from c on of so many rows of x from h on; zeros above and below it."""
+def load_pixels(x, n, c, count, h, rows, columns, band, places):
+    """The vectors of `count` channels from c on of rows of x from h on, in columns that are seen; or zeros."""
     H, W = x.shape[2:]
     row, pixel = x.strides[2] // x.itemsize, x.strides[3] // x.itemsize
     to, L = pointer(band, 0), lanes(pointer(band, 0))
@@ -122,11 +120,13 @@ def load_pixels(x, n, c, count, h, rows, band, places):
     for i in range(rows):
         place, inside = pointer(x[n, c], (h + i) * row), 0 <= h + i < H
         if inside and count == L:
-            for v in range(W):
+            for j in range(len(columns)):
+                v = columns[j]
                 prefetch(place, v * pixel + L)
                 store(to, places[i * W + v], load(place, v * pixel))
         else:
-            for v in range(W):
+            for j in range(len(columns)):
+                v = columns[j]
                 value = load_between(place, v * pixel, 0, count) if inside else nothing
                 store(to, places[i * W + v], value)
 
@@ -146,16 +146,23 @@ def store_pixels(tile, y, n, c, count, p, rows):
                 store_part(place, q * pixel, load(source, q * L), count)
 
 
-@lru_cache(maxsize=256)
 def rows_of_block(spec: ConvSpec, threads: int) -> int:
-    """Rows of outputs of a task: as many as a band has room for, and about four tasks a thread."""
-    lanes, rows = LANES[spec.dtype], rows_of(spec)[0]
-    one, two = (spread_bands(spec, count).size for count in (1, 2))
-    most = max(1, 1 + (BAND // spec.itemsize // lanes - one) // max(1, two - one))
+    """Rows of outputs of a task: as many as a band has room for, and about four tasks a thread; but not so
+    few that what they see is mostly what others see, too, if a workspace has room for it.
+    """
+    rows, overlap = rows_of(spec)[0], -(-(spec.R - 1) * spec.dilation[0] // spec.stride[0])
+    most, limit = (rows_with(spec, size // spec.itemsize) for size in (BAND, workspace_limit() // 2))
     if threads > 1:
         most = min(most, -(-spec.P * spec.N // (4 * threads)))
-    blocks = -(-spec.P // max(1, most))
+    most = max(1, min(max(most, overlap), limit))
+    blocks = -(-spec.P // most)
     return min(spec.P, -(-spec.P // blocks // rows) * rows)
+
+
+def rows_with(spec: ConvSpec, elements: int) -> int:
+    """Rows of outputs whose band has so many elements."""
+    one, two = (spread_bands(spec, count).size for count in (1, 2))
+    return 1 + (elements // LANES[spec.dtype] - one) // max(1, two - one)
 
 
 def _sizes(spec: ConvSpec, band: int, block: int) -> dict[str, int]:
@@ -165,6 +172,14 @@ def _sizes(spec: ConvSpec, band: int, block: int) -> dict[str, int]:
         "band": band, "tile": (block * spec.Q + lanes) * lanes,
         "weights": (spec.R * spec.S + lanes) * lanes, "start": lanes,
     }  # fmt: skip
+
+
+def columns_seen(spec: ConvSpec) -> np.ndarray:
+    """The columns of the image that windows meet."""
+    taps = (
+        np.arange(spec.Q)[:, None] * spec.stride[1] + np.arange(spec.S) * spec.dilation[1] - spec.pads[1][0]
+    )
+    return np.intersect1d(taps, np.arange(spec.W))
 
 
 def _spread(spec: ConvSpec, block: int) -> Spread:
@@ -198,7 +213,8 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
         constants={
             "epilogue": epilogue_of(spec, layouts), "block": block, "channels": channels,
             "top": spec.pads[0][0], "stride": spec.stride[0], "dilation": spec.dilation[0],
-            "places": planes.places, "w_places": np.arange(spec.R * spec.S + lanes) * lanes,
+            "seen_columns": columns_seen(spec), "places": planes.places,
+            "w_places": np.arange(spec.R * spec.S + lanes) * lanes,
             "offsets": planes.offsets, "pitch": planes.bands.pitch, "rows": rows, "lag": lag,
             "clear": planes.zeros,
         },

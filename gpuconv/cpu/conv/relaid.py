@@ -26,6 +26,7 @@ from gpuconv.cpu.simd.lines import turn
 from gpuconv.spec import ConvSpec, Layouts
 from gpuconv.threads import share
 
+FEW_INPUTS, FEW_OUTPUTS = 8, 16  # channels of a group, below which `rival` lets lanes and products lie idle
 BLOCK = 1 << 20  # bytes of a block, which a second-level cache holds
 SMALL = 512  # elements, up to which NumPy copies them sooner than a kernel is entered
 
@@ -128,13 +129,15 @@ def unsupported(spec: ConvSpec, layouts: Layouts, device: Processor) -> str | No
 
 
 def worth(
-    algorithms: Algorithms, rival: Algorithm, slower: Algorithms, spec: ConvSpec, layouts: Layouts,
-    device: Processor,
+    algorithms: Algorithms, rival: Algorithm, slower: Algorithms, of_few: Algorithms, spec: ConvSpec,
+    layouts: Layouts, device: Processor,
 ) -> bool:  # fmt: skip
     """Unless `rival` can run the problem as it lies, and is faster than what would compute the planes."""
     if refusal(rival, spec, layouts, device) is not None:
         return True
-    return lowered.by_which(LOWERING, algorithms, spec, device) not in {each.name for each in slower}
+    several = spec.C_group >= FEW_INPUTS and spec.K_group >= FEW_OUTPUTS
+    names = {each.name for each in (*slower, *(of_few if several else ()))}
+    return lowered.by_which(LOWERING, algorithms, spec, device) not in names
 
 
 def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:
@@ -145,6 +148,8 @@ def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:
     )  # fmt: skip
 
 
-def beside(rival: Algorithm, slower: Algorithms, algorithms: Algorithms) -> Algorithm:
-    """The same, for what `rival` does not do better as the arrays lie: than the `slower` of `algorithms`."""
-    return replace(over(algorithms), worth=partial(worth, algorithms, rival, slower))
+def beside(rival: Algorithm, slower: Algorithms, of_few: Algorithms, algorithms: Algorithms) -> Algorithm:
+    """The same, for what `rival` does not do better as the arrays lie: than the `slower` of `algorithms`, and
+    where channels are not few, than those for few.
+    """
+    return replace(over(algorithms), worth=partial(worth, algorithms, rival, slower, of_few))

@@ -53,7 +53,6 @@ def test_integers_are_exact(case, name, dtype, threaded, threads, monkeypatch):
     monkeypatch.setattr(sharing, "MIN_WORK", 1)
     monkeypatch.setattr(channels_last, "LEAST", 8)
     monkeypatch.setattr(depthwise_pixels, "BAND", 1 << 12)
-    depthwise_pixels.rows_of_block.cache_clear()
     threads(threaded)
     x, w, bias = case.arrays(dtype, integers)
     y = gpuconv.conv2d(last(x), w, bias, **case.parameters, algorithm=name, out=filled(case, dtype))

@@ -7,7 +7,8 @@ A task is CHANNELS or more output channels of a group and some pixels. Its weigh
     weights [blocks of COLUMNS channels][d][COLUMNS]
 
 and what PIXELS pixels see of x is copied, a row of the window or a few at a time: a run of channels for each
-pixel, with zeros where the window is over the border. Of a 1x1 kernel it is read as it lies. Then a tile is
+pixel, with zeros where the window is over the border. Of a 1x1 kernel pixels of a row are read as they lie.
+Then a tile is
 
     panel [pixels][d]  x  weights [d][COLUMNS]     summed in registers (`simd.product`), ROWS pixels at a time
 
@@ -65,15 +66,15 @@ LEAST = 256  # pixels of a task, which are worth turning the weights
 def _signature(scalar):
     number, flag, pair = numba.int64, numba.boolean, numba.types.UniTuple(numba.int64, 2)
     return (
-        *convolved(scalar), *[pair] * 4, *[number] * 3, *[flag] * 2, workspace(number),
+        *convolved(scalar), *[pair] * 4, *[number] * 3, *[flag] * 3, workspace(number),
         *[workspace(scalar)] * 3, *[workspace(number)] * 2, *TASKS,
     )  # fmt: skip
 
 
 @kernel(_signature)
 def multiply_pixels(
-    x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, chunk, block, in_x, in_y,
-    places, weights, panel, sums, lines, pixels, counter, tasks,
+    x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, chunk, block, in_x, in_x_follow,
+    in_y, places, weights, panel, sums, lines, pixels, counter, tasks,
 ):  # fmt: skip
     N, K, P, Q = y.shape
     C, K_group = x.shape[1] // groups, K // groups
@@ -83,6 +84,7 @@ def multiply_pixels(
     x_pixel = x.strides[3] // x.itemsize
     depth = R * S * C
     chunks, blocks = -(-K_group // chunk), -(-N * P * Q // block)
+    apart_in_x, x_row = stride[1] * x_pixel, x.strides[2] // x.itemsize
     tile, step = pointer(sums, 0), chunk
     while True:
         task = claim(counter)  # = (g * chunks + k_chunk) * blocks + block
@@ -111,8 +113,9 @@ def multiply_pixels(
             while r < r_end and length > 0:
                 rows = min(together, r_end - r)
                 source, apart = pointer(panel, 0), rows * length
-                if in_x:
-                    source, apart = pointer(x, j * x_pixel + g * C), x_pixel
+                if in_x and (in_x_follow or j % Q + count <= Q):
+                    source = pointer(x[pixels[0], g * C], pixels[1] * x_row + pixels[2] * x_pixel)
+                    apart = apart_in_x
                 else:
                     copy_windows(x, g * C, C, pixels, count, r, rows, s, s_end, dilation, panel)
                 part = -(-rows * length // -(-rows * length // DEPTH))
@@ -219,7 +222,7 @@ def places_of(spec: ConvSpec) -> np.ndarray:
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     chunk, block = blocking(spec, device.threads)
-    pointwise = (spec.R, spec.S, spec.stride, spec.pads) == (1, 1, (1, 1), ((0, 0), (0, 0)))
+    in_x = (spec.R, spec.S, spec.pads) == (1, 1, ((0, 0), (0, 0)))
     chunks, blocks = -(-spec.K_group // chunk), -(-spec.N * spec.P * spec.Q // block)
     (top, _), (left, _) = spec.pads
     lanes = LANES[spec.dtype]
@@ -230,7 +233,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
         constants={
             "epilogue": epilogue_of(spec, layouts), "window": (spec.R, spec.S), "pads": (top, left),
             "stride": spec.stride, "dilation": spec.dilation, "groups": spec.groups, "chunk": chunk,
-            "block": block, "in_x": pointwise and pixels_follow(layouts.x),
+            "block": block, "in_x": in_x, "in_x_follow": spec.stride == (1, 1) and pixels_follow(layouts.x),
             "in_y": spec.K_group % lanes == 0 and pixels_follow(layouts.y), "places": places_of(spec),
         },
         workspaces=_sizes(spec),
