@@ -8,20 +8,18 @@ import pytest
 
 from gpuconv.cli import main
 from gpuconv.commands import info
+from tests.sampling import few
 
 SCRIPT = "import sys; from gpuconv.cli import main; sys.exit(main())"  # what pip writes of the entry point
 ENTRIES = {"script": ["-c", SCRIPT], "module": ["-m", "gpuconv"]}
-over_entries = pytest.mark.parametrize("entry", ENTRIES)
-over_buffers = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+over_entries = pytest.mark.parametrize("entry", few(list(ENTRIES), 1))  # a second of Python for each command
+over_buffers = pytest.mark.parametrize("unbuffered", few(["", "1"], 1), ids=["buffered", "unbuffered"])
 over_commands = pytest.mark.parametrize(
     "arguments",
-    [
-        "--help",
-        "--version",
-        "info",
-        "compile --cpu --kernel max_rows",
-        "verify --algorithm pool_direct",
-    ],
+    few(
+        ["--help", "compile --cpu --kernel max_rows", "--version", "info", "verify --algorithm pool_direct"],
+        2,
+    ),
 )
 
 

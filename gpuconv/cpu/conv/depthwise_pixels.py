@@ -112,7 +112,7 @@ def slide_over_pixels(
 
 @inner
 def load_pixels(x, n, c, count, h, rows, columns, band, places):
-    """The vectors of `count` channels from c on of rows of x from h on, in columns that are seen; or zeros."""
+    """The vectors of `count` channels from c on of rows of x from h on, in columns that are seen."""
     H, W = x.shape[2:]
     row, pixel = x.strides[2] // x.itemsize, x.strides[3] // x.itemsize
     to, L = pointer(band, 0), lanes(pointer(band, 0))

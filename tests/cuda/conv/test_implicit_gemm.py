@@ -100,6 +100,7 @@ def test_a_shared_depth_is_exact_on_integers(chosen, case, splits):
     assert len(expect(case)) == (1 if splits == 1 else 2)
 
 
+@pytest.mark.wide  # compiles a kernel of its own, for three seconds
 def test_the_same_bits_come_from_every_run(chosen):
     chosen(TILES[1], 3)
     shapes = (1, 30, 6, 6), (9, 30, 3, 3)
@@ -212,6 +213,7 @@ def test_few_channels_are_left_to_conv_tiled():
 # Costs and predictions
 
 
+@pytest.mark.wide  # it counts instructions
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 @pytest.mark.parametrize("kernel", few(implicit_gemm.KERNELS, 1), ids=lambda kernel: kernel.name)
 def test_the_main_loop_is_mostly_arithmetic(kernel, arch):

@@ -21,6 +21,7 @@ from tests.ptx import machine_code
 ALGORITHM = winograd.ALGORITHM
 
 
+@pytest.mark.wide  # it counts instructions
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 def test_the_main_loop_is_mostly_arithmetic(arch):
     row = machine_code.of(winograd.KERNELS[0], arch)

@@ -109,6 +109,7 @@ def test_sums_that_overflow_stay_in_their_windows():
     np.testing.assert_array_equal(y[~covered], case.expected(x).astype("float32")[~covered])
 
 
+@pytest.mark.wide  # ten seconds, for a kernel that other tests run
 def test_sums_are_as_accurate_as_sums_by_rows():
     x = 1000 + np.random.default_rng(3).standard_normal((1, 1, 70, 80)).astype("float32")
     case = PoolCase("large", "avg", x.shape, 31, 1, 0)
@@ -116,6 +117,7 @@ def test_sums_are_as_accurate_as_sums_by_rows():
     assert np.abs(y / exact - 1).max() < 31 * np.finfo("float32").eps
 
 
+@pytest.mark.wide  # compiles a kernel of its own, for five seconds
 def test_a_padding_of_more_than_half_of_the_window():
     """As "same" asks for where a dilated window has few taps: some windows meet padding alone."""
     case = PoolCase("same", "max", (1, 2, 5, 9), 2, 1, "same", 6)

@@ -73,8 +73,8 @@ def _signature(scalar):
 
 @kernel(_signature)
 def multiply_pixels(
-    x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, chunk, block, in_x, in_x_follow,
-    in_y, places, weights, panel, sums, lines, pixels, counter, tasks,
+    x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, chunk, block, in_x,
+    in_x_follow, in_y, places, weights, panel, sums, lines, pixels, counter, tasks,
 ):  # fmt: skip
     N, K, P, Q = y.shape
     C, K_group = x.shape[1] // groups, K // groups
