@@ -23,7 +23,7 @@ CASES = (
     ((1, 2, 4, 5), (0, 2)), ((1, 2, 5, 0), (0, 0)),
 )  # fmt: skip
 BY_NAME = {algorithm.name: algorithm for algorithm in cpu.ALGORITHMS["pool"]}
-ALGORITHMS = ["pool_widened", "pool_adaptive", "pool_argmax", "pool_direct"]
+ALGORITHMS = ["pool_widened", "pool_channels", "pool_adaptive", "pool_argmax", "pool_direct"]
 FUNCTIONS = {"mean": gpuconv.adaptive_avg_pool2d, "max": gpuconv.adaptive_max_pool2d}
 
 over_cases = pytest.mark.parametrize(("shape", "size"), CASES)

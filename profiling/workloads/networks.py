@@ -143,7 +143,7 @@ def pools() -> Workload:
 
 
 def reductions() -> Workload:
-    """Windows of feature maps that are reduced otherwise: minima, norms, adaptive windows, indices."""
+    """Pools of feature maps otherwise: minima, norms, adaptive windows, indices, channels that lie last."""
     specs = [
         pool("min", 8, 64, 112, 3, stride=2, pad=1),
         norm_pool(2.0, 8, 64, 112, 2),
@@ -155,7 +155,15 @@ def reductions() -> Workload:
         adaptive_pool("max", 8, 64, 112, 32),
         *(replace(pool("max", *each), return_indices=True) for each in ((8, 64, 112, 2), (8, 512, 14, 2))),
     ]
-    return Workload("reductions", count(specs))
+    last = [
+        pool("max", 8, 64, 112, 3, stride=2, pad=1),
+        pool("mean", 8, 128, 56, 2),
+        pool("mean", 8, 2048, 7, 7),
+        pool("max", 1, 32, 56, 13, stride=1, pad=6),  # SPP's largest window
+        replace(pool("max", 8, 64, 56, 2), return_indices=True),
+    ]
+    layers = (replace(layer, channels_last=True) for layer in count(last, lambda spec: f"{label(spec)} last"))
+    return Workload("reductions", (*count(specs), *layers))
 
 
 def training() -> Workload:

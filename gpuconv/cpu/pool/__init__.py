@@ -6,11 +6,22 @@ In their kernels (h, v) is a row and a column of an image, as in those of convol
 from gpuconv.algorithm import Algorithms
 from gpuconv.cpu.engine import sixteen_bits
 from gpuconv.cpu.engine.compiled import Kernel
-from gpuconv.cpu.pool import adaptive, argmax, direct, global_, negated, norms, separable, small, widened
+from gpuconv.cpu.pool import (
+    adaptive,
+    argmax,
+    channels,
+    direct,
+    global_,
+    negated,
+    norms,
+    separable,
+    small,
+    widened,
+)
 
 _FLOATS = (
-    global_.ALGORITHM, small.ALGORITHM, separable.ALGORITHM, adaptive.ALGORITHM, argmax.ALGORITHM,
-    direct.ALGORITHM,
+    global_.ALGORITHM, small.ALGORITHM, channels.ALGORITHM, separable.ALGORITHM, adaptive.ALGORITHM,
+    argmax.ALGORITHM, direct.ALGORITHM,
 )  # fmt: skip
 _WIDE = (negated.over_maxima(_FLOATS), *_FLOATS)
 ALGORITHMS: Algorithms = (widened.over_floats(_WIDE), norms.over_powers(_WIDE), *_WIDE)
@@ -24,6 +35,9 @@ KERNELS: tuple[Kernel, ...] = (
     adaptive.max_windows,
     adaptive.mean_windows,
     argmax.max_rows,
+    channels.max_pixels,
+    channels.first_pixels,
+    channels.mean_pixels,
     direct.max_rows,
     direct.mean_rows,
     *sixteen_bits.KERNELS,

@@ -205,5 +205,5 @@ def plan(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> Run:
 ALGORITHM = Algorithm(
     "pool_argmax",
     {"reduction": ("max",), "dtype": (*FLOATS, *LONG), "windows": WINDOWS, "return_indices": (True,)},
-    unsupported, worth, plan, fast_for="maxima with their indices",
+    unsupported, worth, plan, fast_for="maxima with their indices, of a few planes or of integers of 64 bits",
 )  # fmt: skip

@@ -204,9 +204,9 @@ def unsupported(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> str 
 
 
 def worth(spec: PoolSpec, layouts: PoolLayouts, device: Processor) -> bool:
-    # beside pool_separable, us, one core: 8 x 2048 x 7 x 7 53 : 286, 8 x 64 x 112 x 112 380 : 1610; channels
-    # last 8 x 64 x 56 x 56 802 : 2548
-    return True
+    # beside pool_separable, us, one core: 8 x 2048 x 7 x 7 53 : 286, 8 x 64 x 112 x 112 380 : 1610;
+    # beside pool_channels, channels last, 8 x 64 x 56 x 56 880 : 84, 8 x 2048 x 7 x 7 1497 : 74
+    return spec.C == 1 or layouts.x.strides[1] != spec.itemsize
 
 
 def covered(spec: PoolSpec) -> tuple[int, int]:

@@ -100,6 +100,8 @@ def join_lines(
 @inlined
 def window(a, b, c, at, S, stride, divisors):
     """A vector of complete windows."""
+    if S == 1:
+        return strided(c, at, stride)
     total = combine(strided(a, at, stride), strided(b, at, stride), divisors)
     return combine(total, strided(c, at, stride), divisors) if S % 2 == 1 else total
 

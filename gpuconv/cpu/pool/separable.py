@@ -81,7 +81,7 @@ def pool_windows(
     columns = max(min(W, (Q - 1) * stride[1] + (S - 1) * dilation[1] + 1 - pads[1]), 0)
     taps, advance = (R, stride[0]) if by_rows else (1, 1)  # of x's rows in a line; and from line to line
     step = stride[0] // advance * pitch  # from the line of one p to the next
-    joined = S > 1 and stride[1] <= 2  # from windows of S // 2 taps
+    joined = stride[1] <= 2  # from windows of S // 2 taps, or of one
     half = S // 2 if joined else S
     if divisors is not None:
         divide(divisors, Q, S, stride[1], dilation[1], -pads[1], counted[1], override)
@@ -183,7 +183,7 @@ def cut_blocks(spec: PoolSpec, contiguous: bool, y_in_planes: bool, threads: int
     width = LANES[spec.dtype]
     pitch = (spec.Q - 1) * stride_w + reach_w
     wide = (WIDE_BLOCK // pitch - reach_h) // stride_h + 1
-    by_rows = wide < 1 or DIRECT * stride_h >= spec.R
+    by_rows = wide < 1 or DIRECT * stride_h >= min(spec.R, spec.H)
     same = spec.reduction == "max" or spec.divisor_override is not None or whole_rows
     one_line = y_in_planes and 1 < reach_w <= stride_w <= 2 and same and by_rows
     if one_line:

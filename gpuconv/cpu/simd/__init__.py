@@ -37,6 +37,7 @@ Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing 
     channels.py   channel_product   the same where the lanes are channels, each with weights of its own
     lines.py      lines_to_lanes    planes turned into vectors of one pixel each, and back
     squares.py    square_product    a square of vectors between two constant matrices; grids of vectors
+    places.py     if_greater        integers in the lanes: the places of maxima
     bits.py       bits_of           a float32 as an integer, and back
     exponential.py                    exponential, sigmoid, tangent and normal of each lane
     finish.py     finished          complete sums made results before they are stored
