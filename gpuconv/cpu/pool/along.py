@@ -76,7 +76,8 @@ def reduce_taps(to, source, step, taps, size, divisors):
     L, e = lanes(to), 0
     while e + 4 * L <= size:
         a, b, c, d = load(source, e), load(source, e + L), load(source, e + 2 * L), load(source, e + 3 * L)
-        for at in range(e + step, e + taps * step, step):
+        for t in range(1, taps):  # the step of a broadcast array is 0
+            at = e + t * step
             a, b = combine(a, load(source, at), divisors), combine(b, load(source, at + L), divisors)
             c = combine(c, load(source, at + 2 * L), divisors)
             d = combine(d, load(source, at + 3 * L), divisors)
@@ -87,14 +88,14 @@ def reduce_taps(to, source, step, taps, size, divisors):
         e += 4 * L
     while e + L <= size:
         a = load(source, e)
-        for at in range(e + step, e + taps * step, step):
-            a = combine(a, load(source, at), divisors)
+        for t in range(1, taps):
+            a = combine(a, load(source, e + t * step), divisors)
         store(to, e, a)
         e += L
     if e < size:
         a = load_part(source, e, size - e, zeros(to))
-        for at in range(e + step, e + taps * step, step):
-            a = combine(a, load_part(source, at, size - e, zeros(to)), divisors)
+        for t in range(1, taps):
+            a = combine(a, load_part(source, e + t * step, size - e, zeros(to)), divisors)
         store_part(to, e, a, size - e)
 
 
@@ -107,7 +108,8 @@ def add_many(to, source, step, taps, size, divisors, waiting):
         blocks = 0
         for begin in range(0, taps, TERMS):
             a, b, c, d = zero, zero, zero, zero
-            for at in range(e + begin * step, e + min(begin + TERMS, taps) * step, step):
+            for t in range(begin, min(begin + TERMS, taps)):
+                at = e + t * step
                 a, b = a + load(source, at), b + load(source, at + L)
                 c, d = c + load(source, at + 2 * L), d + load(source, at + 3 * L)
             push(pointer_after(waiting, room), blocks, b)
@@ -121,8 +123,8 @@ def add_many(to, source, step, taps, size, divisors, waiting):
         blocks = 0
         for begin in range(0, taps, TERMS):
             total = zero
-            for at in range(e + begin * step, e + min(begin + TERMS, taps) * step, step):
-                total = total + load_part(source, at, size - e, zero)
+            for t in range(begin, min(begin + TERMS, taps)):
+                total = total + load_part(source, e + t * step, size - e, zero)
             blocks = push(waiting, blocks, total)
         store_part(to, e, complete(waiting, blocks, zero), size - e)
         e += L

@@ -165,3 +165,13 @@ def test_columns_of_pixels_are_no_wider_than_they_must():
     y = problems.layout(READABLE["channels last"](np.zeros(spec.out_shape, np.float32)))
     cut = tiles.cut_tiles(spec, PoolLayouts(last, y), 1)
     assert cut.channels == 64 and cut.sizes["rows"] <= 2 * tiles.WIDE_TILE
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+@over_cuts
+def test_broadcast_arrays(x, parameters, axis):
+    """Whose elements along an axis are the same: the distance between them is 0."""
+    whole = integers(x, "float32")
+    seen = np.broadcast_to(READABLE["channels last"](whole.take([0], axis)), x)
+    for op in FUNCTIONS:
+        check(PoolCase("broadcast", op, x, **parameters), seen)
