@@ -16,6 +16,7 @@ from gpuconv.cpu.conv import (
     mirrored,
     parted,
     quads,
+    simplified,
     small,
     widened,
     winograd,
@@ -24,10 +25,13 @@ from gpuconv.cpu.engine import planes
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.epilogue import finish_plane
 
-_PLAIN = implicit_gemm.ALGORITHM, direct.ALGORITHM
+_PLAIN = (*map(simplified.over, (implicit_gemm.ALGORITHM, direct.ALGORITHM)),)
 _FEW_CHANNELS = (
-    depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM,
-)  # fmt: skip
+    *map(
+        simplified.over,
+        (depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM),
+    ),
+)
 SUMS: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
 _EXACT = *SUMS, parted.over(SUMS), quads.ALGORITHM, integers.over(SUMS)
 _FINISHED = *_EXACT, epilogue.over(_EXACT)

@@ -35,7 +35,6 @@ other work, 29 November 2026:
 from functools import lru_cache
 
 import numba
-import numpy as np
 
 from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.conv.taken import FINISHED, remark
@@ -49,7 +48,7 @@ from gpuconv.cpu.engine.epilogue import (
     starts,
 )
 from gpuconv.cpu.engine.launch import Run, bind
-from gpuconv.cpu.engine.layout import in_planes, in_rows, is_contiguous, reshaped
+from gpuconv.cpu.engine.layout import in_planes, in_rows
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import (
     LANES,
@@ -341,16 +340,13 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
-    x, y, residual = layouts.x, layouts.y, getattr(layouts, "residual", layouts.y)
+    x, y = layouts.x, layouts.y
     is_plain = spec.is_pointwise and spec.stride == (1, 1) and spec.pads == ((0, 0), (0, 0))
-    long_rows = is_plain and all(map(is_contiguous, (x, residual, y)))
-    if long_rows:  # a plane as one long row: fewer pieces
-        x, y = (reshaped(each, *each.shape[:2], 1, spec.P * spec.Q) for each in (x, y))
     x_is_b = is_plain and in_planes(x)
     is_read = x_is_b and is_read_seldom(spec, x)
     group_panels, chunk, tasks, (panels, tiles) = blocking(spec, device.threads)
     (top, _), (left, _) = spec.pads
-    multiply = bind(
+    return bind(
         multiply_panels, spec.dtype, tasks, spec.flops // 2,
         constants={
             "epilogue": epilogue_of(spec, layouts), "window": (spec.R, spec.S), "pads": (top, left),
@@ -362,13 +358,6 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
         tables={"pieces": 5 * VECTORS * LANES[spec.dtype]},
         twice=not spec.epilogue.residual,
     )  # fmt: skip
-    if not long_rows:
-        return multiply
-
-    def run(x_array: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
-        multiply(x_array.reshape(x.shape), w, bias, *(each.reshape(y.shape) for each in others))
-
-    return run
 
 
 ALGORITHM = Algorithm(
