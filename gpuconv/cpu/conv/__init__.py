@@ -10,12 +10,14 @@ from gpuconv.cpu.conv import (
     depthwise,
     depthwise_channels,
     direct,
+    dots,
     epilogue,
     implicit_gemm,
     integers,
     mirrored,
     parted,
     quads,
+    regions,
     simplified,
     small,
     widened,
@@ -25,14 +27,13 @@ from gpuconv.cpu.engine import planes
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.epilogue import finish_plane
 
-_PLAIN = (*map(simplified.over, (implicit_gemm.ALGORITHM, direct.ALGORITHM)),)
+_PLAIN = tuple(map(simplified.over, (implicit_gemm.ALGORITHM, dots.ALGORITHM, direct.ALGORITHM)))
 _FEW_CHANNELS = (
-    *map(
-        simplified.over,
-        (depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM),
-    ),
-)
-SUMS: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
+    simplified.over(depthwise_channels.ALGORITHM, by_rows=False), simplified.over(depthwise.ALGORITHM),
+    simplified.over(batch.ALGORITHM, by_rows=False), simplified.over(small.ALGORITHM),
+)  # fmt: skip
+_WHOLE = *_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN
+SUMS: Algorithms = (*_WHOLE, regions.over(_WHOLE))
 _EXACT = *SUMS, parted.over(SUMS), quads.ALGORITHM, integers.over(SUMS)
 _FINISHED = *_EXACT, epilogue.over(_EXACT)
 _OF_ZEROS = *_FINISHED, widened.over(_FINISHED)
@@ -45,6 +46,7 @@ KERNELS: tuple[Kernel, ...] = (
     small.multiply_bands,
     *winograd.KERNELS,
     implicit_gemm.multiply_panels,
+    dots.multiply_windows,
     direct.convolve_rows,
     *planes.KERNELS,
     *parted.KERNELS,

@@ -3,6 +3,7 @@
     taps that meet zeros alone      are left out (`spec.trimming`): 37 columns, of which one sees the image
     a column, (H, 1), of (R, 1)     is a row, (1, H), of (1, R), whose vectors are full
     1x1 at stride 1, no padding     sees one row of H W pixels, however wide the image is
+    rows that no tap reads          are left out, by algorithms that do not care how far rows lie apart
 
 The arrays are seen in other shapes, and nothing is copied but the weights of fewer taps. The zeros that those
 left out would have been multiplied with make a NaN of a weight that is not finite: where one is, the whole
@@ -12,7 +13,7 @@ one row, get it as it is.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,59 +22,63 @@ from gpuconv.algorithm import Algorithm
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.spec import ConvLayouts, ConvSpec, Layout, Layouts
+from gpuconv.spec import ConvLayouts, ConvSpec, Layout
 from gpuconv.spec.layouts import packed
-from gpuconv.spec.trimming import Trimmed, trimmed
+from gpuconv.spec.trimming import ALL, rows_read, trimmed
 from gpuconv.workspace import workspace_limit
 
-COPY, LOOK = 200, 30  # multiply-adds that take as long as to copy a weight, and to see that it is finite
-ALL = slice(None)
+COPY, LOOK, CALL = 1e-9, 1e-10, 3e-6  # seconds to copy a weight, to see that it is finite, and to begin
 SLOT = "conv, weights of fewer taps"
+Slices = tuple[slice, slice, slice]
 
 
 class Simpler(NamedTuple):
-    """The simpler problem; of the given one, the inputs and the taps that it sees."""
+    """The simpler problem; of the given one, the inputs and the taps that it sees, and seconds beside it."""
 
     spec: ConvSpec
     layouts: Any
-    inputs: tuple[slice, slice] | None
-    taps: tuple[slice, slice] | None
+    inputs: Slices | None
+    taps: Slices | None
+    more: float = 0.0
 
 
 @lru_cache(maxsize=1024)
-def simpler(spec: ConvSpec, layouts: Any, limit: int) -> Simpler | None:
-    """The problem seen simpler, whose weights may take `limit` bytes, or None where it is simple."""
+def simpler(spec: ConvSpec, layouts: Any, limit: int, by_rows: bool, trims: bool) -> Simpler | None:
+    """The problem seen simpler, or None where it is simple.
+
+    By rows, if an algorithm does not care how far these lie apart; of fewer taps, if their weights take no
+    more than `limit` bytes.
+    """
     if 0 in (*spec.out_shape, *spec.in_shape, spec.C_group):
         return None
     inputs = taps = None
-    smaller = trimmed(spec)
-    if smaller is not None and _is_worthwhile(spec, smaller) and _bytes(smaller.spec) <= limit:
-        _, taps, inputs = smaller
-        layouts = _of_inputs(layouts, smaller)
-    of_taps = spec if taps is None or smaller is None else smaller.spec
-    seen = _as_one_row(of_taps, layouts)
+    seen, more = spec, 0.0
+    smaller = trimmed(spec) if trims else None
+    if smaller is not None and _bytes(smaller.spec) <= limit:
+        seen, taps, inputs = smaller
+        more = CALL + (LOOK * _bytes(spec) + COPY * _bytes(seen)) / spec.itemsize
+        x = layouts.x._replace(shape=seen.in_shape)
+        layouts = layouts._replace(x=x, w=packed(seen.weight_shape, layouts.w.dtype))
+    if by_rows:
+        seen, rows = rows_read(seen)
+        if rows != ALL:
+            channels, before, columns = inputs or (ALL, slice(0, spec.H), ALL)
+            kept = range(spec.H)[before][rows]
+            inputs = channels, slice(kept.start, kept.stop, kept.step), columns
+            n, c, h, w = layouts.x.strides
+            strides = n, c, h * rows.step, w
+            layouts = layouts._replace(x=layouts.x._replace(shape=seen.in_shape, strides=strides))
+    seen = _as_one_row(seen, layouts)
     if seen is spec:
         return None
     shapes = {"x": seen.in_shape, "w": seen.weight_shape, "residual": seen.out_shape, "y": seen.out_shape}
     given = {name: getattr(layouts, name) for name in shapes if name in layouts._fields}
     parts = {name: _reshaped(each, shapes[name]) for name, each in given.items()}
-    return Simpler(seen, layouts._replace(**parts), inputs, taps)
-
-
-def _is_worthwhile(spec: ConvSpec, smaller: Trimmed) -> bool:
-    """Whether the products that are left out take longer than to look at the weights and copy some."""
-    taps, kept = spec.R * spec.S, smaller.spec.R * smaller.spec.S
-    return (taps - kept) * spec.N * spec.P * spec.Q > LOOK * taps + COPY * kept
+    return Simpler(seen, layouts._replace(**parts), inputs, taps, more)
 
 
 def _bytes(spec: ConvSpec) -> int:
     return spec.K * spec.C_group * spec.R * spec.S * spec.itemsize
-
-
-def _of_inputs(layouts: Any, smaller: Trimmed) -> Any:
-    """The layouts of some of the inputs, and of weights without gaps."""
-    x = layouts.x._replace(shape=smaller.spec.in_shape)
-    return layouts._replace(x=x, w=packed(smaller.spec.weight_shape, layouts.w.dtype))
 
 
 def _as_one_row(spec: ConvSpec, layouts: Any) -> ConvSpec:
@@ -105,38 +110,66 @@ def _reshaped(layout: Layout, shape: tuple[int, ...]) -> Layout:
     return layout._replace(shape=shape, strides=(n, c, step * shape[3], step))
 
 
-def over(algorithm: Algorithm) -> Algorithm:
-    """The algorithm for the simpler problem, where it can compute that, else for the given one."""
-
-    def problem(spec: ConvSpec, layouts: Layouts, device: Processor) -> tuple[Any, ...]:
-        seen = simpler(spec, layouts, workspace_limit())
-        if seen is None or algorithm.unsupported(seen.spec, seen.layouts, device) is not None:
-            return spec, layouts, device
-        return seen.spec, seen.layouts, device
-
-    def asked(question: Callable[..., Any]) -> Callable[[Any, Any, Any], Any]:
-        return lambda *given: question(*problem(*given))
-
-    def plan(spec: ConvSpec, layouts: Layouts, device: Processor) -> Run:
-        taken = problem(spec, layouts, device)
-        if taken[0] is spec:
-            return algorithm.plan(spec, layouts, device)
-        seen = simpler(spec, layouts, workspace_limit())
-        assert seen is not None
-        return _plan(seen, algorithm.plan(*taken), cache(lambda: algorithm.plan(spec, layouts, device)))
-
-    def remark(spec: ConvSpec) -> str:
-        seen, *_ = problem(*_without_gaps(spec), Processor(1))
-        how = "" if seen is spec else f"seen as {seen.R}x{seen.S} on images of {seen.H}x{seen.W}"
-        return "; ".join(filter(None, (how, algorithm.remark(spec))))
-
+def over(algorithm: Algorithm, by_rows: bool = True) -> Algorithm:
+    """The algorithm for the problem in the shape that it is predicted to be fastest in, and can compute."""
+    alike = _Alike(algorithm, by_rows)
     return replace(
-        algorithm, unsupported=asked(algorithm.unsupported), worth=asked(algorithm.worth), plan=plan,
-        remark=remark,
+        algorithm, unsupported=alike.unsupported, worth=alike.worth, plan=alike.plan, remark=alike.remark,
+        cost=alike.cost,
     )  # fmt: skip
 
 
-def _without_gaps(spec: ConvSpec) -> tuple[ConvSpec, Layouts]:
+class _Alike:
+    """An algorithm, asked about the simpler problem."""
+
+    def __init__(self, algorithm: Algorithm, by_rows: bool) -> None:
+        self.algorithm, self.by_rows = algorithm, by_rows
+        self.cheapest = lru_cache(maxsize=512)(self._cheapest)
+
+    def seen(self, spec: ConvSpec, layouts: Any, device: Processor) -> Simpler:
+        return self.cheapest(spec, layouts, device, workspace_limit())
+
+    def _cheapest(self, spec: ConvSpec, layouts: Any, device: Processor, limit: int) -> Simpler:
+        given = Simpler(spec, layouts, None, None)
+        ways = [simpler(spec, layouts, limit, self.by_rows, trims) for trims in (True, False)]
+        able = [way for way in ways if way and self._is_able(way, device)]
+        if not able:
+            return given
+        able += [given] if self._is_able(given, device) else []
+        return min(able, key=lambda way: self._cost(way, device))
+
+    def _is_able(self, way: Simpler, device: Processor) -> bool:
+        return self.algorithm.unsupported(way.spec, way.layouts, device) is None
+
+    def _cost(self, way: Simpler, device: Processor) -> float:
+        assert self.algorithm.cost is not None
+        return way.more + self.algorithm.cost(way.spec, way.layouts, device)
+
+    def unsupported(self, spec: ConvSpec, layouts: Any, device: Processor) -> str | None:
+        way = self.seen(spec, layouts, device)
+        return self.algorithm.unsupported(way.spec, way.layouts, device)
+
+    def worth(self, spec: ConvSpec, layouts: Any, device: Processor) -> bool:
+        way = self.seen(spec, layouts, device)
+        return self.algorithm.worth(way.spec, way.layouts, device)
+
+    def cost(self, spec: ConvSpec, layouts: Any, device: Processor) -> float:
+        return self._cost(self.seen(spec, layouts, device), device)
+
+    def plan(self, spec: ConvSpec, layouts: Any, device: Processor) -> Run:
+        way = self.seen(spec, layouts, device)
+        convolve = self.algorithm.plan(way.spec, way.layouts, device)
+        if way.spec == spec:
+            return convolve
+        return _plan(way, convolve, cache(partial(self.algorithm.plan, spec, layouts, device)))
+
+    def remark(self, spec: ConvSpec) -> str:
+        way = self.seen(*_without_gaps(spec), Processor(1)).spec
+        how = "" if way == spec else f"seen as {way.R}x{way.S} on images of {way.H}x{way.W}"
+        return "; ".join(filter(None, (how, self.algorithm.remark(spec))))
+
+
+def _without_gaps(spec: ConvSpec) -> tuple[ConvSpec, ConvLayouts]:
     """The problem of arrays without gaps."""
     x, w, y = (packed(each, spec.dtype.numpy) for each in (spec.in_shape, spec.weight_shape, spec.out_shape))
     return spec, ConvLayouts(x, w, None, y)
@@ -147,11 +180,13 @@ def _plan(seen: Simpler, convolve: Run, whole: Callable[[], Run]) -> Run:
     x_shape, w_shape, y_shape = seen.spec.in_shape, seen.spec.weight_shape, seen.spec.out_shape
 
     def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
-        if seen.taps is not None and seen.inputs is not None:
+        if seen.taps is not None:
             if not _all_finite(w):
                 whole()(x, w, bias, *others)
                 return
-            x, w = x[:, :, *seen.inputs], _copied(w[:, :, *seen.taps])
+            w = _copied(w[:, *seen.taps])
+        if seen.inputs is not None:
+            x = x[:, *seen.inputs]
         into = (each.reshape(y_shape) for each in others)
         convolve(x.reshape(x_shape), w.reshape(w_shape), bias, *into)
 

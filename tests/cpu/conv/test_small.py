@@ -8,7 +8,6 @@ from gpuconv import threads as sharing
 from gpuconv.cpu.conv import small as conv_small
 from gpuconv.spec import ConvSpec
 from tests.cases import DTYPES, ConvCase, integers, normal
-from tests.cpu.problems import problem
 
 CASES = [
     ConvCase("stem 7x7/2", (2, 3, 30, 50), (20, 3, 7, 7), stride=2, padding=3, bias=True),
@@ -85,15 +84,6 @@ def test_each_tap_has_an_offset_of_its_own():
     offsets = conv_small.offsets_of(spec)
     assert len(set(offsets.tolist())) == 3 * 5 * 4
     assert offsets.max() < conv_small.bands_of(spec).size
-
-
-@pytest.mark.parametrize(
-    ("C", "K", "R", "W", "expected"),
-    [(3, 64, 7, 224, True), (1, 6, 5, 28, True), (16, 16, 3, 56, True), (64, 64, 3, 56, False),
-     (3, 64, 1, 56, False), (16, 120, 5, 5, False), (3, 8, 5, 5, False)],
-)  # fmt: skip
-def test_it_is_worth_it_for_few_channels(C, K, R, W, expected):
-    assert conv_small.worth(*problem(ConvSpec(N=1, C=C, H=W, W=W, K=K, R=R, S=R))) == expected
 
 
 def test_a_band_beyond_the_limit_is_refused():

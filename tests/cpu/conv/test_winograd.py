@@ -238,20 +238,6 @@ def test_both_orders_and_several_passes_are_tried():
         assert cut.by_tiles == by_tiles and len(cut.parts) > 1 and cut.needed(4) <= limit
 
 
-def test_where_it_is_chosen():
-    pads = (1, 1), (1, 1)
-
-    def chosen(N, C, H, K, **others):
-        return conv_winograd.worth(*problem(ConvSpec(N, C, H, H, K, 3, 3, pads, **others)))
-
-    assert chosen(8, 64, 56, 64) and chosen(1, 64, 224, 64)
-    assert chosen(8, 512, 7, 512) and chosen(1, 256, 14, 256)
-    assert not chosen(1, 3, 224, 64)  # the transforms cost more than they save
-    assert not chosen(8, 64, 56, 64, groups=64)
-    assert not chosen(1, 512, 2, 512)  # a vector of tiles has one in it
-    assert not chosen(1, 16, 14, 16)  # a call takes longer
-
-
 def test_subnormal_weights_keep_their_bits():
     rng = np.random.default_rng(6)
     x, w = rng.standard_normal((1, 8, 8, 8)) * 1e30, rng.standard_normal((4, 8, 3, 3)) * 1e-41
