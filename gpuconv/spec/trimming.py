@@ -12,6 +12,8 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.checks import axes_of
 from gpuconv.spec.conv import ConvSpec
@@ -97,10 +99,12 @@ def rows_read(spec: ConvSpec) -> tuple[ConvSpec, slice]:
 
 def _trimmed_axis(axis: Axis, outputs: int) -> _TrimmedAxis:
     """The taps that some output sees inside of the image, and what lies evenly between these."""
-    meeting = [tap for tap in range(axis.taps) if _meets(axis, tap, outputs)]
+    if axis.pads == (0, 0):
+        return _TrimmedAxis(range(axis.taps), slice(0, axis.size), axis.pads, axis.dilation)
+    meeting = _meeting(axis, outputs)
     if len(meeting) in (0, axis.taps):
         return _TrimmedAxis(range(len(meeting)), slice(0, axis.size), axis.pads, axis.dilation)
-    step = math.gcd(*(tap - meeting[0] for tap in meeting)) or 1
+    step = int(np.gcd.reduce(np.diff(meeting))) or 1
     taps = range(meeting[0], meeting[-1] + 1, step)
     dilation = axis.dilation * step if len(taps) > 1 else 1
     begin = taps[0] * axis.dilation - axis.pads[0]  # where the first output begins to read
@@ -109,11 +113,13 @@ def _trimmed_axis(axis: Axis, outputs: int) -> _TrimmedAxis:
     return _TrimmedAxis(taps, inputs, (max(-begin, 0), max(end - axis.size, 0)), dilation)
 
 
-def _meets(axis: Axis, tap: int, outputs: int) -> bool:
-    """Whether some output sees the image by this tap."""
-    first = tap * axis.dilation - axis.pads[0]
-    output = max(0, -(first // axis.stride))  # the first that does not see what lies before the image
-    return output < outputs and first + output * axis.stride < axis.size
+def _meeting(axis: Axis, outputs: int) -> list[int]:
+    """The taps by which some output sees the image."""
+    taps = np.arange(axis.taps)
+    first = taps * axis.dilation - axis.pads[0]
+    output = np.maximum(0, -(first // axis.stride))  # the first that does not see what lies before the image
+    found: list[int] = taps[(output < outputs) & (first + output * axis.stride < axis.size)].tolist()
+    return found
 
 
 def _slice(taps: range) -> slice:

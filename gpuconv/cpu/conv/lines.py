@@ -11,7 +11,7 @@ work however small the planes are, no output is computed in vain at the end of a
 test. With a stride, rows and columns are dealt out to phases as in `bands`, whose `Bands` count vectors here.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,8 +62,8 @@ def spread(spec: ConvSpec, rows: int, more: int = 0) -> Spread:
         span = top * spec.W, min(seen, top + spec.H) * spec.W
     i, v = np.divmod(np.arange(seen * spec.W), max(1, spec.W))
     (row, phase_h), (column, phase_w) = np.divmod(i, spec.stride[0]), np.divmod(v + left, spec.stride[1])
-    number_h, number_w = np.array(phases[0])[phase_h], np.array(phases[1])[phase_w]
-    place = (number_h * _count(phases[1]) + number_w) * bands.plane + row * bands.pitch + column
+    number_h, number_w = _number(phases[0], phase_h), _number(phases[1], phase_w)
+    place = (number_h * len(phases[1]) + number_w) * bands.plane + row * bands.pitch + column
     is_read = (number_h >= 0) & (number_w >= 0) & (column < bands.width)
     places = np.where(is_read, place, channel - 1)
     offsets = [
@@ -78,29 +78,25 @@ def spread(spec: ConvSpec, rows: int, more: int = 0) -> Spread:
     )  # fmt: skip
 
 
-def phases_read(spec: ConvSpec) -> tuple[list[int], list[int]]:
-    """The number among those that are read of each phase of the rows and of the columns, or -1."""
-    return tuple(  # type: ignore[return-value]
-        _numbers(sorted({tap * dilation % stride for tap in range(taps)}), stride)
-        for taps, dilation, stride in zip((spec.R, spec.S), spec.dilation, spec.stride, strict=True)
-    )
+def phases_read(spec: ConvSpec) -> tuple[np.ndarray, np.ndarray]:
+    """The phases of the rows and of the columns that some tap reads, in order."""
+    (rows, columns), (stride_h, stride_w) = spec.dilation, spec.stride
+    return np.unique(np.arange(spec.R) * rows % stride_h), np.unique(np.arange(spec.S) * columns % stride_w)
 
 
-def _numbers(read: list[int], stride: int) -> list[int]:
-    return [read.index(phase) if phase in read else -1 for phase in range(stride)]
+def _number(phases: np.ndarray, phase: Any) -> Any:
+    """The numbers of phases among those that are read, or -1."""
+    number = np.minimum(np.searchsorted(phases, phase), len(phases) - 1)
+    return np.where(phases[number] == phase, number, -1)
 
 
-def _count(phases: list[int]) -> int:
-    return max(phases) + 1
-
-
-def _place_of(spec: ConvSpec, bands: Bands, phases: tuple[list[int], list[int]], r: int, s: int) -> int:
+def _place_of(spec: ConvSpec, bands: Bands, phases: tuple[np.ndarray, np.ndarray], r: int, s: int) -> int:
     """Where tap (r, s) finds its first element, in a channel."""
     (row, phase_h), (column, phase_w) = (
         divmod(tap * dilation, stride)
         for tap, dilation, stride in zip((r, s), spec.dilation, spec.stride, strict=True)
     )
-    number = phases[0][phase_h] * _count(phases[1]) + phases[1][phase_w]
+    number = int(_number(phases[0], phase_h)) * len(phases[1]) + int(_number(phases[1], phase_w))
     return number * bands.plane + row * bands.pitch + column
 
 
@@ -113,7 +109,7 @@ def spread_bands(spec: ConvSpec, rows: int) -> Bands:
     pitch = spec.Q + reach_w
     plane = (rows + reach_h) * pitch
     phases_h, phases_w = phases_read(spec)
-    channel = _count(phases_h) * _count(phases_w) * plane + 1
+    channel = len(phases_h) * len(phases_w) * plane + 1
     return Bands(rows, spec.Q, pitch, pitch, plane, channel * spec.C_group)
 
 

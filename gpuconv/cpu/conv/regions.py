@@ -5,9 +5,9 @@
     outputs    0 .. 3          4 .. 23        24 .. 27
     taps          1  2            1            0  1          of three: the others see zeros
 
-The taps that a region leaves out are `simplified` away, where their weights are finite. Rows of outputs are cut
-where the taps that they see change, but into PIECES pieces at most, and columns likewise; each region is computed
-by the algorithm that is fast for it.
+The taps that a region leaves out are `simplified` away, where their weights are finite. Rows of outputs are
+cut where the taps that they see change, but into PIECES pieces at most, and columns likewise; each region is
+computed by the algorithm that is fast for it.
 """
 
 import math
@@ -28,6 +28,7 @@ from gpuconv.spec.axis import Axis, Pair
 from gpuconv.spec.checks import axes_of
 
 PIECES = 8  # of an axis
+MOST_OUTPUTS = 4096  # of an axis that is looked at: beyond, borders are narrow
 SHARE = 0.75  # of the products, which is left at most where it is worthwhile
 CALL = 2e-6  # seconds beside each region
 
@@ -50,18 +51,19 @@ class Piece(NamedTuple):
 
 def pieces_of(axis: Axis, outputs: int) -> tuple[list[Piece], float]:
     """How the outputs are cut, and the share of the products that is left."""
+    whole = [Piece(slice(0, outputs), slice(0, axis.size), axis.pads)], 1.0
+    if axis.taps == 1 or sum(axis.pads) == 0 or outputs > MOST_OUTPUTS:
+        return whole
     seen = [_taps(axis, output) for output in range(outputs)]
     changes = [output for output in range(1, outputs) if seen[output] != seen[output - 1]]
     every = -(-(len(changes) + 1) // PIECES)
     bounds = [0, *changes[every - 1 :: every], outputs]
     pieces = [_piece(axis, begin, end) for begin, end in pairwise(bounds)]
     left = sum((end - begin) * _span(seen[begin:end]) for begin, end in pairwise(bounds))
-    if (
-        any(piece.inputs.stop <= piece.inputs.start for piece in pieces)
-        or left >= SHARE * outputs * axis.taps
-    ):
-        return [Piece(slice(0, outputs), slice(0, axis.size), axis.pads)], 1.0
-    return pieces, left / (outputs * axis.taps)
+    share = left / (outputs * axis.taps)
+    if share > SHARE or any(piece.inputs.stop <= piece.inputs.start for piece in pieces):
+        return whole
+    return pieces, share
 
 
 def _taps(axis: Axis, output: int) -> Pair:

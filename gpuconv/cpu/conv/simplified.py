@@ -27,7 +27,7 @@ from gpuconv.spec.layouts import packed
 from gpuconv.spec.trimming import ALL, rows_read, trimmed
 from gpuconv.workspace import workspace_limit
 
-COPY, LOOK, CALL = 1e-9, 1e-10, 3e-6  # seconds to copy a weight, to see that it is finite, and to begin
+COPY, LOOK, CALL = 1e-9, 2e-10, 3e-6  # seconds to copy a weight, to see that it is finite, and to begin
 SLOT = "conv, weights of fewer taps"
 Slices = tuple[slice, slice, slice]
 

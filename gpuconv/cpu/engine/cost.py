@@ -22,33 +22,37 @@ LATENCY = 4  # cycles from a multiply-add to the next on the same sum
 
 RATES: dict[str, dict[str, float]] = {  # nanoseconds
     "conv_batch": {
-        "call": 5700, "tasks": 140, "tiles": 1.2, "near": 0.24, "second": 0.25, "far": 0.32, "turned": 25,
-        "turned far": 2.4, "weights": 0.0049, "taps": 0.68, "memory": 0.0038,
+        "call": 6000, "tasks": 140, "tiles": 0.12, "near": 0.24, "second": 0.26, "far": 0.32, "beyond": 1.1,
+        "turned": 29, "turned far": 0.52, "elements": 1.5, "weights": 0.014, "taps": 3.8, "memory": 0.0017,
     },
     "conv_depthwise, on bands": {
-        "call": 6100, "tasks": 38, "windows": 4.2, "tiles": 2.6, "near": 0.26, "second": 0.25,
-        "copied": 0.87, "elements": 1, "rows": 0.65, "memory": 0.015,
+        "call": 6000, "tasks": 30, "windows": 8.8, "tiles": 2.8, "near": 0.28, "second": 0.29, "far": 0.33,
+        "beyond": 0.5, "copied": 1.2, "elements": 1.6, "rows": 0.16, "stored": 1.5, "memory": 0.0084,
     },
     "conv_depthwise, on images": {
-        "call": 5700, "planes": 4.8, "streamed": 0.36, "rows": 0.94, "memory": 0.004,
+        "call": 5400, "planes": 6.6, "streamed": 0.35, "rows": 1, "memory": 0.0019,
     },
     "conv_depthwise_channels": {
-        "call": 5900, "turned": 23, "turned far": 14, "tiles": 5.6, "near": 0.21, "second": 0.22,
-        "far": 0.26, "cleared": 0.18, "memory": 0.0073,
+        "call": 6500, "turned": 17, "turned far": 11, "elements": 12, "tiles": 11, "near": 0.24,
+        "second": 0.28, "far": 0.29, "beyond": 0.5, "cleared": 0.32, "memory": 0.0061,
     },
     "conv_direct": {
-        "call": 6900, "rows": 3.7, "products": 0.69, "copies": 12, "elements": 0.52, "memory": 0.093,
+        "call": 10000, "rows": 4, "products": 0.64, "copies": 13, "elements": 0.67, "memory": 0.12,
+    },
+    "conv_dots": {
+        "call": 5800, "tasks": 1000, "tiles": 0.28, "near": 0.27, "second": 0.29, "far": 0.78,
+        "beyond": 0.5, "copied": 9, "elements": 1.4, "stored": 2.3, "weights": 0.0068, "memory": 0.096,
     },
     "conv_implicit_gemm": {
-        "call": 6400, "tasks": 140, "tiles": 0.26, "near": 0.25, "copied": 0.82, "cut": 11,
-        "scattered": 1.4, "weights": 0.0011, "weights near": 0.0011, "memory": 0.011,
+        "call": 6500, "tasks": 100, "tiles": 0.33, "near": 0.25, "copied": 0.83, "elements": 0.72,
+        "cut": 14, "scattered": 2, "weights": 0.0042, "weights near": 0.0079, "memory": 0.014,
     },
     "conv_small": {
-        "call": 6500, "tasks": 33, "tiles": 5, "near": 0.29, "second": 0.29, "far": 0.33, "copied": 0.66,
-        "elements": 0.73, "rows": 3.3, "taps": 0.15, "memory": 0.022,
+        "call": 7100, "tasks": 37, "tiles": 6.8, "near": 0.3, "second": 0.3, "far": 0.37, "beyond": 0.5,
+        "copied": 0.74, "elements": 0.98, "rows": 3.6, "stored": 1.5, "taps": 2.8, "memory": 0.016,
     },
     "conv_winograd": {
-        "call": 63000, "products": 0.24, "inputs": 27, "outputs": 66, "kernels": 1.4, "memory": 0.026,
+        "call": 17000, "products": 0.23, "inputs": 33, "outputs": 60, "kernels": 2.9, "memory": 0.014,
     },
 }  # fmt: skip
 
