@@ -22,8 +22,8 @@ LATENCY = 4  # cycles from a multiply-add to the next on the same sum
 
 RATES: dict[str, dict[str, float]] = {  # nanoseconds
     "conv_batch": {
-        "call": 6000, "tasks": 140, "tiles": 0.12, "near": 0.24, "second": 0.26, "far": 0.32, "beyond": 1.1,
-        "turned": 29, "turned far": 0.52, "elements": 1.5, "weights": 0.014, "taps": 3.8, "memory": 0.0017,
+        "call": 6100, "tasks": 140, "tiles": 0.13, "near": 0.24, "second": 0.26, "far": 0.32, "beyond": 1.1,
+        "turned": 28, "turned far": 1, "elements": 1.1, "weights": 0.016, "taps": 2.6, "memory": 0.0012,
     },
     "conv_depthwise, on bands": {
         "call": 6000, "tasks": 30, "windows": 8.8, "tiles": 2.8, "near": 0.28, "second": 0.29, "far": 0.33,
@@ -33,23 +33,23 @@ RATES: dict[str, dict[str, float]] = {  # nanoseconds
         "call": 5400, "planes": 6.6, "streamed": 0.35, "rows": 1, "memory": 0.0019,
     },
     "conv_depthwise_channels": {
-        "call": 6500, "turned": 17, "turned far": 11, "elements": 12, "tiles": 11, "near": 0.24,
-        "second": 0.28, "far": 0.29, "beyond": 0.5, "cleared": 0.32, "memory": 0.0061,
+        "call": 6500, "turned": 17, "turned far": 11, "elements": 12, "tiles": 11, "near": 0.27,
+        "second": 0.29, "far": 0.29, "beyond": 0.5, "cleared": 0.33, "memory": 0.006,
     },
     "conv_direct": {
-        "call": 10000, "rows": 4, "products": 0.64, "copies": 13, "elements": 0.67, "memory": 0.12,
+        "call": 9600, "rows": 3.5, "products": 0.67, "copies": 11, "elements": 0.72, "memory": 0.11,
     },
     "conv_dots": {
-        "call": 5800, "tasks": 1000, "tiles": 0.28, "near": 0.27, "second": 0.29, "far": 0.78,
-        "beyond": 0.5, "copied": 9, "elements": 1.4, "stored": 2.3, "weights": 0.0068, "memory": 0.096,
+        "call": 5100, "tasks": 940, "tiles": 0.34, "near": 0.12, "second": 0.3, "far": 0.85, "beyond": 0.5,
+        "copied": 9.2, "elements": 1.5, "stored": 2.8, "weights": 0.0068, "memory": 0.0019,
     },
     "conv_implicit_gemm": {
-        "call": 6500, "tasks": 100, "tiles": 0.33, "near": 0.25, "copied": 0.83, "elements": 0.72,
-        "cut": 14, "scattered": 2, "weights": 0.0042, "weights near": 0.0079, "memory": 0.014,
+        "call": 6300, "tasks": 110, "tiles": 0.25, "near": 0.26, "copied": 0.87, "elements": 0.73,
+        "cut": 14, "scattered": 2.5, "weights": 0.0027, "weights near": 0.0024, "memory": 0.0024,
     },
     "conv_small": {
-        "call": 7100, "tasks": 37, "tiles": 6.8, "near": 0.3, "second": 0.3, "far": 0.37, "beyond": 0.5,
-        "copied": 0.74, "elements": 0.98, "rows": 3.6, "stored": 1.5, "taps": 2.8, "memory": 0.016,
+        "call": 6900, "tasks": 37, "tiles": 7.4, "near": 0.3, "second": 0.3, "far": 0.37, "beyond": 0.5,
+        "copied": 0.94, "elements": 1, "rows": 3.3, "stored": 1.5, "taps": 8.4, "memory": 0.01,
     },
     "conv_winograd": {
         "call": 17000, "products": 0.23, "inputs": 33, "outputs": 60, "kernels": 2.9, "memory": 0.014,
