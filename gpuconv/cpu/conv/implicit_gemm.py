@@ -358,6 +358,8 @@ def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
     is_read = is_plain(spec) and in_planes(layouts.x) and is_read_seldom(spec, layouts.x)
     copied = 0 if is_read else number * depth
     apart = not in_rows(layouts.x) or spec.stride[1] > 2
+    image = spec.P * spec.Q
+    apart_in_y = min(1, columns / image) if image % columns else 0  # the share of panels of two images
     weights, again = spec.K_group * depth * spec.itemsize, -(-panels // group_panels) * spec.groups
     return {
         "call": 1,
@@ -367,7 +369,7 @@ def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
         "copied": copied,
         "elements": outputs * depth * chunks * spec.groups if apart and copied else 0,
         "cut": number * taps * parts if copied else 0,
-        "scattered": outputs * spec.K / min(spec.P * spec.Q, lanes) if spec.P * spec.Q % columns else 0,
+        "scattered": apart_in_y * outputs * spec.K / min(image, lanes),
         "weights": weights_again(weights, again),
         "weights near": weights * again,
         "memory": from_memory(spec),

@@ -84,14 +84,17 @@ def _bytes(spec: ConvSpec) -> int:
 def _as_one_row(spec: ConvSpec, layouts: Any) -> ConvSpec:
     """A column, or a plane of which each pixel is seen by itself, as a row."""
     none = (0, 0)
+    outputs = [getattr(layouts, name) for name in ("residual", "y") if name in layouts._fields]
+    if spec.C == 0:
+        row = none, (0, spec.P * spec.Q - 1)
+        return replace(spec, pads=row) if all(map(_rows_follow, outputs)) else spec
     if spec.H > 1 and spec.W == spec.S == 1 and spec.pads[1] == none:
         (rows, _), (stride, _), (dilation, _) = spec.pads, spec.stride, spec.dilation
         return replace(
             spec, H=1, W=spec.H, R=1, S=spec.R, pads=(none, rows), stride=(1, stride), dilation=(1, dilation)
         )
     is_plain = spec.is_pointwise and spec.stride == (1, 1) and spec.pads == (none, none)
-    images = (getattr(layouts, name) for name in ("x", "residual", "y") if name in layouts._fields)
-    if is_plain and spec.H > 1 and all(map(_rows_follow, images)):
+    if is_plain and spec.H > 1 and all(map(_rows_follow, (layouts.x, *outputs))):
         return replace(spec, H=1, W=spec.H * spec.W)
     return spec
 

@@ -3,7 +3,7 @@
 Each convolution counts what it does of a problem (`amounts` in its file): cycles of its tiles as if every
 operand were at hand, calls of tiles, tasks, vectors that are copied or turned, and bytes that come from
 beyond a cache. RATES says how many nanoseconds one of each takes. They were fitted, for each algorithm by
-itself, to the times of 750 convolutions drawn at random (`profiling.workloads.drawn`), on one core of an AMD
+itself, to the times of 500 convolutions, most drawn at random (`profiling.workloads.drawn`), on one core of an AMD
 EPYC (Zen 5) on 30 November 2026: the logarithms of predicted and measured times differ by the least squares.
 What is counted depends on the vectors and registers of the processor (`simd.target`), so that the same rates
 serve others, if their caches and clocks stand in about the same relation.
@@ -22,37 +22,37 @@ LATENCY = 4  # cycles from a multiply-add to the next on the same sum
 
 RATES: dict[str, dict[str, float]] = {  # nanoseconds
     "conv_batch": {
-        "call": 6100, "tasks": 140, "tiles": 0.13, "near": 0.24, "second": 0.26, "far": 0.32, "beyond": 1.1,
-        "turned": 28, "turned far": 1, "elements": 1.1, "weights": 0.016, "taps": 2.6, "memory": 0.0012,
+        "call": 6100, "tasks": 140, "tiles": 0.1, "near": 0.24, "second": 0.25, "far": 0.31, "beyond": 1.1,
+        "turned": 28, "turned far": 3.2, "elements": 1.5, "weights": 0.017, "taps": 1.9, "memory": 0.0018,
     },
     "conv_depthwise, on bands": {
-        "call": 6000, "tasks": 30, "windows": 8.8, "tiles": 2.8, "near": 0.28, "second": 0.29, "far": 0.33,
-        "beyond": 0.5, "copied": 1.2, "elements": 1.6, "rows": 0.16, "stored": 1.5, "memory": 0.0084,
+        "call": 6000, "tasks": 31, "windows": 8.6, "tiles": 3.2, "near": 0.29, "second": 0.29, "far": 0.33,
+        "beyond": 0.5, "copied": 1.3, "elements": 1.6, "rows": 0.14, "stored": 1.5, "memory": 0.0055,
     },
     "conv_depthwise, on images": {
-        "call": 5400, "planes": 6.6, "streamed": 0.35, "rows": 1, "memory": 0.0019,
+        "call": 5500, "planes": 7.4, "streamed": 0.35, "rows": 0.95, "memory": 0.0018,
     },
     "conv_depthwise_channels": {
-        "call": 6500, "turned": 17, "turned far": 11, "elements": 12, "tiles": 11, "near": 0.27,
-        "second": 0.29, "far": 0.29, "beyond": 0.5, "cleared": 0.33, "memory": 0.006,
+        "call": 6300, "turned": 16, "turned far": 12, "elements": 12, "tiles": 12, "near": 0.25,
+        "second": 0.28, "far": 0.29, "beyond": 0.5, "cleared": 0.57, "memory": 0.006,
     },
     "conv_direct": {
-        "call": 9600, "rows": 3.5, "products": 0.67, "copies": 11, "elements": 0.72, "memory": 0.11,
+        "call": 9200, "rows": 3.6, "products": 0.63, "copies": 12, "elements": 0.77, "memory": 0.11,
     },
     "conv_dots": {
-        "call": 5100, "tasks": 940, "tiles": 0.34, "near": 0.12, "second": 0.3, "far": 0.85, "beyond": 0.5,
-        "copied": 9.2, "elements": 1.5, "stored": 2.8, "weights": 0.0068, "memory": 0.0019,
+        "call": 5300, "tasks": 780, "tiles": 7.2, "near": 0.12, "second": 0.3, "far": 0.83, "beyond": 0.5,
+        "copied": 9.3, "elements": 1.5, "stored": 2.4, "weights": 0.0071, "memory": 0.0019,
     },
     "conv_implicit_gemm": {
-        "call": 6300, "tasks": 110, "tiles": 0.25, "near": 0.26, "copied": 0.87, "elements": 0.73,
-        "cut": 14, "scattered": 2.5, "weights": 0.0027, "weights near": 0.0024, "memory": 0.0024,
+        "call": 6300, "tasks": 69, "tiles": 15, "near": 0.25, "copied": 0.78, "elements": 0.74, "cut": 14,
+        "scattered": 3.3, "weights": 0.00059, "weights near": 0.00057, "memory": 0.01,
     },
     "conv_small": {
-        "call": 6900, "tasks": 37, "tiles": 7.4, "near": 0.3, "second": 0.3, "far": 0.37, "beyond": 0.5,
-        "copied": 0.94, "elements": 1, "rows": 3.3, "stored": 1.5, "taps": 8.4, "memory": 0.01,
+        "call": 6700, "tasks": 42, "tiles": 3.7, "near": 0.3, "second": 0.3, "far": 0.37, "beyond": 0.5,
+        "copied": 0.99, "elements": 1, "rows": 3.3, "stored": 1.5, "taps": 7.9, "memory": 0.013,
     },
     "conv_winograd": {
-        "call": 17000, "products": 0.23, "inputs": 33, "outputs": 60, "kernels": 2.9, "memory": 0.014,
+        "call": 16000, "products": 0.23, "inputs": 33, "outputs": 61, "kernels": 3, "memory": 0.012,
     },
 }  # fmt: skip
 

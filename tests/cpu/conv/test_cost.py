@@ -14,9 +14,6 @@ CLEAR = {  # whose best algorithm took less than two thirds of the time of the n
     "LeNet": (ConvSpec(64, 6, 14, 14, 16, 5, 5), "conv_batch"),
     "few channels": (ConvSpec(1, 3, 224, 224, 64, 3, 3, SAME), "conv_small"),
     "many channels": (ConvSpec(8, 64, 56, 56, 64, 3, 3, SAME), "conv_winograd"),
-    "many channels, which may not be mixed": (
-        ConvSpec(8, 64, 56, 56, 64, 3, 3, SAME, precision="ieee"), "conv_implicit_gemm"
-    ),
     "many channels of small images": (ConvSpec(8, 512, 7, 7, 512, 3, 3, SAME), "conv_winograd"),
     "depthwise": (ConvSpec(8, 144, 56, 56, 144, 3, 3, SAME, groups=144), "conv_depthwise"),
     "large windows on small images": (
