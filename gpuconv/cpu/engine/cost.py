@@ -3,8 +3,8 @@
 Each convolution counts what it does of a problem (`amounts` in its file): cycles of its tiles as if every
 operand were at hand, calls of tiles, tasks, vectors that are copied or turned, and bytes that come from
 beyond a cache. RATES says how many nanoseconds one of each takes. They were fitted, for each algorithm by
-itself, to the times of 500 convolutions, most drawn at random (`profiling.workloads.drawn`), on one core of an AMD
-EPYC (Zen 5) on 30 November 2026: the logarithms of predicted and measured times differ by the least squares.
+itself, to the times of 500 convolutions, most drawn at random (`profiling.workloads.drawn`), on one core of
+an AMD EPYC (Zen 5) on 30 November 2026: the logarithms of predicted and measured times differ by the least squares.
 What is counted depends on the vectors and registers of the processor (`simd.target`), so that the same rates
 serve others, if their caches and clocks stand in about the same relation.
 
@@ -65,7 +65,6 @@ def priced(name: str, amounts: Callable[..., Amounts]) -> Callable[[Any, Any, An
         counted = amounts(spec, layouts, device)
         return 1e-9 * sum(rates.get(what, 1.0) * number for what, number in counted.items())
 
-    cost.amounts = amounts  # type: ignore[attr-defined]
     return cost
 
 
