@@ -4,7 +4,8 @@ Each convolution counts what it does of a problem (`amounts` in its file): cycle
 operand were at hand, calls of tiles, tasks, vectors that are copied or turned, and bytes that come from
 beyond a cache. RATES says how many nanoseconds one of each takes. They were fitted, for each algorithm by
 itself, to the times of 500 convolutions, most drawn at random (`profiling.workloads.drawn`), on one core of
-an AMD EPYC (Zen 5) on 30 November 2026: the logarithms of predicted and measured times differ by the least squares.
+an AMD EPYC (Zen 5) on 30 November 2026: the logarithms of predicted and measured times differ by the least
+squares.
 What is counted depends on the vectors and registers of the processor (`simd.target`), so that the same rates
 serve others, if their caches and clocks stand in about the same relation.
 
