@@ -69,6 +69,9 @@ class Algorithm:
         tells the user.
     remark : callable
         `remark(spec)` is what `explain` adds, if it runs: what the options of the problem change.
+    cost : callable or None
+        `cost(spec, layouts, device)` predicts the seconds that it takes: of those that are worthwhile and can
+        say so, the cheapest is taken, and of equals the first.
     """
 
     name: str
@@ -78,6 +81,12 @@ class Algorithm:
     plan: Callable[[Any, Any, Any], Any]
     fast_for: str
     remark: Callable[[Any], str] = remark_of_precision
+    cost: Callable[[Any, Any, Any], float] | None = None
+
+
+def always(spec: Any, layouts: Any, device: Any) -> bool:
+    """`worth` of an algorithm that its `cost` alone speaks for or against."""
+    return True
 
 
 def refusal(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: Any) -> str | None:
@@ -102,7 +111,10 @@ def _not_taken(takes: Mapping[str, Collection[Any]], spec: Spec) -> str | None:
 def select(
     algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any, name: str | None = None
 ) -> Algorithm:
-    """The first algorithm that is supported and worthwhile, else the first supported; or the one named.
+    """The cheapest algorithm that is supported and worthwhile; or the one named.
+
+    Of those that predict no cost the first, before which none that does is listed; where none is worthwhile,
+    the first that is supported.
 
     Raises
     ------
@@ -111,19 +123,19 @@ def select(
     """
     if name is not None:
         return _named(algorithms, spec, layouts, device, name)
-    fallback = None
-    reasons = []
-    for algorithm in algorithms:
-        reason = refusal(algorithm, spec, layouts, device)
-        if reason is not None:
-            reasons.append(f"{algorithm.name}: {reason}")
-        elif _is_worthwhile(algorithm, spec, layouts, device):
-            return algorithm
-        else:
-            fallback = fallback or algorithm
-    if fallback is None:
-        raise ValueError(f"no algorithm can run this problem: {'; '.join(reasons)}")
-    return fallback
+    reasons = [(each, refusal(each, spec, layouts, device)) for each in algorithms]
+    supported = [each for each, reason in reasons if reason is None]
+    if not supported:
+        told = "; ".join(f"{each.name}: {reason}" for each, reason in reasons)
+        raise ValueError(f"no algorithm can run this problem: {told}")
+    if 0 in spec.out_shape:
+        return supported[0]
+    worthwhile = [each for each in supported if each.worth(spec, layouts, device)]
+    first, *_ = worthwhile or supported
+    if first.cost is None:
+        return first
+    priced = [(each.cost(spec, layouts, device), each) for each in worthwhile or supported if each.cost]
+    return min(priced, key=lambda each: each[0])[1]
 
 
 def plan_by(algorithms: Algorithms, spec: Spec, layouts: Layouts, device: Any) -> Any:
@@ -142,20 +154,33 @@ def explain(
 ) -> list[tuple[str, str]]:
     """(name, verdict) of each algorithm, the one that `select` takes first."""
     chosen = select(algorithms, spec, layouts, device, name)
+    problem = spec, layouts, device
     remark = chosen.remark(spec)
-    verdicts = [(chosen.name, f"selected: for {chosen.fast_for}{remark and '; '}{remark}")]
+    said = f"selected{_prediction(chosen, *problem)}: for {chosen.fast_for}{remark and '; '}{remark}"
+    verdicts = [(chosen.name, said)]
     for algorithm in algorithms:
         if algorithm is chosen:
             continue
-        reason = refusal(algorithm, spec, layouts, device)
+        reason = refusal(algorithm, *problem)
         if reason is not None:
             verdict = f"unsupported: {reason}"
         else:
-            is_worthwhile = _is_worthwhile(algorithm, spec, layouts, device)
-            why = "comes later in the list" if is_worthwhile else "not worthwhile here"
-            verdict = f"supported, {why}: for {algorithm.fast_for}"
+            verdict = f"supported, {_why_not(algorithm, *problem)}: for {algorithm.fast_for}"
         verdicts.append((algorithm.name, verdict))
     return verdicts
+
+
+def _why_not(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: Any) -> str:
+    if not _is_worthwhile(algorithm, spec, layouts, device):
+        return "not worthwhile here"
+    return _prediction(algorithm, spec, layouts, device)[2:] or "comes later in the list"
+
+
+def _prediction(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: Any) -> str:
+    """The time that it is predicted to take, if it is."""
+    if algorithm.cost is None or 0 in spec.out_shape:
+        return ""
+    return f", predicted to take {1e3 * algorithm.cost(spec, layouts, device):.3g} ms"
 
 
 def _is_worthwhile(algorithm: Algorithm, spec: Spec, layouts: Layouts, device: Any) -> bool:

@@ -12,13 +12,16 @@ from gpuconv.cpu.conv import (
     depthwise_channels,
     depthwise_pixels,
     direct,
+    dots,
     epilogue,
     implicit_gemm,
     integers,
     mirrored,
     parted,
     quads,
+    regions,
     relaid,
+    simplified,
     small,
     widened,
     winograd,
@@ -27,13 +30,15 @@ from gpuconv.cpu.engine import planes
 from gpuconv.cpu.engine.compiled import Kernel
 from gpuconv.cpu.engine.epilogue import finish_plane
 
-_PLAIN = implicit_gemm.ALGORITHM, direct.ALGORITHM
+_PLAIN = tuple(map(simplified.over, (implicit_gemm.ALGORITHM, dots.ALGORITHM, direct.ALGORITHM)))
 _FEW_CHANNELS = (
-    depthwise_channels.ALGORITHM, depthwise.ALGORITHM, batch.ALGORITHM, small.ALGORITHM,
+    simplified.over(depthwise_channels.ALGORITHM, by_rows=False), simplified.over(depthwise.ALGORITHM),
+    simplified.over(batch.ALGORITHM, by_rows=False), simplified.over(small.ALGORITHM),
 )  # fmt: skip
-_OF_PLANES: Algorithms = (*_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN)
-_RELAID = relaid.beside(channels_last.ALGORITHM, _PLAIN, _FEW_CHANNELS, _OF_PLANES)
-SUMS: Algorithms = (depthwise_pixels.ALGORITHM, _RELAID, channels_last.ALGORITHM, *_OF_PLANES)
+_WHOLE = *_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN
+_OF_PLANES: Algorithms = (*_WHOLE, regions.over(_WHOLE))
+_OF_PIXELS = simplified.over(depthwise_pixels.ALGORITHM), simplified.over(channels_last.ALGORITHM)
+SUMS: Algorithms = (*map(relaid.beside, _OF_PLANES), *_OF_PIXELS, relaid.over(_OF_PLANES))
 _EXACT = *SUMS, parted.over(SUMS), quads.ALGORITHM, integers.over(SUMS)
 _FINISHED = *_EXACT, epilogue.over(_EXACT)
 _OF_ZEROS = *_FINISHED, widened.over(_FINISHED)
@@ -46,6 +51,7 @@ KERNELS: tuple[Kernel, ...] = (
     small.multiply_bands,
     *winograd.KERNELS,
     implicit_gemm.multiply_panels,
+    dots.multiply_windows,
     direct.convolve_rows,
     depthwise_pixels.slide_over_pixels,
     channels_last.multiply_pixels,

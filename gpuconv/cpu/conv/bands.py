@@ -88,6 +88,26 @@ def cut(spec: ConvSpec, rows: int, columns: int) -> Bands:
     return Bands(P, Q, Q + reach_w, pitch, plane, plane * phases + columns)
 
 
+def copied_by(spec: ConvSpec, bands: Bands, by_rows: bool) -> dict[str, float]:
+    """What `load_band` does for all bands (`engine.cost`); `by_rows`: elements of a row lie side by side."""
+    L, (stride_h, stride_w) = LANES[spec.dtype], spec.stride
+    p_blocks, q_blocks = -(-spec.P // bands.P), -(-spec.Q // bands.Q)
+    seen = spec.P * stride_h + p_blocks * ((spec.R - 1) * spec.dilation[0] + 1 - stride_h)
+    rows = spec.N * spec.C * q_blocks * seen
+    by_vectors = by_rows and stride_w <= 2
+    return {
+        "copied": rows * stride_w * -(-bands.width // L) if by_vectors else 0,
+        "elements": 0 if by_vectors else rows * stride_w * bands.width,
+        "rows": rows,
+    }
+
+
+def blocks_along(extent: int, block: int) -> list[tuple[int, int]]:
+    """(outputs, blocks of so many) along an axis: whole blocks, and what is left."""
+    whole, rest = divmod(extent, block)
+    return [(block, whole), (rest, 1)] if rest else [(block, whole)]
+
+
 def even_share(extent: int, most: int, step: int) -> int:
     """A multiple of step near `most`, such that the pieces of `extent` are about equal; at most extent."""
     pieces = -(-extent // max(step, most // step * step))

@@ -32,7 +32,7 @@ from functools import lru_cache
 import numba
 import numpy as np
 
-from gpuconv.algorithm import Algorithm
+from gpuconv.algorithm import Algorithm, always
 from gpuconv.cpu.conv.lines import (
     Spread,
     common,
@@ -47,6 +47,15 @@ from gpuconv.cpu.conv.lines import (
 )
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.compiled import TASKS, kernel, merged, workspace
+from gpuconv.cpu.engine.cost import (
+    SECOND_LEVEL,
+    Amounts,
+    by_distance,
+    from_memory,
+    priced,
+    steps_of,
+    weights_again,
+)
 from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_pixels, starts
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_planes
@@ -192,27 +201,30 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return beyond_limit(_bytes(spec, 1))
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    # The time of the best other algorithm / this one's, one core of an AMD EPYC (Zen 5), 22 November 2026,
-    # float32, N 64: 6->16 5x5 @14 1.5, 16->32 3x3 @7 1.8, 8->16 3x3/2 @14 3.1, 32->64 5x5 @14 1.3; N 8 of
-    # such layers 1.1 to 2; N 1 0.9. Winograd wins for 3x3 with more channels on more than 8 columns: 16->64
-    # @14 0.86, 32->32 @28 0.73; elsewhere conv_implicit_gemm with more of them: 128->128 5x5 @7 0.84, 64->64
-    # 3x3/2 @14 0.95.
-    if spec.R * spec.S == 1 or spec.Q > 64 or spec.N < 4:
-        return False
-    pairs = spec.C_group * spec.K_group
-    if (spec.R, spec.S, *spec.stride, *spec.dilation) == (3, 3, 1, 1, 1, 1):
-        fits = pairs <= (4096 if spec.Q <= 8 else 512 if spec.Q <= 16 else 256)
-    else:
-        fits = spec.C_group <= (64 if spec.R * spec.S >= 25 else 32)
-    return fits and used(spec) >= (0.75 if pairs > 512 else 0.5)
-
-
-def used(spec: ConvSpec) -> float:
-    """The share of outputs that are computed and there, on one thread: the last task's items may be few."""
+def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What it does, on one thread (`engine.cost`): `turned` are vectors, `elements` one by one."""
     rows, lanes = rows_of(spec, 1, workspace_limit()), LANES[spec.dtype]
-    items = spec.N * -(-spec.P // rows)
-    return spec.N * spec.P / (-(-items // lanes) * lanes * rows)
+    tasks = spec.groups * -(-spec.N * -(-spec.P // rows) // lanes)
+    seen, outputs = seen_rows(spec, rows) * spec.W, rows * spec.Q
+    depth, tiles = spec.C_group * spec.R * spec.S, -(-outputs // VECTORS)
+    cycles, pieces = steps_of(spec.K_group, VECTORS)
+    size = spread_bands(spec, rows).size * lanes * spec.itemsize
+    vectors = tasks * spec.C_group * -(-seen // lanes), tasks * spec.K_group * -(-outputs // lanes)
+    vectors_of_x, vectors_of_y = vectors
+    by_lines = in_planes(layouts.x), in_planes(layouts.y)
+    turned = vectors_of_x * by_lines[0] + vectors_of_y * by_lines[1]
+    return {
+        "call": 1,
+        "tasks": tasks,
+        "tiles": tasks * tiles * pieces * -(-depth // DEPTH),
+        **by_distance(tasks * tiles * cycles * depth, size),
+        "turned": turned,
+        "turned far": vectors_of_x if by_lines[0] and size > SECOND_LEVEL else 0,
+        "elements": (vectors_of_x + vectors_of_y - turned) * lanes,
+        "weights": weights_again(spec.K_group * depth * spec.itemsize, tasks),
+        "taps": depth,
+        "memory": from_memory(spec),
+    }
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
@@ -236,8 +248,8 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
 
 
 ALGORITHM = Algorithm(
-    "conv_batch", FINISHED, unsupported, worth, plan,
+    "conv_batch", FINISHED, unsupported, always, plan,
     fast_for="batches of small images with few channels: 0.8 to 3 times as fast as PyTorch 2.13 on one "
     "core (AMD Zen 5, November 2026)",
-    remark=remark,
+    remark=remark, cost=priced("conv_batch", amounts),
 )  # fmt: skip

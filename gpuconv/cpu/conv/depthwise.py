@@ -31,10 +31,20 @@ from math import gcd
 import numba
 import numpy as np
 
-from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.conv.bands import COLUMNS, Bands, block_of, cut, even_share, load_band
+from gpuconv.algorithm import Algorithm, always
+from gpuconv.cpu.conv.bands import (
+    COLUMNS,
+    Bands,
+    block_of,
+    blocks_along,
+    copied_by,
+    cut,
+    even_share,
+    load_band,
+)
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.compiled import TASKS, kernel, workspace
+from gpuconv.cpu.engine.cost import LATENCY, Amounts, by_distance, from_memory, priced
 from gpuconv.cpu.engine.epilogue import (
     convolved,
     epilogue_of,
@@ -49,7 +59,7 @@ from gpuconv.cpu.engine.layout import in_rows
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import LANES, TILE, claim, lanes, pointer, pointer_after
 from gpuconv.cpu.simd.stream import STREAM_VECTORS, STREAMED, stream_windows
-from gpuconv.cpu.simd.window import WINDOW_ROWS, WINDOW_TAPS, WINDOW_VECTORS, window_product
+from gpuconv.cpu.simd.window import GROUP, WINDOW_ROWS, WINDOW_TAPS, WINDOW_VECTORS, window_product
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
@@ -225,15 +235,6 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return beyond_limit(needed)
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    # Other algorithms fill their tiles with channels, of which there is one here. PyTorch 2.13's time / this
-    # one's, on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, N 8: 3x3 1.4 (256@20) to 5.0
-    # (144@56); 5x5 1.4 (672@14) to 3.1 (144@56/2); 7x7 1.5 (96@56); those that conv_depthwise_channels takes
-    # before it 0.5 to 1.2. Also with many output channels: 1->4 3x3 @28 N 64 4.0 (conv_small 2.8), 1->64 3x3
-    # @512 1.6 (2.0).
-    return True
-
-
 def slides_over_images(spec: ConvSpec) -> bool:
     """Is it a window for `stream_windows`? It reads borders under masks, which some CPUs lack."""
     alike = spec.stride[0] == spec.stride[1] and (spec.stride[0] == 1 or spec.dilation == (1, 1))
@@ -241,8 +242,75 @@ def slides_over_images(spec: ConvSpec) -> bool:
     return alike and (spec.R, spec.S, spec.stride[0]) in STREAMED and not wide and TILE.bits > 128
 
 
+def amounts_on_images(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What `slide_over_images` does, on one thread (`engine.cost`)."""
+    lanes = LANES[spec.dtype]
+    planes = (-(-spec.N // 2) if lanes >= 2 * spec.Q else spec.N) * spec.K
+    spread = min(spec.dilation[0], spec.P)
+    seen = spec.P * spec.stride[0] + (spec.R - 1) * spread
+    strips = -(-spec.Q // (STREAM_VECTORS * lanes))
+    return {
+        "call": 1,
+        "planes": planes * strips * spread,
+        "streamed": planes * seen * -(-spec.Q // lanes) * spec.R * spec.S / 2,
+        "rows": planes * spec.P * spec.stride[0] * strips,
+        "memory": from_memory(spec),
+    }
+
+
+def amounts_on_bands(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What `slide_over_bands` does, likewise."""
+    bands, (spread, _) = bands_of(spec), steps_of(spec)
+    lanes, groups = LANES[spec.dtype], tables_of(spec)[0].reshape(-1, GROUP).tolist()
+    cycles = tiles = 0.0
+    for rows, row_blocks in blocks_along(spec.P, bands.P):
+        apart = min(spread, rows)
+        for columns, column_blocks in blocks_along(spec.Q, bands.Q):
+            one, some = cycles_of_windows(groups, -(-rows // apart), -(-columns // lanes))
+            number = row_blocks * column_blocks * apart * spec.N * spec.K
+            cycles, tiles = cycles + number * one, tiles + number * some
+    return {
+        "call": 1,
+        "tasks": bands.tasks(spec),
+        "windows": bands.tasks(spec) * spec.K_group * min(spread, bands.P),
+        "tiles": tiles,
+        **by_distance(cycles, bands.size * spec.itemsize),
+        **copied_by(spec, bands, in_rows(layouts.x)),
+        "stored": 0 if in_rows(layouts.y) else spec.N * spec.K * spec.P * spec.Q,
+        "memory": from_memory(spec),
+    }
+
+
+def cycles_of_windows(groups: list[list[int]], rows: int, vectors: int) -> tuple[float, int]:
+    """(cycles, tiles) of so many rows and vectors of outputs, as `window_product` cuts them."""
+    cycles, tiles = 0.0, 0
+    widths = (WINDOW_VECTORS, vectors // WINDOW_VECTORS), (1, vectors % WINDOW_VECTORS)
+    for size in (WINDOW_ROWS, 3, 1):
+        for width, number in widths:
+            count = rows // size * number
+            tiles += count
+            for taps, _, _, _, columns in groups if count else ():
+                loads = (size + taps - 1) * width + taps
+                cycles += count * columns * max(size * width * taps / 2, loads / 2, LATENCY * taps)
+        rows %= size
+    return cycles, tiles
+
+
+COST_ON_IMAGES = priced("conv_depthwise, on images", amounts_on_images)
+COST_ON_BANDS = priced("conv_depthwise, on bands", amounts_on_bands)
+
+
+def cost(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> float:
+    of_kernel = COST_ON_IMAGES if runs_on_images(spec, layouts) else COST_ON_BANDS
+    return of_kernel(spec, layouts, device)
+
+
+def runs_on_images(spec: ConvSpec, layouts: ConvLayouts) -> bool:
+    return slides_over_images(spec) and in_rows(layouts.x) and in_rows(layouts.y)
+
+
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
-    if slides_over_images(spec) and in_rows(layouts.x) and in_rows(layouts.y):
+    if runs_on_images(spec, layouts):
         return plan_on_images(spec, layouts, device)
     return plan_on_bands(spec, layouts)
 
@@ -305,8 +373,8 @@ def plan_on_bands(spec: ConvSpec, layouts: ConvLayouts) -> Run:
 
 
 ALGORITHM = Algorithm(
-    "conv_depthwise", FINISHED, unsupported, worth, plan,
+    "conv_depthwise", FINISHED, unsupported, always, plan,
     fast_for="one input channel a group: 1 to 5 times as fast as PyTorch 2.13 on one core (AMD Zen 5, "
     "November 2026)",
-    remark=remark,
+    remark=remark, cost=cost,
 )  # fmt: skip

@@ -30,12 +30,12 @@ lanes; arrays whose planes are not contiguous, which are turned element by eleme
 import numba
 import numpy as np
 
-from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.conv.depthwise import slides_over_images
+from gpuconv.algorithm import Algorithm, always
 from gpuconv.cpu.conv.lines import (
     common,
     load_lines,
     load_plane,
+    seen_rows,
     set_line,
     spread,
     spread_bands,
@@ -45,6 +45,14 @@ from gpuconv.cpu.conv.lines import (
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, kernel, merged, workspace
+from gpuconv.cpu.engine.cost import (
+    LATENCY,
+    SECOND_LEVEL,
+    Amounts,
+    by_distance,
+    from_memory,
+    priced,
+)
 from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_pixels, start
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_planes
@@ -182,16 +190,30 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return beyond_limit(needed)
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    # conv_depthwise's time / this one's on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, N 8:
-    # 3x3 @7 1.1, @8 1.3, @9 1.1; 5x5 @7 1.5, @14 0.96; 5x5/2 @14 1.2, @28 1.0; 3x3/2 @14 0.9; 7x7 @7 2.3, @14
-    # 1.6, @28 1.1, @40 1.5, @56 0.87; 31x31 @14 2.9. Windows that do not slide over images: 4x4 @14 1.9,
-    # 3x3/3 @14 19; dilated ones that do: 3x3 @14 0.7. With 8 channels 7x7 @7 1.1, with one 0.4.
-    if spec.Q > 40 or LANES[spec.dtype] > 2 * spec.C:
-        return False
-    if spec.R * spec.S >= 49 or not slides_over_images(spec):
-        return True
-    return spec.dilation == (1, 1) and (spec.W <= 9 or (spec.R * spec.S >= 25 and spec.Q <= 9))
+def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What it does, on one thread (`engine.cost`): `turned` are vectors, `elements` one by one."""
+    lanes, (together, lag), taps = LANES[spec.dtype], rows_of(spec), spec.R * spec.S
+    size, groups = spread_bands(spec, spec.P).size, -(-spec.C // lanes)
+    seen, top = seen_rows(spec, spec.P), spec.pads[0][0]
+    seen = max(0, min(seen, top + spec.H) - min(top, seen)) * spec.W
+    parts = -(-spec.Q // CHANNEL_COLUMNS)
+    columns = -(-spec.Q // parts)
+    pairs, rest = divmod(spec.P, together) if together > 1 else (0, spec.P)
+    one, two = (max(rows * columns / 2, (columns + rows) / 2, LATENCY) for rows in (1, 2))
+    cycles = pairs * (two * (taps - lag) + 2 * one * lag) + rest * one * taps
+    planes = groups * spec.N
+    vectors_of_x, vectors_of_y = -(-seen // lanes), spec.K_group * -(-spec.P * spec.Q // lanes)
+    turned = planes * (vectors_of_x * in_planes(layouts.x) + vectors_of_y * in_planes(layouts.y))
+    return {
+        "call": 1,
+        "turned": turned + groups * -(-spec.K_group * taps // lanes),
+        "turned far": turned if size * lanes * spec.itemsize > SECOND_LEVEL else 0,
+        "elements": (planes * (vectors_of_x + vectors_of_y) - turned) * lanes,
+        "tiles": planes * spec.K_group * parts * -(-spec.P // together) * -(-taps // PRODUCTS),
+        **by_distance(planes * spec.K_group * parts * cycles, size * lanes * spec.itemsize),
+        "cleared": size,
+        "memory": from_memory(spec),
+    }
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
@@ -219,8 +241,8 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
 
 
 ALGORITHM = Algorithm(
-    "conv_depthwise_channels", FINISHED, unsupported, worth, plan,
+    "conv_depthwise_channels", FINISHED, unsupported, always, plan,
     fast_for="one input channel a group, small images or large windows: 1.2 to 1.9 times as fast as PyTorch "
     "2.13 on one core (AMD Zen 5, November 2026)",
-    remark=remark,
+    remark=remark, cost=priced("conv_depthwise_channels", amounts),
 )  # fmt: skip

@@ -22,12 +22,13 @@ other work, torch's time / this one's, batches of 8: 3x3 144 @56 0.92, 96 @112 s
 import numba
 import numpy as np
 
-from gpuconv.algorithm import Algorithm
+from gpuconv.algorithm import Algorithm, always
 from gpuconv.cpu.conv.depthwise_channels import PRODUCTS, all_finite, rows_of
 from gpuconv.cpu.conv.lines import Spread, load_lines, set_line, spread, spread_bands
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
+from gpuconv.cpu.engine.cost import LATENCY, Amounts, from_memory, priced
 from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_pixels
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_channels
@@ -196,8 +197,26 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return beyond_limit(sum(_sizes(spec, band, 2).values()) * spec.itemsize)
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    return LANES[spec.dtype] < 2 * spec.C
+def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What it does, on one thread (`engine.cost`)."""
+    lanes, (together, lag), taps = LANES[spec.dtype], rows_of(spec), spec.R * spec.S
+    block = rows_of_block(spec, 1)
+    bands = spec.N * -(-spec.C // lanes) * -(-spec.P // block)
+    seen = (block - 1) * spec.stride[0] + (spec.R - 1) * spec.dilation[0] + 1
+    parts = -(-spec.Q // CHANNEL_COLUMNS)
+    columns = -(-spec.Q // parts)
+    pairs, rest = divmod(block, together) if together > 1 else (0, block)
+    one, two = (max(rows * columns / 2, (columns + rows) / 2, LATENCY) for rows in (1, 2))
+    cycles = pairs * (two * (taps - lag) + 2 * one * lag) + rest * one * taps
+    return {
+        "call": 1,
+        "tasks": bands,
+        "turned": bands * -(-taps // lanes),
+        "copied": bands * (seen * columns_seen(spec).size + block * spec.Q),
+        "tiles": bands * parts * -(-block // together) * -(-taps // PRODUCTS),
+        "near": bands * parts * cycles,
+        "memory": from_memory(spec),
+    }
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
@@ -225,8 +244,8 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
 
 
 ALGORITHM = Algorithm(
-    "conv_depthwise_pixels", FINISHED, unsupported, worth, plan,
+    "conv_depthwise_pixels", FINISHED, unsupported, always, plan,
     fast_for="channels-last arrays, one channel in and out of each group: 0.85 to 1.7 times as fast as "
     "PyTorch 2.13 on one core (AMD Zen 5, November 2026)",
-    remark=remark,
+    remark=remark, cost=priced("conv_depthwise_pixels", amounts),
 )  # fmt: skip

@@ -19,14 +19,15 @@ multiplied like any value, so a NaN or infinite weight shows at the borders too.
 
 import numba
 
-from gpuconv.algorithm import Algorithm
+from gpuconv.algorithm import Algorithm, always
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
+from gpuconv.cpu.engine.cost import Amounts, from_memory, priced
 from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_pixels, start
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.simd import claim
+from gpuconv.cpu.simd import LANES, claim
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.layouts import ConvLayouts
 
@@ -114,8 +115,18 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return None
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    return True
+def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What it does, on one thread (`engine.cost`): rows of outputs, once for each tap."""
+    rows = spec.N * spec.P * spec.C_group * spec.R * spec.S
+    copies = rows * spec.groups * -(-spec.K_group // BLOCK_K) // (spec.S if spec.stride[1] == 1 else 1)
+    return {
+        "call": 1,
+        "rows": rows * spec.K,
+        "products": rows * spec.K * spec.Q / LANES[spec.dtype],
+        "copies": copies,
+        "elements": copies * spec.Q,
+        "memory": from_memory(spec),
+    }
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
@@ -135,7 +146,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
 
 
 ALGORITHM = Algorithm(
-    "conv_direct", FINISHED, unsupported, worth, plan,
+    "conv_direct", FINISHED, unsupported, always, plan,
     fast_for="reading, and where no memory may be used",
-    remark=remark,
+    remark=remark, cost=priced("conv_direct", amounts),
 )  # fmt: skip

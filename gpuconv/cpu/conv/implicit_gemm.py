@@ -35,12 +35,12 @@ other work, 29 November 2026:
 from functools import lru_cache
 
 import numba
-import numpy as np
 
-from gpuconv.algorithm import Algorithm
+from gpuconv.algorithm import Algorithm, always
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
+from gpuconv.cpu.engine.cost import Amounts, from_memory, priced, steps_of, weights_again
 from gpuconv.cpu.engine.epilogue import (
     convolved,
     epilogue_of,
@@ -49,7 +49,7 @@ from gpuconv.cpu.engine.epilogue import (
     starts,
 )
 from gpuconv.cpu.engine.launch import Run, bind
-from gpuconv.cpu.engine.layout import in_planes, in_rows, is_contiguous, reshaped
+from gpuconv.cpu.engine.layout import in_planes, in_rows
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import (
     LANES,
@@ -263,10 +263,12 @@ def copy_piece(x, n, c_begin, c_end, h, v, stride, begin, end, panels, at, step,
         for c in range(c_end - c_begin):
             store_part(place, c * step, zeros, room)
     elif not in_rows or stride > 2:
+        zeros = splat(panels.dtype.type(0))
         for c in range(c_begin, c_end):
-            for lane in range(room):
-                inside = begin <= lane < end
-                panels[at + (c - c_begin) * step + lane] = x[n, c, h, v + lane * stride] if inside else 0
+            if end - begin < room:
+                store_part(place, (c - c_begin) * step, zeros, room)
+            for lane in range(begin, end):
+                panels[at + (c - c_begin) * step + lane] = x[n, c, h, v + lane * stride]
     else:
         channel = x.strides[1] // x.itemsize
         row = n * (x.strides[0] // x.itemsize) + c_begin * channel + h * (x.strides[2] // x.itemsize) + v
@@ -321,6 +323,11 @@ def blocking(spec: ConvSpec, threads: int) -> tuple[int, int, int, tuple[int, in
     return panels, chunk, tasks, (panels * depth * columns, panels * chunk * columns + LANES[spec.dtype])
 
 
+def is_plain(spec: ConvSpec) -> bool:
+    """b is x: each output sees one pixel of each channel, and there are as many of both."""
+    return spec.is_pointwise and spec.stride == (1, 1) and spec.pads == ((0, 0), (0, 0))
+
+
 def is_read_seldom(spec: ConvSpec, x: Layout) -> bool:
     """Rows of b that are ready in x are read so seldom that copying them takes longer.
 
@@ -336,21 +343,46 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return beyond_limit(sum(blocking(spec, 1)[3]) * spec.itemsize)
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    return True  # 8 to 14 times as fast as conv_direct, which follows
+def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What it does, on one thread (`engine.cost`): vectors of a row of outputs are copied for each tap."""
+    lanes = LANES[spec.dtype]
+    columns, outputs = VECTORS * lanes, spec.N * spec.P * spec.Q
+    group_panels, chunk, tasks, _ = blocking(spec, 1)
+    panels, chunks = max(1, -(-outputs // columns)), -(-spec.K_group // chunk)
+    taps = spec.R * spec.S
+    depth, parts = spec.C_group * taps, -(-spec.C_group // max(1, BLOCK // taps))
+    whole, rest = divmod(outputs, columns)
+    cycles, pieces = steps_of(spec.K_group, VECTORS)
+    cycles = whole * cycles + (steps_of(spec.K_group, -(-rest // lanes))[0] if rest else 0)
+    number = (spec.N * spec.P * -(-spec.Q // lanes) + panels - 1) * chunks * spec.groups
+    is_read = is_plain(spec) and in_planes(layouts.x) and is_read_seldom(spec, layouts.x)
+    copied = 0 if is_read else number * depth
+    apart = not in_rows(layouts.x) or spec.stride[1] > 2
+    image = spec.P * spec.Q
+    apart_in_y = min(1, columns / image) if image % columns else 0  # the share of panels of two images
+    weights, again = spec.K_group * depth * spec.itemsize, -(-panels // group_panels) * spec.groups
+    return {
+        "call": 1,
+        "tasks": tasks,
+        "tiles": panels * pieces * spec.groups * max(parts, -(-depth // DEPTH)),
+        "near": cycles * depth * spec.groups,
+        "copied": copied,
+        "elements": outputs * depth * chunks * spec.groups if apart and copied else 0,
+        "cut": number * taps * parts if copied else 0,
+        "scattered": apart_in_y * outputs * spec.K / min(image, lanes),
+        "weights": weights_again(weights, again),
+        "weights near": weights * again,
+        "memory": from_memory(spec),
+    }
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
-    x, y, residual = layouts.x, layouts.y, getattr(layouts, "residual", layouts.y)
-    is_plain = spec.is_pointwise and spec.stride == (1, 1) and spec.pads == ((0, 0), (0, 0))
-    long_rows = is_plain and all(map(is_contiguous, (x, residual, y)))
-    if long_rows:  # a plane as one long row: fewer pieces
-        x, y = (reshaped(each, *each.shape[:2], 1, spec.P * spec.Q) for each in (x, y))
-    x_is_b = is_plain and in_planes(x)
+    x, y = layouts.x, layouts.y
+    x_is_b = is_plain(spec) and in_planes(x)
     is_read = x_is_b and is_read_seldom(spec, x)
     group_panels, chunk, tasks, (panels, tiles) = blocking(spec, device.threads)
     (top, _), (left, _) = spec.pads
-    multiply = bind(
+    return bind(
         multiply_panels, spec.dtype, tasks, spec.flops // 2,
         constants={
             "epilogue": epilogue_of(spec, layouts), "window": (spec.R, spec.S), "pads": (top, left),
@@ -362,17 +394,10 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
         tables={"pieces": 5 * VECTORS * LANES[spec.dtype]},
         twice=not spec.epilogue.residual,
     )  # fmt: skip
-    if not long_rows:
-        return multiply
-
-    def run(x_array: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
-        multiply(x_array.reshape(x.shape), w, bias, *(each.reshape(y.shape) for each in others))
-
-    return run
 
 
 ALGORITHM = Algorithm(
-    "conv_implicit_gemm", FINISHED, unsupported, worth, plan,
+    "conv_implicit_gemm", FINISHED, unsupported, always, plan,
     fast_for="all that the others leave: 1 to 2.5 times as fast as PyTorch (AMD Zen 5, November 2026)",
-    remark=remark,
+    remark=remark, cost=priced("conv_implicit_gemm", amounts),
 )  # fmt: skip

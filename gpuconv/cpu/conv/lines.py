@@ -11,7 +11,7 @@ work however small the planes are, no output is computed in vain at the end of a
 test. With a stride, rows and columns are dealt out to phases as in `bands`, whose `Bands` count vectors here.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,16 +56,18 @@ def spread(spec: ConvSpec, rows: int, more: int = 0) -> Spread:
     channel = bands.size // max(1, spec.C_group)
     seen = seen_rows(spec, rows)
     top, left = spec.pads[0][0], spec.pads[1][0]
+    phases = phases_read(spec)
     span = 0, seen * spec.W
     if rows == spec.P:  # all planes begin with the same row, and what lies around them stays zero
         span = top * spec.W, min(seen, top + spec.H) * spec.W
     i, v = np.divmod(np.arange(seen * spec.W), max(1, spec.W))
-    row, phase_h = np.divmod(i, spec.stride[0])
-    column, phase_w = np.divmod(v + left, spec.stride[1])
-    place = (phase_h * spec.stride[1] + phase_w) * bands.plane + row * bands.pitch + column
-    places = np.where(column < bands.width, place, channel - 1)
+    (row, phase_h), (column, phase_w) = np.divmod(i, spec.stride[0]), np.divmod(v + left, spec.stride[1])
+    number_h, number_w = _number(phases[0], phase_h), _number(phases[1], phase_w)
+    place = (number_h * len(phases[1]) + number_w) * bands.plane + row * bands.pitch + column
+    is_read = (number_h >= 0) & (number_w >= 0) & (column < bands.width)
+    places = np.where(is_read, place, channel - 1)
     offsets = [
-        c * channel + bands.row(spec, r) + bands.column(spec, s)
+        c * channel + _place_of(spec, bands, phases, r, s)
         for c in range(spec.C_group)
         for r in range(spec.R + more)
         for s in range(spec.S)
@@ -76,6 +78,28 @@ def spread(spec: ConvSpec, rows: int, more: int = 0) -> Spread:
     )  # fmt: skip
 
 
+def phases_read(spec: ConvSpec) -> tuple[np.ndarray, np.ndarray]:
+    """The phases of the rows and of the columns that some tap reads, in order."""
+    (rows, columns), (stride_h, stride_w) = spec.dilation, spec.stride
+    return np.unique(np.arange(spec.R) * rows % stride_h), np.unique(np.arange(spec.S) * columns % stride_w)
+
+
+def _number(phases: np.ndarray, phase: Any) -> Any:
+    """The numbers of phases among those that are read, or -1."""
+    number = np.minimum(np.searchsorted(phases, phase), len(phases) - 1)
+    return np.where(phases[number] == phase, number, -1)
+
+
+def _place_of(spec: ConvSpec, bands: Bands, phases: tuple[np.ndarray, np.ndarray], r: int, s: int) -> int:
+    """Where tap (r, s) finds its first element, in a channel."""
+    (row, phase_h), (column, phase_w) = (
+        divmod(tap * dilation, stride)
+        for tap, dilation, stride in zip((r, s), spec.dilation, spec.stride, strict=True)
+    )
+    number = int(_number(phases[0], phase_h)) * len(phases[1]) + int(_number(phases[1], phase_w))
+    return number * bands.plane + row * bands.pitch + column
+
+
 def spread_bands(spec: ConvSpec, rows: int) -> Bands:
     """The bands of such blocks, in vectors."""
     reach_h, reach_w = (
@@ -84,7 +108,8 @@ def spread_bands(spec: ConvSpec, rows: int) -> Bands:
     )
     pitch = spec.Q + reach_w
     plane = (rows + reach_h) * pitch
-    channel = spec.stride[0] * spec.stride[1] * plane + 1
+    phases_h, phases_w = phases_read(spec)
+    channel = len(phases_h) * len(phases_w) * plane + 1
     return Bands(rows, spec.Q, pitch, pitch, plane, channel * spec.C_group)
 
 

@@ -7,17 +7,18 @@ their lanes. A square of LANES pixels x LANES channels is turned in registers (`
 images, so that what is turned stays near the processor (`engine.lowered`).
 """
 
+import math
 from dataclasses import replace
 from functools import partial
 
 import numba
 import numpy as np
 
-from gpuconv.algorithm import Algorithm, Algorithms, refusal
+from gpuconv.algorithm import Algorithm, Algorithms, select
 from gpuconv.cpu.conv.taken import FINISHED
 from gpuconv.cpu.engine import lowered
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target
-from gpuconv.cpu.engine.layout import in_channels
+from gpuconv.cpu.engine.layout import in_channels, in_planes
 from gpuconv.cpu.engine.lowered import Lowering, Weights
 from gpuconv.cpu.engine.planes import WORK, entry
 from gpuconv.cpu.engine.processor import Processor
@@ -26,8 +27,9 @@ from gpuconv.cpu.simd.lines import turn
 from gpuconv.spec import ConvSpec, Layouts
 from gpuconv.threads import share
 
-FEW_INPUTS, FEW_OUTPUTS = 8, 16  # channels of a group, below which `rival` lets lanes and products lie idle
+CALL, TURNED = 12_000, 0.25  # nanoseconds of a block, and of an element that is turned
 BLOCK = 1 << 20  # bytes of a block, which a second-level cache holds
+LITTLE = 1 << 12  # elements, which take no longer one by one than to be turned
 SMALL = 512  # elements, up to which NumPy copies them sooner than a kernel is entered
 
 
@@ -128,28 +130,32 @@ def unsupported(spec: ConvSpec, layouts: Layouts, device: Processor) -> str | No
     return "neither x nor y is channels-last"
 
 
-def worth(
-    algorithms: Algorithms, rival: Algorithm, slower: Algorithms, of_few: Algorithms, spec: ConvSpec,
-    layouts: Layouts, device: Processor,
-) -> bool:  # fmt: skip
-    """Unless `rival` can run the problem as it lies, and is faster than what would compute the planes."""
-    if refusal(rival, spec, layouts, device) is not None:
-        return True
-    several = spec.C_group >= FEW_INPUTS and spec.K_group >= FEW_OUTPUTS
-    names = {each.name for each in (*slower, *(of_few if several else ()))}
-    return lowered.by_which(LOWERING, algorithms, spec, device) not in names
+def cost(algorithms: Algorithms, spec: ConvSpec, layouts: Layouts, device: Processor) -> float:
+    """Seconds: of the convolution of planes, and of turning what lies otherwise, block by block."""
+    problem = lowered.problem_of(spec, device)
+    chosen = select(algorithms, *problem)
+    assert chosen.cost is not None
+    arrays = (layouts.x, spec.in_shape), (layouts.y, spec.out_shape)
+    turned = sum(math.prod(shape) for layout, shape in arrays if not in_planes(layout))
+    blocks = min(spec.N, -(-turned * spec.itemsize // BLOCK))
+    return 1e-9 * (CALL * blocks + TURNED * turned) + chosen.cost(*problem)
+
+
+def beside(algorithm: Algorithm) -> Algorithm:
+    """An algorithm of planes, which reads others element by element: of channels-last arrays, small ones."""
+
+    def worth(spec: ConvSpec, layouts: Layouts, device: Processor) -> bool:
+        elements = math.prod(spec.in_shape) + math.prod(spec.out_shape)
+        lies_so = unsupported(spec, layouts, device) is not None
+        return (lies_so or elements <= LITTLE) and algorithm.worth(spec, layouts, device)
+
+    return replace(algorithm, worth=worth)
 
 
 def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:
     """The algorithm that computes blocks of planes with the first of `algorithms` that is fast for them."""
-    return lowered.over(
+    made = lowered.over(
         LOWERING, algorithms, {**FINISHED, "direction": (direction,)}, "channels-last arrays",
         lambda spec, name: f"turned into planes, and summed by {name}", unsupported,
     )  # fmt: skip
-
-
-def beside(rival: Algorithm, slower: Algorithms, of_few: Algorithms, algorithms: Algorithms) -> Algorithm:
-    """The same, for what `rival` does not do better as the arrays lie: than the `slower` of `algorithms`, and
-    where channels are not few, than those for few.
-    """
-    return replace(over(algorithms), worth=partial(worth, algorithms, rival, slower, of_few))
+    return replace(made, cost=partial(cost, algorithms)) if direction == "forward" else made

@@ -20,10 +20,11 @@ from functools import lru_cache
 import numba
 import numpy as np
 
-from gpuconv.algorithm import Algorithm
-from gpuconv.cpu.conv.bands import Bands, block_of, cut, load_band
+from gpuconv.algorithm import Algorithm, always
+from gpuconv.cpu.conv.bands import Bands, block_of, blocks_along, copied_by, cut, load_band
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.compiled import TASKS, kernel, workspace
+from gpuconv.cpu.engine.cost import Amounts, by_distance, from_memory, priced, steps_of
 from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_block, starts
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_rows
@@ -34,7 +35,6 @@ from gpuconv.spec import ConvSpec
 from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
 
-LITTLE = 5000  # products of vectors, half a microsecond of them
 DEPTH = 160  # products that are summed before the sum is added to y
 
 
@@ -131,20 +131,26 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return beyond_limit(needed)
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    # ms on one core of an AMD EPYC (Zen 5), 22 November 2026, float32, of PyTorch 2.13 / this /
-    # conv_implicit_gemm: 3->64 7x7/2 @224 N 8 11.2 / 9.8 / 14.5; 3->32 3x3/2 @224 N 8 1.93 / 1.39 / 3.18;
-    # 3->64 3x3 @224 1.80 / 0.84 / 1.36; 3->1 5x5 @512 3.4 / 0.6 / 7.2; 3->96 11x11/4 @224 1.03 / 1.33 / 2.7;
-    # 16->16 3x3 @56 0.11 / 0.10 / 0.12. Not so with more channels: 16->64 3x3 @56 N 8 2.5 / 3.2 / 2.5; nor
-    # where rows are short, each a vector at least: 16->120 5x5 @5 N 64 0.28 / 1.68 / 0.10. conv_batch, which
-    # comes first, is faster for small images in batches.
-    few = spec.C_group <= 3 or max(spec.C_group, spec.K_group) <= 16
-    # Where what comes before the first product counts, short rows are as good. us of a plan by this /
-    # conv_implicit_gemm on the same core, 30 November 2026: 3->8 3x3 @6 2.1 / 3.1, 5x5 @8 2.8 / 5.4; 8->8 3x3
-    # @8 2.9 / 3.7; not 16->16 3x3 @8 5.2 / 5.0, @4 4.2 / 3.1, nor 3->64 3x3 @6 4.6 / 3.9.
-    vectors = spec.N * spec.P * -(-spec.Q // LANES[spec.dtype])
-    is_little = spec.C_group <= 8 and vectors * spec.K * spec.C_group * spec.R * spec.S <= LITTLE
-    return few and spec.R * spec.S > 1 and (is_little or LANES[spec.dtype] < 2 * spec.Q)
+def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What it does, on one thread (`engine.cost`)."""
+    bands, lanes = bands_of(spec), LANES[spec.dtype]
+    tiles = 0
+    for rows, row_blocks in blocks_along(spec.P, bands.P):
+        for columns, column_blocks in blocks_along(spec.Q, bands.Q):
+            tiles += row_blocks * column_blocks * -(-rows * -(-columns // lanes) // VECTORS)
+    tiles *= spec.N * spec.groups
+    depth = spec.C_group * spec.R * spec.S
+    cycles, pieces = steps_of(spec.K_group, VECTORS)
+    return {
+        "call": 1,
+        "tasks": bands.tasks(spec),
+        "tiles": tiles * pieces * -(-max(depth, 1) // DEPTH),
+        **by_distance(tiles * cycles * depth, bands.size * spec.itemsize),
+        **copied_by(spec, bands, in_rows(layouts.x)),
+        "stored": 0 if in_rows(layouts.y) else spec.N * spec.K * spec.P * spec.Q,
+        "taps": depth,
+        "memory": from_memory(spec),
+    }
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
@@ -166,8 +172,8 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
 
 
 ALGORITHM = Algorithm(
-    "conv_small", FINISHED, unsupported, worth, plan,
+    "conv_small", FINISHED, unsupported, always, plan,
     fast_for="few input channels: 0.8 to 5 times as fast as PyTorch 2.13 on one core (AMD Zen 5, November "
     "2026)",
-    remark=remark,
+    remark=remark, cost=priced("conv_small", amounts),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from gpuconv.cpu.simd import LANES
 from gpuconv.spec import ConvSpec
 from gpuconv.workspace import set_workspace_limit, workspace_limit
 from tests.cases import DTYPES, ConvCase, integers, normal
-from tests.cpu.problems import problem, refused
+from tests.cpu.problems import refused
 
 CASES = [
     ConvCase("second of LeNet", (64, 6, 14, 14), (16, 6, 5, 5), bias=True),
@@ -99,27 +99,3 @@ def test_a_task_stays_within_the_limit():
         assert refused(conv_batch.ALGORITHM, spec) is None
     finally:
         set_workspace_limit(before)
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [({}, True), ({"N": 1}, False), ({"K": 17, "R": 3, "S": 3}, True), ({"R": 1, "S": 1}, False),
-     ({"C": 64, "K": 64}, True), ({"C": 64, "K": 64, "R": 3, "S": 3}, False),
-     ({"C": 64, "K": 64, "R": 3, "S": 3, "H": 8, "W": 8}, True), ({"C": 128}, False),
-     ({"C": 32, "R": 3, "S": 3, "stride": (2, 2)}, True), ({"H": 200, "W": 200}, False)],
-)  # fmt: skip
-def test_it_is_worth_it_for_batches_with_few_channels(changes, expected):
-    parameters = {"N": 64, "C": 6, "H": 14, "W": 14, "K": 16, "R": 5, "S": 5}
-    assert conv_batch.worth(*problem(ConvSpec(**{**parameters, **changes}))) == expected
-
-
-def test_the_share_of_lanes_at_work():
-    lanes = LANES["float32"]
-    assert conv_batch.used(lenet(lanes)) == 1.0
-    assert 0.5 < conv_batch.used(lenet(lanes + 1)) < 1.0
-
-
-def test_an_item_beyond_the_limit_is_refused():
-    x, w = np.ones((1, 1, 4, 4), np.float32), np.ones((1, 1, 2, 2), np.float32)
-    with pytest.raises(ValueError, match="bytes to work in, more than the limit"):
-        gpuconv.conv2d(x, w, padding=2**24, stride=2**24, dilation=2**25, algorithm="conv_batch")

@@ -6,11 +6,9 @@ import pytest
 import gpuconv
 from gpuconv import threads as sharing
 from gpuconv.cpu.conv import depthwise_channels as conv_depthwise_channels
-from gpuconv.cpu.simd import LANES
 from gpuconv.cpu.simd.channels import CHANNEL_COLUMNS
 from gpuconv.spec import ConvSpec
 from tests.cases import DTYPES, ConvCase, integers, normal
-from tests.cpu.problems import problem
 
 CASES = [
     ConvCase("7x7 @7", (2, 20, 7, 7), (20, 1, 7, 7), padding=3, groups=20, bias=True),
@@ -98,29 +96,6 @@ def test_large_windows_are_summed_in_blocks():
 def test_rows_that_see_the_same_are_summed_together(R, stride, dilation, expected):
     spec = ConvSpec(N=1, C=4, H=30, W=30, K=4, R=R, S=R, stride=(stride, 1), dilation=(dilation, 1), groups=4)
     assert conv_depthwise_channels.rows_of(spec) == expected
-
-
-@pytest.mark.skipif(LANES["float32"] < 16, reason="measured with vectors of 16")
-@pytest.mark.parametrize(
-    ("C", "size", "R", "stride", "expected"),
-    [(960, 7, 3, 1, True), (576, 14, 3, 1, False), (576, 14, 3, 2, False), (960, 7, 5, 1, True),
-     (672, 14, 5, 1, False), (672, 14, 5, 2, True), (768, 7, 7, 1, True), (192, 28, 7, 1, True),
-     (96, 56, 7, 1, False), (64, 14, 4, 1, True), (1, 14, 7, 1, False)],
-)  # fmt: skip
-def test_it_is_worth_it_for_small_images_and_large_windows(C, size, R, stride, expected):
-    spec = ConvSpec(
-        N=8,
-        C=C,
-        H=size,
-        W=size,
-        K=C,
-        R=R,
-        S=R,
-        pads=((R // 2, R // 2),) * 2,
-        stride=(stride, stride),
-        groups=C,
-    )
-    assert conv_depthwise_channels.worth(*problem(spec)) == expected
 
 
 def test_more_than_one_input_channel_is_refused():

@@ -8,7 +8,7 @@ from gpuconv import threads as sharing
 from gpuconv.cpu.conv import small as conv_small
 from gpuconv.spec import ConvSpec
 from tests.cases import DTYPES, ConvCase, integers, normal
-from tests.cpu.problems import problem
+from tests.cpu.problems import refused
 
 CASES = [
     ConvCase("stem 7x7/2", (2, 3, 30, 50), (20, 3, 7, 7), stride=2, padding=3, bias=True),
@@ -87,17 +87,7 @@ def test_each_tap_has_an_offset_of_its_own():
     assert offsets.max() < conv_small.bands_of(spec).size
 
 
-@pytest.mark.parametrize(
-    ("C", "K", "R", "W", "expected"),
-    [(3, 64, 7, 224, True), (1, 6, 5, 28, True), (16, 16, 3, 56, True), (64, 64, 3, 56, False),
-     (3, 64, 1, 56, False), (16, 120, 5, 5, False), (3, 8, 5, 5, True), (8, 8, 3, 8, True),
-     (16, 16, 5, 5, False), (3, 200, 3, 6, False)],
-)  # fmt: skip
-def test_it_is_worth_it_for_few_channels(C, K, R, W, expected):
-    assert conv_small.worth(*problem(ConvSpec(N=1, C=C, H=W, W=W, K=K, R=R, S=R))) == expected
-
-
 def test_a_band_beyond_the_limit_is_refused():
-    x, w = np.ones((1, 1, 4, 4), np.float32), np.ones((1, 1, 2, 2), np.float32)
-    with pytest.raises(ValueError, match="bytes to work in, more than the limit"):
-        gpuconv.conv2d(x, w, padding=2**24, stride=2**24, dilation=2**25, algorithm="conv_small")
+    far, apart = ((2**24, 2**24),) * 2, (2**25, 2**25)
+    spec = ConvSpec(1, 1, 4, 4, 1, 2, 2, far, (2**24, 2**24), apart)
+    assert "bytes to work in, more than the limit" in refused(conv_small.ALGORITHM, spec)

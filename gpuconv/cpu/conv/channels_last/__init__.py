@@ -27,12 +27,13 @@ other work, torch's time / this one's, batches of 8: 1x1 64 -> 256 @56 1.9 to 2.
 import numba
 import numpy as np
 
-from gpuconv.algorithm import Algorithm
+from gpuconv.algorithm import Algorithm, always
 from gpuconv.cpu.conv.channels_last.panels import copy_windows, locate, taps_seen
 from gpuconv.cpu.conv.depthwise_channels import all_finite
 from gpuconv.cpu.conv.lines import load_lines, set_line
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
+from gpuconv.cpu.engine.cost import Amounts, cycles_of, from_memory, priced
 from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_pixels
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_channels, pixels_follow
@@ -207,8 +208,49 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return beyond_limit(sum(_sizes(spec).values()) * spec.itemsize)
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    return True
+def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What it does, on one thread (`engine.cost`)."""
+    pixels, lanes = spec.groups * spec.N * spec.P * spec.Q, LANES[spec.dtype]
+    rows, columns = (float(np.mean(each)) for each in taps_inside(spec))
+    run, depth = spec.S * spec.C_group, spec.R * spec.S * spec.C_group
+    seen = (
+        rows * min(spec.S, 2 * columns) * spec.C_group
+    )  # products of a pixel: a tile sees what one of it does
+    blocks, rest = divmod(-(-spec.K_group // lanes), VECTORS)
+    cycles = blocks * cycles_of(ROWS, VECTORS) + (cycles_of(ROWS, rest) if rest else 0)
+    pieces = -(-seen // DEPTH) if run < DEPTH else rows * -(-run // DEPTH)
+    copied = not (depth == spec.C_group and spec.pads == ((0, 0), (0, 0)))
+    runs = rows * (1 if spec.dilation[1] == 1 and spec.groups == 1 else spec.S)
+    chunks = -(-spec.K_group // blocking(spec, 1)[0])
+    return {
+        "call": 1,
+        "weights": spec.K * depth,
+        "pixels": pixels * chunks,
+        "runs": pixels * chunks * runs * copied,
+        "copied": pixels * chunks * seen / lanes * copied,
+        "tiles": pixels / ROWS * pieces * (blocks + (rest > 0)),
+        "near": pixels / ROWS * seen * cycles,
+        "memory": from_memory(spec),
+    }
+
+
+def taps_inside(spec: ConvSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row and column of outputs, how many taps meet the image."""
+    axes = zip(
+        (spec.P, spec.Q),
+        (spec.H, spec.W),
+        (spec.R, spec.S),
+        spec.pads,
+        spec.stride,
+        spec.dilation,
+        strict=True,
+    )
+    found = []
+    for outputs, extent, taps, (before, _), stride, dilation in axes:
+        first = np.arange(outputs) * stride - before
+        begin = np.clip(-(first // dilation), 0, taps)
+        found.append(np.clip(-((first - extent) // dilation), begin, taps) - begin)
+    return found[0], found[1]
 
 
 def places_of(spec: ConvSpec) -> np.ndarray:
@@ -243,8 +285,8 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
 
 
 ALGORITHM = Algorithm(
-    "conv_channels_last", FINISHED, unsupported, worth, plan,
+    "conv_channels_last", FINISHED, unsupported, always, plan,
     fast_for="channels-last arrays of several channels: 1x1 kernels twice as fast as PyTorch 2.13 on one "
     "core (AMD Zen 5, November 2026)",
-    remark=remark,
+    remark=remark, cost=priced("conv_channels_last", amounts),
 )  # fmt: skip

@@ -73,21 +73,21 @@ from gpuconv.cpu.conv.winograd.tiles import (
     transform_weights,
 )
 from gpuconv.cpu.engine.compiled import TASKS, Kernel, kernel, source, target, workspace
+from gpuconv.cpu.engine.cost import Amounts, from_memory, priced, steps_of
 from gpuconv.cpu.engine.epilogue import epilogue_of, epilogue_type
 from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.layout import in_rows
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
-from gpuconv.cpu.simd import LANES, ROWS, claim
+from gpuconv.cpu.simd import LANES, ROWS, VECTORS, claim
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import FLOAT32, FLOATS
 from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.threads import share
 from gpuconv.workspace import beyond_limit, workspace_limit
 
-# multiplications that take as long as to transform a tile of inputs, one of outputs, a kernel; and as a call
-COSTS = {2: (240, 120, 140, 1_200_000), 4: (1100, 500, 300, 1_200_000)}
 SHARING = 16  # multiplications that take as long as to transform an element of what threads share
+TRANSFORMS = {2: (1, 1, 1), 4: (4.6, 4.2, 2.1)}  # of inputs, outputs, a kernel: beside those of m = 2
 
 Scalar = numba.types.Float
 PAIR = numba.types.UniTuple(numba.int64, 2)
@@ -218,19 +218,25 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return beyond_limit(max(needed, size_of(spec) * spec.itemsize))
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
-    # COSTS agree with 65 layers of 3 to 2048 channels on images of 2x2 to 224x224, batches of 1 to 64, on one
-    # core of an AMD EPYC (Zen 5), November 2026. Time of conv_implicit_gemm / of this with m = 2 (and m = 4):
-    # 64 channels @ 112: 1.7 (2.7), 256 @ 56: 1.9 (3.0), 32 @ 28: 1.2 (1.3), 64 @ 14: 1.0 (1.2), 32 @ 14: 0.7
-    # (0.8), 256 @ 7: 1.3 (1.3), 512 @ 7: 1.0 (1.1), 64 @ 7: 0.8 (0.9), 3 -> 64 @ 224: 0.9 (1.1).
-    if not spec.may_mix_neighbours:
-        return False
-    m = tile(spec)
-    tiles = round_up(spec.N * -(-spec.P // m) * -(-spec.Q // m), LANES[spec.dtype])
-    inputs, outputs, weights, call = COSTS[m]
-    products = (m + 2) ** 2 * spec.K * spec.C_group
-    transforms = inputs * spec.C + outputs * spec.K
-    return tiles * (products + transforms) + weights * spec.K * spec.C_group + call < spec.flops // 2
+def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
+    """What it does, on one thread (`engine.cost`): vectors of tiles are transformed, and kernels."""
+    m, lanes = tile(spec), LANES[spec.dtype]
+    inputs, outputs, kernel = TRANSFORMS[m]
+    tiles = round_up(spec.N * -(-spec.P // m) * -(-spec.Q // m), lanes) // lanes
+    cycles, _ = steps_of(spec.K_group, VECTORS)
+    return {
+        "call": 1,
+        "products": (m + 2) ** 2 * tiles * cycles / VECTORS * spec.C,
+        "inputs": tiles * spec.C * inputs,
+        "outputs": tiles * spec.K * outputs,
+        "kernels": spec.K * spec.C_group * kernel,
+        "memory": from_memory(spec),
+    }
+
+
+def is_allowed(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> bool:
+    """Whether the caller allows its error without naming it."""
+    return spec.may_mix_neighbours
 
 
 def plan(others: Algorithms, spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
@@ -306,10 +312,11 @@ def arrays_of(spec: ConvSpec, cut: Spans, shared: np.ndarray) -> Arrays:
 def beside(others: Algorithms) -> Algorithm:
     """The algorithm that leaves images that its tiles would spoil to the first of `others` that can."""
     return Algorithm(
-        "conv_winograd", {**FINISHED, "precision": (None, "tf32")}, unsupported, worth, partial(plan, others),
+        "conv_winograd", {**FINISHED, "precision": (None, "tf32")}, unsupported, is_allowed,
+        partial(plan, others),
         fast_for="3x3 kernels and many channels: 1.5 to 2 times as fast as PyTorch, 2.4 to 3.5 times with "
         "tf32 (AMD Zen 5, November 2026)",
-        remark=remark,
+        remark=remark, cost=priced("conv_winograd", amounts),
     )  # fmt: skip
 
 
