@@ -23,6 +23,7 @@ from gpuconv.cpu.engine.launch import Run
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.spec import ConvLayouts, ConvSpec, Layout
+from gpuconv.spec.epilogue import NO_EPILOGUE
 from gpuconv.spec.layouts import packed
 from gpuconv.spec.trimming import ALL, rows_read, trimmed
 from gpuconv.workspace import workspace_limit
@@ -130,7 +131,11 @@ class _Alike:
         self.cheapest = lru_cache(maxsize=512)(self._cheapest)
 
     def seen(self, spec: ConvSpec, layouts: Any, device: Processor) -> Simpler:
-        return self.cheapest(spec, layouts, device, workspace_limit())
+        """How it is seen; with its own epilogue, for slopes of 0.0 and -0.0 are equal, and not the same."""
+        way = self.cheapest(spec, layouts, device, workspace_limit())
+        if spec.epilogue == NO_EPILOGUE:
+            return way
+        return way._replace(spec=replace(way.spec, epilogue=spec.epilogue))
 
     def _cheapest(self, spec: ConvSpec, layouts: Any, device: Processor, limit: int) -> Simpler:
         given = Simpler(spec, layouts, None, None)
