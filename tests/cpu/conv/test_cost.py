@@ -36,7 +36,10 @@ def test_each_sum_predicts_its_time_and_explain_tells_it():
     spec = ConvSpec(2, 4, 9, 9, 4, 3, 3, SAME, groups=4)
     assert all(0 < algorithm.cost(*problem(spec)) < 1 for algorithm in SUMS)
     told = dict(explain(SUMS, *problem(spec)))
-    assert all("predicted to take" in verdict for verdict in told.values() if "worthwhile" not in verdict)
+    taken = [
+        verdict for verdict in told.values() if "worthwhile" not in verdict and "unsupported" not in verdict
+    ]
+    assert taken and all("predicted to take" in verdict for verdict in taken)
 
 
 def test_the_tiles_of_some_rows():
