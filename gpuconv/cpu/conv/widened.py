@@ -56,7 +56,7 @@ def write(spec: ConvSpec, sums: np.ndarray, bias: np.ndarray, y: np.ndarray, fir
     narrow_planes(spec.dtype, sums, y)
 
 
-LOWERING = Lowering("conv_widened", lower, widen_weights, read, write)
+LOWERING = Lowering("conv_widened", lower, widen_weights, read, write, one_by_one=True)
 
 
 def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:

@@ -18,11 +18,12 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms, plan_by, select
 from gpuconv.cpu.engine.launch import Run
+from gpuconv.cpu.engine.layout import in_channels
 from gpuconv.cpu.engine.native import FEW, Piece, pieces, views
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.spec import PRECISIONS, ConvSpec, Layouts, conv_layouts
-from gpuconv.spec.layouts import packed
+from gpuconv.spec.layouts import channels_last, packed
 from gpuconv.threads import get_num_threads
 from gpuconv.workspace import workspace_limit
 
@@ -52,6 +53,9 @@ class Lowering(NamedTuple):
         `terms(spec)` are the channels of a group that are summed in each of the lowered problems.
     block : int
         Bytes of what is converted at a time.
+    one_by_one : bool
+        Elements are read and written one by one, wherever they lie: of channels-last arrays `read` and
+        `write` see (N, H, W, C), and what is lowered is channels-last, too.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Lowering(NamedTuple):
     write: Callable[[ConvSpec, np.ndarray, np.ndarray, np.ndarray, bool], None]
     terms: Callable[[ConvSpec], tuple[slice, ...]] = lambda spec: WHOLE
     block: int = BLOCK
+    one_by_one: bool = False
 
 
 class Part(NamedTuple):
@@ -87,7 +92,8 @@ def plan(
 ) -> Run:
     cut = functools.partial(pieces, spec, True, True, elements_of_block(lowering, spec))
     few = tuple(itertools.islice(cut(), FEW))
-    parts_of = functools.cache(functools.partial(plan_parts, lowering, algorithms, device))
+    last = lowering.one_by_one and in_channels(layouts.x) and in_channels(layouts.y)
+    parts_of = functools.cache(functools.partial(plan_parts, lowering, algorithms, device, last))
     blocks = [(piece, piece.spec == spec, parts_of(piece.spec)) for piece in few]
 
     def rest() -> Iterator[tuple[Piece, bool, tuple[Part, ...]]]:
@@ -103,24 +109,38 @@ def plan(
             given = whole if is_all else views(piece, whole)
             for number, part in enumerate(parts):
                 values, *results = reserve(lowering.name, part.lowered.dtype, *part.sizes)
-                lowering.read(part.spec, take_channels(given["x"], part.channels, spec.groups), values)
+                seen = take_channels(given["x"], part.channels, spec.groups)
+                lowering.read(part.spec, in_order(seen, last), values)
                 for name, added in zip(names[:-1], results, strict=False):
-                    lowering.read(part.spec, given[name], added)
-                into = (each.reshape(part.shapes[1]) for each in results)
-                part.convolve(values.reshape(part.shapes[0]), *weights[number], *into)
-                lowering.write(part.spec, results[-1], bias, given["y"], number == 0)
+                    lowering.read(part.spec, in_order(given[name], last), added)
+                into = (shaped(each, part.shapes[1], last) for each in results)
+                part.convolve(shaped(values, part.shapes[0], last), *weights[number], *into)
+                lowering.write(part.spec, results[-1], bias, in_order(given["y"], last), number == 0)
 
     return run
 
 
+def in_order(array: np.ndarray, last: bool) -> np.ndarray:
+    """The array with its axes in the order of memory."""
+    return array.transpose(0, 2, 3, 1) if last else array
+
+
+def shaped(values: np.ndarray, shape: tuple[int, ...], last: bool) -> np.ndarray:
+    """A row of values as an array (N, C, H, W), whose channels are the last axis in memory or not."""
+    if not last:
+        return values.reshape(shape)
+    N, C, H, W = shape
+    return values.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+
+
 def plan_parts(
-    lowering: Lowering, algorithms: Algorithms, device: Processor, block: ConvSpec
+    lowering: Lowering, algorithms: Algorithms, device: Processor, last: bool, block: ConvSpec
 ) -> tuple[Part, ...]:
     """How a block is computed, part by part: by the first of `algorithms` that is fast for it."""
     parts = []
     for channels in lowering.terms(block):
         spec = of_channels(block, channels)
-        problem = lowered, *_ = problem_of(lowering.lower(spec), device)
+        problem = lowered, *_ = problem_of(lowering.lower(spec), device, last)
         shapes = lowered.in_shape, lowered.out_shape
         sizes = math.prod(shapes[0]), *[math.prod(shapes[1])] * (1 + lowered.epilogue.residual)
         convolve = plan_by(algorithms, *problem)
@@ -159,11 +179,13 @@ def elements_of_block(lowering: Lowering, spec: ConvSpec) -> int:
     return allowed * image // max(lowered.itemsize * converted, 1)
 
 
-def problem_of(lowered: ConvSpec, device: Processor) -> tuple[ConvSpec, Layouts, Processor]:
+def problem_of(
+    lowered: ConvSpec, device: Processor, last: bool = False
+) -> tuple[ConvSpec, Layouts, Processor]:
     """The lowered problem: its arrays have no gaps."""
-    kind = lowered.dtype.numpy
-    shapes = lowered.in_shape, lowered.weight_shape, lowered.out_shape
-    x, w, y = (packed(shape, kind) for shape in shapes)
+    kind, lie = lowered.dtype.numpy, channels_last if last else packed
+    w = packed(lowered.weight_shape, kind)
+    x, y = (lie(shape, kind) for shape in (lowered.in_shape, lowered.out_shape))
     bias = packed((lowered.out_shape[1],), kind)
     return lowered, conv_layouts(x, w, bias, y if lowered.epilogue.residual else None, y), device
 

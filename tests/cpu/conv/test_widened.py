@@ -157,3 +157,16 @@ def test_nothing_is_cast(name):
     for other in ("float32", BFLOAT16):
         with pytest.raises(TypeError, match=f"{name} must have the input's dtype float16, .* cast silently"):
             gpuconv.conv2d(**{**arrays, name: arrays[name].astype(other)})
+
+
+@pytest.mark.parametrize("options", [{}, {"residual": True}, {"activation": "relu"}], ids=str)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_channels_last_arrays_are_read_in_the_order_of_memory(dtype, options):
+    """What comes of them is what comes of planes, to the last bit: the data are integers."""
+    x, w = integers((3, 20, 9, 11), dtype), integers((24, 20, 3, 3), dtype, 1)
+    last, options = READABLE["channels last"], dict(options)
+    if options.pop("residual", False):
+        options["residual"] = last(integers((3, 24, 9, 11), dtype, 2))
+    y = gpuconv.conv2d(last(x), w, padding=1, **options)
+    assert y.transpose(0, 2, 3, 1).flags.c_contiguous
+    np.testing.assert_array_equal(y, gpuconv.conv2d(x, w, padding=1, **options), strict=True)
