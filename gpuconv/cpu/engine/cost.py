@@ -6,8 +6,9 @@ beyond a cache. RATES says how many nanoseconds one of each takes. They were fit
 itself, to the times of 500 convolutions, most drawn at random (`profiling.workloads.drawn`), on one core of
 an AMD EPYC (Zen 5) on 30 November 2026: the logarithms of predicted and measured times differ by the least
 squares.
-What is counted depends on the vectors and registers of the processor (`simd.target`), so that the same rates
-serve others, if their caches and clocks stand in about the same relation.
+Those of `conv_channels_last` and `conv_depthwise_pixels`, and what `conv_relaid` adds, were set by hand after
+a few measurements. What is counted depends on the vectors and registers of the processor (`simd.target`), so
+that the same rates serve others, if their caches and clocks stand in about the same relation.
 
 A prediction is that of one thread, and good enough to tell algorithms apart: its order is what matters.
 """

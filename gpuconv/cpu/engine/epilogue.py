@@ -10,6 +10,8 @@ sums become results:
     conv_depthwise_channels (`channels`)       block of a tile:         with its image, of LANES channels
     conv_batch, conv_small (`gather`)          y = start + sums,        with ROWS channels of its task
     conv_implicit_gemm (`product`)             then y = y + sums        in registers, or with its tile
+    conv_depthwise_pixels (`channels`)         as for channels above    with its task: some rows
+    conv_channels_last (`product`)             the bias, in the tile    with its pixels
     conv_winograd                              nothing                  in registers, or with its row of tiles
 
 So a bias costs no step of its own, except in the last, where rows of vectors are `completed`. What registers
