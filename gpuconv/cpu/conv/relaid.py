@@ -22,12 +22,12 @@ from gpuconv.cpu.engine.layout import in_channels, in_planes
 from gpuconv.cpu.engine.lowered import Lowering, Weights
 from gpuconv.cpu.engine.planes import WORK, entry
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.simd import claim, lanes, pointer, prefetch
+from gpuconv.cpu.simd import LANES, claim, lanes, pointer, prefetch
 from gpuconv.cpu.simd.lines import turn
 from gpuconv.spec import ConvSpec, Layouts
 from gpuconv.threads import share
 
-CALL, TURNED = 12_000, 0.25  # nanoseconds of a block, and of an element that is turned
+CALL, SQUARE = 12_000, 50  # nanoseconds of a block, and of a square that is turned, mostly of waiting for it
 BLOCK = 1 << 20  # bytes of a block, which a second-level cache holds
 LITTLE = 1 << 12  # elements, which take no longer one by one than to be turned
 SMALL = 512  # elements, up to which NumPy copies them sooner than a kernel is entered
@@ -135,10 +135,11 @@ def cost(algorithms: Algorithms, spec: ConvSpec, layouts: Layouts, device: Proce
     problem = lowered.problem_of(spec, device)
     chosen = select(algorithms, *problem)
     assert chosen.cost is not None
-    arrays = (layouts.x, spec.in_shape), (layouts.y, spec.out_shape)
-    turned = sum(math.prod(shape) for layout, shape in arrays if not in_planes(layout))
-    blocks = min(spec.N, -(-turned * spec.itemsize // BLOCK))
-    return 1e-9 * (CALL * blocks + TURNED * turned) + chosen.cost(*problem)
+    turned = [each.shape for each in (layouts.x, layouts.y) if not in_planes(each)]
+    L = LANES[spec.dtype]
+    squares = sum(N * -(-C // L) * -(-H * W // L) for N, C, H, W in turned)
+    blocks = min(spec.N, -(-sum(map(math.prod, turned)) * spec.itemsize // BLOCK))
+    return 1e-9 * (CALL * blocks + SQUARE * squares) + chosen.cost(*problem)
 
 
 def beside(algorithm: Algorithm) -> Algorithm:
