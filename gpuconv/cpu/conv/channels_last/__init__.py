@@ -28,7 +28,7 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, always
-from gpuconv.cpu.conv.channels_last.panels import copy_windows, locate, taps_seen
+from gpuconv.cpu.conv.channels_last.panels import PLACE, copy_windows, locate, taps_seen
 from gpuconv.cpu.conv.depthwise_channels import all_finite
 from gpuconv.cpu.conv.lines import load_lines, set_line
 from gpuconv.cpu.conv.taken import FINISHED, remark
@@ -132,7 +132,7 @@ def multiply_pixels(
                             )  # fmt: skip
                 r += rows
             if not in_y:
-                put(y, j, count, k, some, sums, step)
+                put(y, pixels, count, k, some, sums, step)
             while count > 0:
                 n, pixel = j // (P * Q), j % (P * Q)
                 few = min(P * Q - pixel, count)
@@ -167,13 +167,14 @@ def begin_sums(tile, at, bias, k, count):
 
 
 @inner
-def put(y, j, count, k, channels, sums, step):
-    """Pixels j and behind of y, so many of its channels from k on, from the rows of `sums`."""
-    P, Q = y.shape[2:]
+def put(y, pixels, count, k, channels, sums, step):
+    """So many channels of y from k on, of each of the pixels, from the rows of `sums`."""
+    image, row, pixel = y.strides[0] // y.itemsize, y.strides[2] // y.itemsize, y.strides[3] // y.itemsize
+    to = pointer(y[0, k], 0)
     for i in range(count):
-        n, p, q = (j + i) // (P * Q), (j + i) // Q % P, (j + i) % Q
-        row = p * (y.strides[2] // y.itemsize) + q * (y.strides[3] // y.itemsize)
-        place, source = pointer(y[n, k], row), pointer(sums, i * step)
+        at = PLACE * i
+        place = pointer_after(to, pixels[at] * image + pixels[at + 3] * row + pixels[at + 4] * pixel)
+        source = pointer(sums, i * step)
         for lane in range(0, channels, lanes(place)):
             store_part(place, lane, load(source, lane), channels - lane)
 
@@ -279,7 +280,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
             "in_y": spec.K_group % lanes == 0 and pixels_follow(layouts.y), "places": places_of(spec),
         },
         workspaces=_sizes(spec),
-        tables={"lines": LINE * lanes, "pixels": 3 * PIXELS},
+        tables={"lines": LINE * lanes, "pixels": PLACE * PIXELS},
         twice=not spec.epilogue.residual,
     )  # fmt: skip
 

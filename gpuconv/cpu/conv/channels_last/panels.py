@@ -1,17 +1,25 @@
 """What some pixels see of channels-last images, copied: a run of channels for each pixel and row of taps."""
 
 from gpuconv.cpu.engine.borders import taps_between
-from gpuconv.cpu.engine.compiled import inner
-from gpuconv.cpu.simd import lanes, load, load_between, pointer, pointer_after, store, zeros
+from gpuconv.cpu.engine.compiled import inner, merged
+from gpuconv.cpu.simd import lanes, load, load_part, pointer, pointer_after, store, zeros
+
+PLACE = 5  # numbers of a pixel
 
 
 @inner
 def locate(pixels, j, count, P, Q, pads, stride):
-    """(n, h, v) of each pixel: its image, and where the first tap of its window is."""
+    """(n, h, v, p, q) of each pixel: its image, where the first tap of its window is, and where it goes."""
+    n, p, q = j // (P * Q), j // Q % P, j % Q
     for i in range(count):
-        n, p, q = (j + i) // (P * Q), (j + i) // Q % P, (j + i) % Q
-        pixels[3 * i], pixels[3 * i + 1] = n, p * stride[0] - pads[0]
-        pixels[3 * i + 2] = q * stride[1] - pads[1]
+        at = PLACE * i
+        pixels[at], pixels[at + 3], pixels[at + 4] = n, p, q
+        pixels[at + 1], pixels[at + 2] = p * stride[0] - pads[0], q * stride[1] - pads[1]
+        q += 1
+        if q == Q:
+            p, q = p + 1, 0
+        if p == P:
+            n, p = n + 1, 0
 
 
 @inner
@@ -21,7 +29,7 @@ def taps_seen(pixels, count, axis, extent, taps, dilation, finite):
         return 0, taps
     first, last = taps, 0
     for i in range(count):
-        some = taps_between(pixels[3 * i + 1 + axis], taps, dilation, 0, extent)
+        some = taps_between(pixels[PLACE * i + 1 + axis], taps, dilation, 0, extent)
         if some[0] < some[1]:
             first, last = min(first, some[0]), max(last, some[1])
     return min(first, last), last
@@ -34,43 +42,47 @@ def copy_windows(x, c, C, pixels, count, r, rows, s, s_end, dilation, panel):
     Whole vectors are written, in order, so that what goes beyond a run is written again.
     """
     H, W = x.shape[2:]
+    image, line = x.strides[0] // x.itemsize, x.strides[2] // x.itemsize
     pixel = x.strides[3] // x.itemsize
     follow = dilation[1] == 1 and pixel == C
-    to = 0
+    source, to = pointer(x[0, c], 0), pointer(panel, 0)
     for i in range(count):
+        n, v = pixels[PLACE * i], pixels[PLACE * i + 2]
+        begin, end = taps_between(v, s_end, dilation[1], 0, W)
+        begin = max(s, begin)
+        end = max(begin, end)
         for row in range(r, r + rows):
-            n, h, v = pixels[3 * i], pixels[3 * i + 1] + row * dilation[0], pixels[3 * i + 2]
-            begin = end = s
-            if 0 <= h < H:
-                begin, end = taps_between(v, s_end, dilation[1], 0, W)
-                begin = max(s, begin)
-                end = max(begin, end)
-            fill_run(panel, to, (begin - s) * C)
-            to += (begin - s) * C
-            if begin < end:
-                place = pointer(x[n, c], h * (x.strides[2] // x.itemsize) + (v + begin * dilation[1]) * pixel)
-                length, step = ((end - begin) * C, 0) if follow else (C, pixel * dilation[1])
-                for t in range(1 if follow else end - begin):
-                    copy_run(panel, to, pointer_after(place, t * step), length)
-                    to += length
-            fill_run(panel, to, (s_end - end) * C)
-            to += (s_end - end) * C
+            h = pixels[PLACE * i + 1] + row * dilation[0]
+            if not 0 <= h < H or begin == end:
+                to = filled_run(to, (s_end - s) * C)
+                continue
+            place = pointer_after(source, n * image + h * line + (v + begin * dilation[1]) * pixel)
+            if s < begin:
+                to = filled_run(to, (begin - s) * C)
+            if follow:
+                to = copied_run(to, place, (end - begin) * C)
+            else:
+                for t in range(end - begin):
+                    to = copied_run(to, pointer_after(place, t * dilation[1] * pixel), C)
+            if end < s_end:
+                to = filled_run(to, (s_end - end) * C)
 
 
-@inner
-def copy_run(panel, at, source, count):
-    """panel[at + i] = source[i], and what is behind becomes zero."""
-    L = lanes(source)
-    full = count - count % L
-    for i in range(0, full, L):
-        store(pointer(panel, at), i, load(source, i))
-    if full < count:
-        store(pointer(panel, at), full, load_between(source, full, 0, count - full))
+@merged
+def copied_run(to, source, count):
+    """to[i] = source[i], and what is behind becomes zero; where the next run goes."""
+    L, i = lanes(source), 0
+    while i + L <= count:
+        store(to, i, load(source, i))
+        i += L
+    if i < count:
+        store(to, i, load_part(source, i, count - i, zeros(to)))
+    return pointer_after(to, count)
 
 
-@inner
-def fill_run(panel, at, count):
+@merged
+def filled_run(to, count):
     """The same of zeros."""
-    place = pointer(panel, at)
-    for i in range(0, count, lanes(place)):
-        store(place, i, zeros(place))
+    for i in range(0, count, lanes(to)):
+        store(to, i, zeros(to))
+    return pointer_after(to, count)
