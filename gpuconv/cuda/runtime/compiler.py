@@ -103,8 +103,7 @@ def _scopes_shared() -> Iterator[None]:
     numba-cuda copies the blocks of a function before it inlines it, one by one, and with each all variables
     of the function: of large kernels that was a third of the time. The original is dropped: they may share.
     """
-    from numba.cuda.core.ir import Scope
-
+    Scope = numba_cuda().core.ir.Scope
     Scope.__deepcopy__ = lambda scope, memo: scope
     try:
         yield
