@@ -202,9 +202,13 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
 
 
 def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
-    """What it does, on one thread (`engine.cost`): `turned` are vectors, `elements` one by one."""
+    """What it does, on one thread (`engine.cost`): `turned` are vectors, `elements` one by one.
+
+    Its tasks may be fewer than threads: as much more counts as others would do while those wait.
+    """
     rows, lanes = rows_of(spec, 1, workspace_limit()), LANES[spec.dtype]
-    tasks = spec.groups * -(-spec.N * -(-spec.P // rows) // lanes)
+    idle = _idle(spec, device.threads)
+    tasks = idle * spec.groups * -(-spec.N * -(-spec.P // rows) // lanes)
     seen, outputs = seen_rows(spec, rows) * spec.W, rows * spec.Q
     depth, tiles = spec.C_group * spec.R * spec.S, -(-outputs // VECTORS)
     cycles, pieces = steps_of(spec.K_group, VECTORS)
@@ -221,10 +225,17 @@ def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
         "turned": turned,
         "turned far": vectors_of_x if by_lines[0] and size > SECOND_LEVEL else 0,
         "elements": (vectors_of_x + vectors_of_y - turned) * lanes,
-        "weights": weights_again(spec.K_group * depth * spec.itemsize, tasks),
+        "weights": weights_again(spec.K_group * depth * spec.itemsize, round(tasks)),
         "taps": depth,
         "memory": from_memory(spec),
     }
+
+
+def _idle(spec: ConvSpec, threads: int) -> float:
+    """How many times as long as its share of the work the thread with most tasks is busy."""
+    rows = rows_of(spec, threads, workspace_limit())
+    tasks = spec.groups * -(-spec.N * -(-spec.P // rows) // LANES[spec.dtype])
+    return -(-tasks // threads) * threads / tasks
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
