@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 Pair = tuple[int, int]
 
 
@@ -41,6 +43,18 @@ class Axis(NamedTuple):
             return span // self.stride + 1
         count = -(-span // self.stride) + 1
         return count - 1 if (count - 1) * self.stride >= self.size + self.pads[0] else count
+
+    def taps_inside(self, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of each of so many windows the first tap that meets the image, and the one after the last.
+
+        Examples
+        --------
+        >>> Axis(28, taps=3, pads=(1, 1)).taps_inside(3)
+        (array([1, 0, 0]), array([3, 3, 3]))
+        """
+        begin = np.arange(outputs) * self.stride - self.pads[0]
+        first = np.clip(-(begin // self.dilation), 0, self.taps)
+        return first, np.clip(-((begin - self.size) // self.dilation), first, self.taps)
 
 
 def no_padding(axis: Axis) -> Pair:

@@ -190,17 +190,23 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     return beyond_limit(needed)
 
 
+def parts_of_rows(spec: ConvSpec, rows: int) -> tuple[int, float]:
+    """Parts that a row of outputs is cut into, and the cycles of one part of so many rows."""
+    (together, lag), taps = rows_of(spec), spec.R * spec.S
+    parts = -(-spec.Q // CHANNEL_COLUMNS)
+    columns = -(-spec.Q // parts)
+    pairs, rest = divmod(rows, together) if together > 1 else (0, rows)
+    one, two = (max(count * columns / 2, (columns + count) / 2, LATENCY) for count in (1, 2))
+    return parts, pairs * (two * (taps - lag) + 2 * one * lag) + rest * one * taps
+
+
 def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
     """What it does, on one thread (`engine.cost`): `turned` are vectors, `elements` one by one."""
-    lanes, (together, lag), taps = LANES[spec.dtype], rows_of(spec), spec.R * spec.S
+    lanes, together, taps = LANES[spec.dtype], rows_of(spec)[0], spec.R * spec.S
     size, groups = spread_bands(spec, spec.P).size, -(-spec.C // lanes)
     seen, top = seen_rows(spec, spec.P), spec.pads[0][0]
     seen = max(0, min(seen, top + spec.H) - min(top, seen)) * spec.W
-    parts = -(-spec.Q // CHANNEL_COLUMNS)
-    columns = -(-spec.Q // parts)
-    pairs, rest = divmod(spec.P, together) if together > 1 else (0, spec.P)
-    one, two = (max(rows * columns / 2, (columns + rows) / 2, LATENCY) for rows in (1, 2))
-    cycles = pairs * (two * (taps - lag) + 2 * one * lag) + rest * one * taps
+    parts, cycles = parts_of_rows(spec, spec.P)
     planes = groups * spec.N
     vectors_of_x, vectors_of_y = -(-seen // lanes), spec.K_group * -(-spec.P * spec.Q // lanes)
     turned = planes * (vectors_of_x * in_planes(layouts.x) + vectors_of_y * in_planes(layouts.y))

@@ -23,12 +23,12 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, always
-from gpuconv.cpu.conv.depthwise_channels import PRODUCTS, all_finite, rows_of
+from gpuconv.cpu.conv.depthwise_channels import PRODUCTS, all_finite, parts_of_rows, rows_of
 from gpuconv.cpu.conv.lines import Spread, load_lines, set_line, spread, spread_bands
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
-from gpuconv.cpu.engine.cost import LATENCY, Amounts, from_memory, priced
+from gpuconv.cpu.engine.cost import Amounts, from_memory, priced
 from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_pixels
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_channels
@@ -199,15 +199,11 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
 
 def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
     """What it does, on one thread (`engine.cost`)."""
-    lanes, (together, lag), taps = LANES[spec.dtype], rows_of(spec), spec.R * spec.S
+    lanes, together, taps = LANES[spec.dtype], rows_of(spec)[0], spec.R * spec.S
     block = rows_of_block(spec, 1)
     bands = spec.N * -(-spec.C // lanes) * -(-spec.P // block)
     seen = (block - 1) * spec.stride[0] + (spec.R - 1) * spec.dilation[0] + 1
-    parts = -(-spec.Q // CHANNEL_COLUMNS)
-    columns = -(-spec.Q // parts)
-    pairs, rest = divmod(block, together) if together > 1 else (0, block)
-    one, two = (max(rows * columns / 2, (columns + rows) / 2, LATENCY) for rows in (1, 2))
-    cycles = pairs * (two * (taps - lag) + 2 * one * lag) + rest * one * taps
+    parts, cycles = parts_of_rows(spec, block)
     return {
         "call": 1,
         "tasks": bands,

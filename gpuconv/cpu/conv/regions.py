@@ -54,7 +54,7 @@ def pieces_of(axis: Axis, outputs: int) -> tuple[list[Piece], float]:
     whole = [Piece(slice(0, outputs), slice(0, axis.size), axis.pads)], 1.0
     if axis.taps == 1 or sum(axis.pads) == 0 or outputs > MOST_OUTPUTS:
         return whole
-    seen = [_taps(axis, output) for output in range(outputs)]
+    seen = list(zip(*(each.tolist() for each in axis.taps_inside(outputs)), strict=True))
     changes = [output for output in range(1, outputs) if seen[output] != seen[output - 1]]
     every = -(-(len(changes) + 1) // PIECES)
     bounds = [0, *changes[every - 1 :: every], outputs]
@@ -64,13 +64,6 @@ def pieces_of(axis: Axis, outputs: int) -> tuple[list[Piece], float]:
     if share > SHARE or any(piece.inputs.stop <= piece.inputs.start for piece in pieces):
         return whole
     return pieces, share
-
-
-def _taps(axis: Axis, output: int) -> Pair:
-    """The first tap of an output that sees the image, and the end."""
-    begin = output * axis.stride - axis.pads[0]
-    first = min(axis.taps, max(0, -(begin // axis.dilation)))
-    return first, min(axis.taps, max(first, -((begin - axis.size) // axis.dilation)))
 
 
 def _span(seen: list[Pair]) -> int:

@@ -80,8 +80,7 @@ def fetch(place, step, ahead):
 
 def copy(x: np.ndarray, y: np.ndarray) -> None:
     """y = x; in vectors, if one of them is channels-last, and the other has planes."""
-    channels = [_has_channels_side_by_side(each) for each in (x, y)]
-    rows = [_has_rows_side_by_side(each) for each in (x, y)]
+    channels, rows = ([_lies_side_by_side(each, axis) for each in (x, y)] for axis in (1, 3))
     from_channels = channels[0] and rows[1]
     if x.size <= SMALL or not (from_channels or (rows[0] and channels[1])):
         y[...] = x
@@ -97,12 +96,8 @@ def copy(x: np.ndarray, y: np.ndarray) -> None:
     share(compute, tasks, WORK * x.size)
 
 
-def _has_channels_side_by_side(x: np.ndarray) -> bool:
-    return x.strides[1] == x.itemsize and not any(step % x.itemsize for step in x.strides)
-
-
-def _has_rows_side_by_side(x: np.ndarray) -> bool:
-    return x.strides[3] == x.itemsize and not any(step % x.itemsize for step in x.strides)
+def _lies_side_by_side(x: np.ndarray, axis: int) -> bool:
+    return x.strides[axis] == x.itemsize and not any(step % x.itemsize for step in x.strides)
 
 
 def keep(spec: ConvSpec) -> ConvSpec:

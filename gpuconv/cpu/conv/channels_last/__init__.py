@@ -54,6 +54,7 @@ from gpuconv.cpu.simd import (
 from gpuconv.cpu.simd.lines import LINE
 from gpuconv.cpu.simd.product import tile_product
 from gpuconv.spec import ConvSpec
+from gpuconv.spec.checks import axes_of
 from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
 
@@ -212,7 +213,10 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
 def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
     """What it does, on one thread (`engine.cost`)."""
     pixels, lanes = spec.groups * spec.N * spec.P * spec.Q, LANES[spec.dtype]
-    rows, columns = (float(np.mean(each)) for each in taps_inside(spec))
+    inside = [
+        axis.taps_inside(outputs) for axis, outputs in zip(axes_of(spec), (spec.P, spec.Q), strict=True)
+    ]
+    rows, columns = (float(np.mean(end - first)) for first, end in inside)
     run, depth = spec.S * spec.C_group, spec.R * spec.S * spec.C_group
     seen = (
         rows * min(spec.S, 2 * columns) * spec.C_group
@@ -233,25 +237,6 @@ def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
         "near": pixels / ROWS * seen * cycles,
         "memory": from_memory(spec),
     }
-
-
-def taps_inside(spec: ConvSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row and column of outputs, how many taps meet the image."""
-    axes = zip(
-        (spec.P, spec.Q),
-        (spec.H, spec.W),
-        (spec.R, spec.S),
-        spec.pads,
-        spec.stride,
-        spec.dilation,
-        strict=True,
-    )
-    found = []
-    for outputs, extent, taps, (before, _), stride, dilation in axes:
-        first = np.arange(outputs) * stride - before
-        begin = np.clip(-(first // dilation), 0, taps)
-        found.append(np.clip(-((first - extent) // dilation), begin, taps) - begin)
-    return found[0], found[1]
 
 
 def places_of(spec: ConvSpec) -> np.ndarray:
