@@ -27,6 +27,7 @@ from gpuconv.cpu.simd import (
     store,
     store_part,
     tile_product,
+    tile_sum,
 )
 
 DTYPES = ("float32", "float64")
@@ -72,6 +73,14 @@ def multiply(rows, columns, a, b, c, bias, fresh):
         pointer(a, 0), a.shape[1], pointer(b, 0), b.shape[1], pointer(c, 0), c.shape[1], pointer(bias, 0),
     )  # fmt: skip
     tile_product(rows, columns, a.shape[1], *product, fresh)
+
+
+@numba.njit
+def add_product(rows, columns, a, b, c, start, start_row):
+    tile_sum(
+        rows, columns, a.shape[1], pointer(a, 0), a.shape[1], pointer(b, 0), b.shape[1], pointer(c, 0),
+        c.shape[1], pointer(start, 0), start_row,
+    )  # fmt: skip
 
 
 @numba.njit
@@ -163,3 +172,21 @@ def test_tasks_are_claimed_in_turn():
     counter = np.zeros(1, np.int64)
     assert claims(counter, 3) == [0, 1, 2]
     assert counter[0] == 3
+
+
+@over_dtypes
+@pytest.mark.parametrize("rows", range(1, ROWS + 1))
+@pytest.mark.parametrize("vectors", range(1, VECTORS + 1))
+def test_a_tile_is_added_to_one_row_or_to_rows(rows, vectors, dtype):
+    columns, rng = vectors * LANES[dtype], np.random.default_rng(rows)
+    a, b, start, c = (
+        rng.integers(-9, 10, shape).astype(dtype)
+        for shape in ((rows, 5), (5, columns), (rows, columns), (rows, columns + 3))
+    )
+    y = c.copy()
+    add_product(rows, columns, a, b, y, start, 0)
+    np.testing.assert_array_equal(y, np.hstack([start[:1] + a @ b, c[:, columns:]]))
+    add_product(rows, columns, a, b, y, start, columns)
+    np.testing.assert_array_equal(y, np.hstack([start + a @ b, c[:, columns:]]))
+    add_product(rows, columns, a, b, y, y, y.shape[1])
+    np.testing.assert_array_equal(y, np.hstack([start + 2 * a @ b, c[:, columns:]]))

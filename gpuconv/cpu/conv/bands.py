@@ -23,6 +23,7 @@ from gpuconv.cpu.simd import (
     even,
     lanes,
     load,
+    load_apart,
     load_between,
     odd,
     pointer,
@@ -95,9 +96,10 @@ def copied_by(spec: ConvSpec, bands: Bands, by_rows: bool) -> dict[str, float]:
     seen = spec.P * stride_h + p_blocks * ((spec.R - 1) * spec.dilation[0] + 1 - stride_h)
     rows = spec.N * spec.C * q_blocks * seen
     by_vectors = by_rows and stride_w <= 2
+    vectors = rows * stride_w * -(-bands.width // L)
     return {
-        "copied": rows * stride_w * -(-bands.width // L) if by_vectors else 0,
-        "elements": 0 if by_vectors else rows * stride_w * bands.width,
+        "copied": vectors if by_vectors else 0,
+        "elements": 0 if by_vectors else vectors * L,
         "rows": rows,
     }
 
@@ -135,7 +137,10 @@ def load_band(band, begin, image, h, v, rows, width, stride, pitch, plane):
     H, W = image.shape
     stride_h, stride_w = stride
     step = quotient(image.strides[0], image.itemsize)
-    by_vectors = image.strides[1] == image.itemsize and step * image.itemsize == image.strides[0]
+    column_step = quotient(image.strides[1], image.itemsize)
+    by_elements = (
+        column_step * image.itemsize == image.strides[1] and step * image.itemsize == image.strides[0]
+    )
     for phase in range(stride_h):
         first = h + phase
         count = max(0, quotient(rows - phase + stride_h - 1, stride_h))
@@ -146,12 +151,27 @@ def load_band(band, begin, image, h, v, rows, width, stride, pitch, plane):
             clear_rows(to, pitch, end, count, width)
         to = pointer(band, begin + phase * stride_w * plane + above * pitch)
         row = first + above * stride_h
-        if by_vectors and stride_w == 1:
-            copy_rows(to, pitch, pointer(image, row * step), stride_h * step, end - above, v, W, width)
-        elif by_vectors and stride_w == 2:
-            deal_rows(to, plane, pitch, pointer(image, row * step), stride_h * step, end - above, v, W, width)
+        source, step_h, count = pointer(image, row * step), stride_h * step, end - above
+        if by_elements and column_step == 1 and stride_w == 1:
+            copy_rows(to, pitch, source, step_h, count, v, W, width)
+        elif by_elements and column_step == 1 and stride_w == 2:
+            deal_rows(to, plane, pitch, source, step_h, count, v, W, width)
+        elif by_elements:
+            for f in range(stride_w):
+                source = pointer(image, row * step + (v + f) * column_step)
+                seen = taps_between(v + f, width, stride_w, 0, W)
+                gather_rows(
+                    pointer_after(to, f * plane),
+                    pitch,
+                    source,
+                    step_h,
+                    count,
+                    stride_w * column_step,
+                    seen,
+                    width,
+                )
         else:
-            for i in range(end - above):
+            for i in range(count):
                 for f in range(stride_w):
                     to = begin + (phase * stride_w + f) * plane + (above + i) * pitch
                     for j in range(width):
@@ -192,6 +212,15 @@ def deal_rows(to, plane, pitch, row, step, count, v, W, width):
             store(to, j, even(first, second))
             store(to, plane + j, odd(first, second))
             j += L
+        to, row = pointer_after(to, pitch), pointer_after(row, step)
+
+
+@inner
+def gather_rows(to, pitch, row, step, count, apart, seen, width):
+    """to[i pitch + j] = row[i step + j apart] for seen[0] <= j < seen[1], and zero beside these."""
+    for _ in range(count):
+        for j in range(0, width, lanes(to)):
+            store(to, j, load_apart(row, j * apart, apart, seen[0] - j, seen[1] - j))
         to, row = pointer_after(to, pitch), pointer_after(row, step)
 
 

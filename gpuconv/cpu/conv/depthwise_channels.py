@@ -127,9 +127,9 @@ def slide_over_channels(
                         for d in range(begin, max(end, begin + 1), PRODUCTS):
                             channel_product(
                                 min(rows, P - p), min(columns, Q - q), d, min(d + PRODUCTS, end), taps, lag,
-                                pointer(vectors, (p * pitch + q) * L), pointer(weights, m * taps * L),
+                                pointer(vectors, (p * pitch + q) * L), L, pointer(weights, m * taps * L),
                                 pointer(offsets, 0), pointer(starts, m * L), pointer(tile, (p * Q + q) * L),
-                                Q * L, d == begin,
+                                Q * L, L, d == begin,
                             )  # fmt: skip
                 if y_in_planes:
                     place = pointer(y, n * y_image + m * y_channel)

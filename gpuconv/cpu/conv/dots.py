@@ -25,9 +25,20 @@ from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
 from gpuconv.cpu.engine.cost import Amounts, by_distance, from_memory, priced, steps_of, weights_again
 from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_pixels, starts
 from gpuconv.cpu.engine.launch import Run, bind
-from gpuconv.cpu.engine.layout import in_planes, in_rows
+from gpuconv.cpu.engine.layout import column_step, in_planes, in_rows
 from gpuconv.cpu.engine.processor import Processor
-from gpuconv.cpu.simd import LANES, ROWS, VECTORS, claim, lanes, load_between, pointer, pointer_after, store
+from gpuconv.cpu.simd import (
+    LANES,
+    ROWS,
+    VECTORS,
+    claim,
+    lanes,
+    load_apart,
+    load_between,
+    pointer,
+    pointer_after,
+    store,
+)
 from gpuconv.cpu.simd.dots import dot_products
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.layouts import ConvLayouts
@@ -40,22 +51,16 @@ DEPTH = 2048  # products that are summed before the sum is added: in each lane a
 
 def _signature(scalar):
     numbers, pair = numba.int64, numba.types.UniTuple(numba.int64, 2)
-    flags = numba.boolean, numba.boolean
     return (
-        *convolved(scalar),
-        *[pair] * 3,
-        *[numbers] * 4,
-        *flags,
-        workspace(scalar),
-        workspace(scalar),
+        *convolved(scalar), *[pair] * 3, *[numbers] * 4, numba.boolean, numbers, *[workspace(scalar)] * 2,
         *TASKS,
-    )
+    )  # fmt: skip
 
 
 @kernel(_signature)
 def multiply_windows(
     x, w, bias, residual, y, epilogue, pads, stride, dilation, groups, windows, chunk, pitch, is_whole,
-    x_in_rows, copies, tile, counter, tasks,
+    x_step, copies, tile, counter, tasks,
 ):  # fmt: skip
     C_group, R, S = w.shape[1:]
     N, K, P, Q = y.shape
@@ -78,7 +83,7 @@ def multiply_windows(
             for j in range(count):
                 copy_window(
                     x, copies, j * pitch, first + j, g * C_group, w.shape, (P, Q), pads, stride, dilation,
-                    x_in_rows,
+                    x_step,
                 )  # fmt: skip
         for d in range(0, max(1, depth), DEPTH):
             for k in range(k_begin, k_end, ROWS):
@@ -99,19 +104,23 @@ def multiply_windows(
 
 
 @inner
-def copy_window(x, copies, at, j, c_begin, w_shape, outputs, pads, stride, dilation, in_rows):
+def copy_window(x, copies, at, j, c_begin, w_shape, outputs, pads, stride, dilation, x_step):
     """copies[at + (c R + r) S + s] = what tap (c, r, s) of output j reads; a vector may end behind."""
     _, C, R, S = w_shape
     H, W = x.shape[2:]
     P, Q = outputs
     n, h, v = j // (P * Q), j // Q % P * stride[0] - pads[0], j % Q * stride[1] - pads[1]
     begin, end = taps_between(v, S, dilation[1], 0, W)
+    x_image, x_channel, x_row = (
+        x.strides[0] // x.itemsize, x.strides[1] // x.itemsize, x.strides[2] // x.itemsize,
+    )  # fmt: skip
     for c in range(C):
         for r in range(R):
             row, to = h + r * dilation[0], at + (c * R + r) * S
             first, last = (begin, end) if 0 <= row < H else (0, 0)
-            if in_rows and dilation[1] == 1:
-                copy_run(x, n, c_begin + c, row, v, first, last, S, pointer(copies, to))
+            if x_step != 0:
+                place = n * x_image + (c_begin + c) * x_channel + row * x_row + v * x_step
+                copy_run(pointer(x, place), dilation[1] * x_step, first, last, S, pointer(copies, to))
                 continue
             for s in range(S):
                 inside = first <= s < last
@@ -119,12 +128,13 @@ def copy_window(x, copies, at, j, c_begin, w_shape, outputs, pads, stride, dilat
 
 
 @inner
-def copy_run(x, n, c, row, v, first, last, count, to):
-    """`count` elements of a row from column v on, zero where not first <= s < last, in whole vectors."""
-    size = x.itemsize
-    place = n * (x.strides[0] // size) + c * (x.strides[1] // size) + row * (x.strides[2] // size) + v
+def copy_run(place, step, first, last, count, to):
+    """`count` elements `step` apart, zero where not first <= s < last, in whole vectors."""
     for s in range(0, count, lanes(to)):
-        store(to, s, load_between(pointer(x, place), s, first - s, last - s))
+        if step == 1:
+            store(to, s, load_between(place, s, first - s, last - s))
+        else:
+            store(to, s, load_apart(place, s * step, step, first - s, last - s))
 
 
 @inner
@@ -206,7 +216,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
         constants={
             "epilogue": epilogue_of(spec, layouts), "pads": (top, left), "stride": spec.stride,
             "dilation": spec.dilation, "groups": spec.groups, "windows": windows, "chunk": chunk,
-            "pitch": pitch, "is_whole": sees_whole_images(spec, layouts), "x_in_rows": in_rows(layouts.x),
+            "pitch": pitch, "is_whole": sees_whole_images(spec, layouts), "x_step": column_step(layouts.x),
         },
         workspaces={"copies": windows * pitch + LANES[spec.dtype], "tile": windows * chunk},
         twice=not spec.epilogue.residual,

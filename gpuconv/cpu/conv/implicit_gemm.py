@@ -49,7 +49,7 @@ from gpuconv.cpu.engine.epilogue import (
     starts,
 )
 from gpuconv.cpu.engine.launch import Run, bind
-from gpuconv.cpu.engine.layout import in_planes, in_rows
+from gpuconv.cpu.engine.layout import column_step, in_planes, in_rows
 from gpuconv.cpu.engine.processor import Processor
 from gpuconv.cpu.simd import (
     LANES,
@@ -59,6 +59,7 @@ from gpuconv.cpu.simd import (
     even,
     lanes,
     load,
+    load_apart,
     load_between,
     noinline,
     pointer,
@@ -84,15 +85,15 @@ LEAST_CHUNK, MOST_CHUNK = 32, 512  # output channels of a task, which are worth 
 def _signature(scalar):
     pair = numba.types.UniTuple(numba.int64, 2)
     return (
-        *convolved(scalar), *[pair] * 4, numba.int64,
-        *[numba.boolean] * 4, numba.int64, numba.int64, workspace(scalar), workspace(scalar),
+        *convolved(scalar), *[pair] * 4, *[numba.int64] * 2,
+        *[numba.boolean] * 3, numba.int64, numba.int64, workspace(scalar), workspace(scalar),
         workspace(numba.int64), *TASKS,
     )  # fmt: skip
 
 
 @kernel(_signature)
 def multiply_panels(
-    x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, x_in_rows, copied_in_rows,
+    x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, x_step, copied_in_rows,
     read_as_it_lies, y_in_planes, group_panels, chunk, panels, tiles, pieces, counter, tasks,
 ):  # fmt: skip
     N, K, P, Q = y.shape
@@ -132,7 +133,7 @@ def multiply_panels(
                     )
                     copy_panel(
                         x, panels, (panel - first) * depth * columns, columns, pieces, number,
-                        g * C_group + c_begin, g * C_group + c_end, window, stride, dilation, x_in_rows,
+                        g * C_group + c_begin, g * C_group + c_end, window, stride, dilation, x_step,
                     )  # fmt: skip
             for k in range(k_begin, k_end, ROWS):
                 for panel in range(first, last):
@@ -233,7 +234,7 @@ def cut_panel(pieces, y, j, count, width, stride, pads):
 
 
 @inner
-def copy_panel(x, panels, at, columns, pieces, number, c_begin, c_end, window, stride, dilation, in_rows):
+def copy_panel(x, panels, at, columns, pieces, number, c_begin, c_end, window, stride, dilation, x_step):
     """panels[at + (c, r, s) columns + i] = what tap (c, r, s) of the panel's output i reads."""
     H, W = x.shape[2:]
     R, S = window
@@ -249,38 +250,43 @@ def copy_panel(x, panels, at, columns, pieces, number, c_begin, c_end, window, s
                     begin, end = taps_between(v, length, stride[1], 0, W)
                 copy_piece(
                     x, n, c_begin, c_end, h, v, stride[1], begin, end, panels, at + (r * S + s) * columns + i,
-                    R * S * columns, min(width, columns - i), in_rows,
+                    R * S * columns, min(width, columns - i), x_step,
                 )  # fmt: skip
 
 
 @inner
-def copy_piece(x, n, c_begin, c_end, h, v, stride, begin, end, panels, at, step, room, in_rows):
-    """A vector a channel: x[n, c, h, v + lane stride] in the lanes begin <= lane < end, zero elsewhere."""
+def copy_piece(x, n, c_begin, c_end, h, v, stride, begin, end, panels, at, step, room, x_step):
+    """A vector a channel: x[n, c, h, v + lane stride] in the lanes begin <= lane < end, zero elsewhere.
+
+    Columns lie x_step elements apart, or 0: then bytes, one by one.
+    """
     width = lanes(pointer(panels, 0))
     place = pointer(panels, at)
+    channel = x.strides[1] // x.itemsize
+    row = n * (x.strides[0] // x.itemsize) + c_begin * channel + h * (x.strides[2] // x.itemsize)
+    source = pointer(x, row + v * x_step)
     if begin == end:
         zeros = splat(panels.dtype.type(0))
         for c in range(c_end - c_begin):
             store_part(place, c * step, zeros, room)
-    elif not in_rows or stride > 2:
-        zeros = splat(panels.dtype.type(0))
-        for c in range(c_begin, c_end):
-            if end - begin < room:
-                store_part(place, (c - c_begin) * step, zeros, room)
-            for lane in range(begin, end):
-                panels[at + (c - c_begin) * step + lane] = x[n, c, h, v + lane * stride]
-    else:
-        channel = x.strides[1] // x.itemsize
-        row = n * (x.strides[0] // x.itemsize) + c_begin * channel + h * (x.strides[2] // x.itemsize) + v
-        source = pointer(x, row)
+    elif x_step == 1 and stride == 1:
         for c in range(c_end - c_begin):
-            if stride == 2:
-                first = load_between(source, c * channel, 2 * begin, 2 * end - 1)
-                second = load_between(source, c * channel + width, 2 * begin - width, 2 * end - 1 - width)
-                vector = even(first, second)
-            else:
-                vector = load_between(source, c * channel, begin, end)
+            store_part(place, c * step, load_between(source, c * channel, begin, end), room)
+    elif x_step == 1 and stride == 2:
+        for c in range(c_end - c_begin):
+            first = load_between(source, c * channel, 2 * begin, 2 * end - 1)
+            second = load_between(source, c * channel + width, 2 * begin - width, 2 * end - 1 - width)
+            store_part(place, c * step, even(first, second), room)
+    elif x_step != 0:
+        for c in range(c_end - c_begin):
+            vector = load_apart(source, c * channel, stride * x_step, begin, end)
             store_part(place, c * step, vector, room)
+    else:
+        for c in range(c_begin, c_end):
+            for lane in range(min(width, room)):
+                inside = begin <= lane < end
+                value = x[n, c, h, v + lane * stride] if inside else panels.dtype.type(0)
+                panels[at + (c - c_begin) * step + lane] = value
 
 
 @inner
@@ -386,7 +392,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
         multiply_panels, spec.dtype, tasks, spec.flops // 2,
         constants={
             "epilogue": epilogue_of(spec, layouts), "window": (spec.R, spec.S), "pads": (top, left),
-            "stride": spec.stride, "dilation": spec.dilation, "groups": spec.groups, "x_in_rows": in_rows(x),
+            "stride": spec.stride, "dilation": spec.dilation, "groups": spec.groups, "x_step": column_step(x),
             "copied_in_rows": x_is_b and not is_read, "read_as_it_lies": is_read,
             "y_in_planes": in_planes(y), "group_panels": group_panels, "chunk": chunk,
         },

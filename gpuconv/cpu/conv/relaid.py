@@ -18,6 +18,7 @@ from gpuconv.algorithm import Algorithm, Algorithms, select
 from gpuconv.cpu.conv.taken import FINISHED
 from gpuconv.cpu.engine import lowered
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target
+from gpuconv.cpu.engine.cost import Amounts, priced
 from gpuconv.cpu.engine.layout import in_channels, in_planes
 from gpuconv.cpu.engine.lowered import Lowering, Weights
 from gpuconv.cpu.engine.planes import WORK, entry
@@ -27,7 +28,6 @@ from gpuconv.cpu.simd.lines import turn
 from gpuconv.spec import ConvSpec, Layouts
 from gpuconv.threads import share
 
-CALL, SQUARE = 12_000, 50  # nanoseconds of a block, and of a square that is turned, mostly of waiting for it
 BLOCK = 1 << 20  # bytes of a block, which a second-level cache holds
 LITTLE = 1 << 12  # elements, which take no longer one by one than to be turned
 SMALL = 512  # elements, up to which NumPy copies them sooner than a kernel is entered
@@ -125,16 +125,24 @@ def unsupported(spec: ConvSpec, layouts: Layouts, device: Processor) -> str | No
     return "neither x nor y is channels-last"
 
 
-def cost(algorithms: Algorithms, spec: ConvSpec, layouts: Layouts, device: Processor) -> float:
-    """Seconds: of the convolution of planes, and of turning what lies otherwise, block by block."""
-    problem = lowered.problem_of(spec, device)
-    chosen = select(algorithms, *problem)
-    assert chosen.cost is not None
+def amounts(spec: ConvSpec, layouts: Layouts, device: Processor) -> Amounts:
+    """What it does beside the convolution of planes: it turns what lies otherwise, block by block."""
     turned = [each.shape for each in (layouts.x, layouts.y) if not in_planes(each)]
     L = LANES[spec.dtype]
     squares = sum(N * -(-C // L) * -(-H * W // L) for N, C, H, W in turned)
     blocks = min(spec.N, -(-sum(map(math.prod, turned)) * spec.itemsize // BLOCK))
-    return 1e-9 * (CALL * blocks + SQUARE * squares) + chosen.cost(*problem)
+    return {"blocks": blocks, "squares": squares}
+
+
+_turning = priced("conv_relaid", amounts)
+
+
+def cost(algorithms: Algorithms, spec: ConvSpec, layouts: Layouts, device: Processor) -> float:
+    """Seconds: of turning, and of the convolution of planes."""
+    problem = lowered.problem_of(spec, device)
+    chosen = select(algorithms, *problem)
+    assert chosen.cost is not None
+    return _turning(spec, layouts, device) + chosen.cost(*problem)
 
 
 def beside(algorithm: Algorithm) -> Algorithm:

@@ -7,9 +7,13 @@ from gpuconv.spec.layouts import Layout
 
 def in_rows(layout: Layout) -> bool:
     """The elements of a row lie side by side, and all strides are multiples of an element."""
-    n, c, h, w = layout.strides
+    return column_step(layout) == 1
+
+
+def column_step(layout: Layout) -> int:
+    """How many elements the columns of a row lie apart; 0 if a stride is no multiple of an element."""
     size = layout.dtype.itemsize
-    return w == size and h % size == 0 and c % size == 0 and n % size == 0
+    return 0 if any(stride % size for stride in layout.strides) else layout.strides[3] // size
 
 
 def in_planes(layout: Layout) -> bool:

@@ -7,6 +7,7 @@ accumulators in registers. So kernels say themselves:
     lanes(p)                        how many of its elements a vector has
     v = load(p, at)                 the vector of elements p[at], p[at + 1], ..
     v = load_between(p, at, i, j)   its lanes i <= lane < j; zero, and not read, elsewhere
+    load_apart(p, at, step, i, j)   the same of elements that lie `step` apart
     load_part(p, at, count, v)      its first `count` lanes; those of v, and not read, behind
     store(p, at, v)                 and store_part(p, at, v, count): the first `count` lanes only
     splat(scalar)                   the vector of equal lanes
@@ -28,7 +29,7 @@ accumulators in registers. So kernels say themselves:
 
 Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing that stays in registers:
 
-    product.py    tile_product      a tile of a matrix product
+    product.py    tile_product      a tile of a matrix product; tile_sum: added to rows, or to one for all
     quads.py      quad_product      the same of bytes, four at a time, in int32
     gather.py     gathered_product  the same where a table says where each row of the right factor begins
     pixels.py     pixel_product     a tile summed over the pixels of a rectangle; pixel_dots: pixels in lanes
@@ -48,7 +49,7 @@ Nothing needs to be aligned. Beside these (`vectors.py`), a file for each thing 
 `cuda/ptx/` is, because each of these can be read without the others.
 """
 
-from gpuconv.cpu.simd.product import tile_product
+from gpuconv.cpu.simd.product import tile_product, tile_sum
 from gpuconv.cpu.simd.target import LANES, QUADS, ROWS, TILE, VECTORS, Tile, description, has_quads, tile_of
 from gpuconv.cpu.simd.vectors import (
     STACKED,
@@ -71,6 +72,7 @@ from gpuconv.cpu.simd.vectors import (
     last_pairs,
     least_bits,
     load,
+    load_apart,
     load_between,
     load_part,
     magnitude,
@@ -88,9 +90,10 @@ from gpuconv.cpu.simd.vectors import (
 )
 
 __all__ = [
-    "LANES", "QUADS", "ROWS", "STACKED", "TILE", "VECTORS", "Tile", "Vector", "at_least", "at_most", "claim",
-    "description", "even", "filled", "first_pairs", "fma", "from_last", "from_one", "greatest", "has_nan",
-    "has_negative_zero", "has_quads", "has_zero", "if_positive", "lanes", "last_pairs", "least_bits", "load",
-    "load_between", "load_part", "magnitude", "noinline", "odd", "pointer", "pointer_after", "prefetch",
-    "prefetch_to_write", "splat", "stacked", "store", "store_part", "tile_of", "tile_product", "zeros",
+    "LANES", "QUADS", "ROWS", "STACKED", "TILE", "VECTORS", "Tile", "Vector", "at_least", "at_most",
+    "claim", "description", "even", "filled", "first_pairs", "fma", "from_last", "from_one", "greatest",
+    "has_nan", "has_negative_zero", "has_quads", "has_zero", "if_positive", "lanes", "last_pairs",
+    "least_bits", "load", "load_apart", "load_between", "load_part", "magnitude", "noinline", "odd",
+    "pointer", "pointer_after", "prefetch", "prefetch_to_write", "splat", "stacked", "store", "store_part",
+    "tile_of", "tile_product", "tile_sum", "zeros",
 ]  # fmt: skip

@@ -31,8 +31,8 @@ def channel_columns(tile: Tile) -> int:
 CHANNEL_COLUMNS = channel_columns(TILE)
 
 
-def emit_taps(builder, tile, sums, x, offsets, begin, end, weights):
-    """sums[t][j] += weights[t][d] * x[offsets[d] + j], vectors, for begin <= d < end and each row t."""
+def emit_taps(builder, tile, sums, x, x_step, offsets, begin, end, weights):
+    """sums[t][j] += weights[t][d] * x[offsets[d] + j x_step], for begin <= d < end and each row t."""
     vector = sums[0][0].type.pointee
     with emit_loop(builder, builder.sub(end, begin)) as i:
         d = builder.add(begin, i)
@@ -40,14 +40,15 @@ def emit_taps(builder, tile, sums, x, offsets, begin, end, weights):
         at = builder.mul(d, ir.Constant(INDEX, vector.count))
         factors = [builder.load(emit_place(builder, w, at, vector), align=1) for w in weights]
         for j, places in enumerate(zip(*sums, strict=True)):
-            step = ir.Constant(INDEX, j * vector.count)
+            step = builder.mul(x_step, ir.Constant(INDEX, j))
             value = builder.load(emit_place(builder, row, step, vector), align=1)
             for place, factor in zip(places, factors, strict=True):
                 builder.store(emit_fma(builder, value, factor, builder.load(place), tile.fused), place)
 
 
 def emit_channels(
-    builder, begin, end, taps, lag, x, w, offsets, start, y, y_row, fresh, *, tile, rows, columns
+    builder, begin, end, taps, lag, x, x_step, w, offsets, start, y, y_row, y_step, fresh, *, tile, rows,
+    columns,
 ):  # fmt: skip
     """y = (start if fresh else y) + the sums of rows x columns outputs."""
     vector = ir.VectorType(x.type.pointee, tile.lanes(x.type.pointee))
@@ -55,7 +56,7 @@ def emit_channels(
     for place in (place for line in sums for place in line):
         builder.store(ir.Constant(vector, [0.0] * vector.count), place)
     if rows == 1:
-        emit_taps(builder, tile, sums, x, offsets, begin, end, [w])
+        emit_taps(builder, tile, sums, x, x_step, offsets, begin, end, [w])
     else:
         weights = w, builder.gep(w, [builder.mul(lag, ir.Constant(INDEX, -vector.count))])
         limits = [begin]
@@ -65,14 +66,17 @@ def emit_channels(
             limits.append(builder.select(builder.icmp_signed("<", limit, end), limit, end))
         limits.append(end)
         for t, active in enumerate((slice(0, 1), slice(0, 2), slice(1, 2))):
-            emit_taps(builder, tile, sums[active], x, offsets, *limits[t : t + 2], weights[active])
+            emit_taps(builder, tile, sums[active], x, x_step, offsets, *limits[t : t + 2], weights[active])
     first = builder.load(emit_place(builder, start, ir.Constant(INDEX, 0), vector), align=1)
-    for t, line in enumerate(sums):
-        row = builder.gep(y, [builder.mul(y_row, ir.Constant(INDEX, t))])
-        for j, place in enumerate(line):
-            where = emit_place(builder, row, ir.Constant(INDEX, j * vector.count), vector)
-            before = builder.select(fresh, first, builder.load(where, align=1))
-            builder.store(builder.fadd(before, builder.load(place)), where, align=1)
+    with builder.if_else(fresh) as branches:
+        for is_fresh, branch in zip((True, False), branches, strict=True):
+            with branch:  # results that are far away are not read for nothing
+                for t, line in enumerate(sums):
+                    row = builder.gep(y, [builder.mul(y_row, ir.Constant(INDEX, t))])
+                    for j, place in enumerate(line):
+                        where = emit_place(builder, row, builder.mul(y_step, ir.Constant(INDEX, j)), vector)
+                        before = first if is_fresh else builder.load(where, align=1)
+                        builder.store(builder.fadd(before, builder.load(place)), where, align=1)
 
 
 def emit_channel_product(tile, builder, rows, columns, *arguments):
@@ -94,16 +98,16 @@ def emit_channel_product(tile, builder, rows, columns, *arguments):
 
 @intrinsic
 def channel_product(
-    typingctx, rows, columns, begin, end, taps, lag, x, w, offsets, start, y, y_row, fresh
+    typingctx, rows, columns, begin, end, taps, lag, x, x_step, w, offsets, start, y, y_row, y_step, fresh
 ):  # fmt: skip
-    """y[t y_row + j L] = (start if fresh else it) + sum over d of w[(d - t lag) L] * x[offsets[d] + j L].
+    """y[t y_row + j y_step] = (start if fresh else it) + sum of w[(d - t lag) L] * x[offsets[d] + j x_step].
 
     For t < rows <= CHANNEL_ROWS and j < columns <= CHANNEL_COLUMNS, over those begin <= d < end for which
     0 <= d - t lag < taps; L is LANES, every term a vector, and lag <= taps. x, w, start and y are
     pointers to elements, offsets to int64.
     """
     n = types.int64
-    arguments = n, n, n, n, n, n, x, w, offsets, start, y, n, types.boolean
+    arguments = n, n, n, n, n, n, x, n, w, offsets, start, y, n, n, types.boolean
 
     def emit(context, builder, sig, args):
         emit_channel_product(TILE, builder, *args[:-1], builder.trunc(args[-1], BIT))

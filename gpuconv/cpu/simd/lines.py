@@ -25,6 +25,7 @@ from gpuconv.cpu.simd.vectors import (
     emit_load_between,
     emit_place,
     emit_shuffle,
+    emit_store_lanes,
 )
 
 LINE = 3  # numbers of a line: see above
@@ -147,7 +148,7 @@ def emit_turned(tile, builder, source, source_step, rows, to, to_step, columns):
                 is_there = builder.icmp_signed("<", ir.Constant(INDEX, j), columns)
                 mask = emit_first_lanes(builder, builder.select(is_there, rows, zero), vector.count)
                 where = emit_place(builder, lines[1][j], zero, vector)
-                emit_call(builder, "masked.store", ir.VoidType(), value, where, ir.Constant(LANE, 1), mask)
+                emit_store_lanes(builder, value, where, mask)
 
 
 @intrinsic

@@ -88,22 +88,47 @@ def emit_store(builder, sums, all_places, bias, fresh, finish=None):
                 builder.store(builder.load(slot), place, align=1)
 
 
-def emit_tiles(builder, tile, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh, *finish):
-    """Tiles of ROWS, 4, 2 and 1 rows until there are `rows`; none with more vectors than `columns` needs."""
-    lanes = tile.lanes(a.type.pointee)
+def emit_sum(builder, depth, a, a_row, b, b_step, c, c_row, start, start_row, tile, rows, vectors):
+    """c[i c_row + j] = start[i start_row + j] + the product's sums."""
+    sums = emit_product(builder, tile, rows, vectors, depth, a, a_row, b, b_step)
+    vector = sums[0][0].type
+    for i, values in enumerate(sums):
+        to, begin = (
+            builder.gep(base, [builder.mul(step, ir.Constant(INDEX, i))])
+            for base, step in ((c, c_row), (start, start_row))
+        )
+        for j, value in enumerate(values):
+            at = ir.Constant(INDEX, j * vector.count)
+            added = builder.load(emit_place(builder, begin, at, vector), align=1)
+            builder.store(builder.fadd(added, value), emit_place(builder, to, at, vector), align=1)
+
+
+def emit_pieces(builder, tile, rows, columns, lanes, name, emit, arguments):
+    """Tiles of ROWS, 4, 2 and 1 rows until there are `rows`; none with more vectors than `columns` needs.
+
+    `arguments(i)` are those of a tile that begins with row i.
+    """
 
     def piece(i, size):
-        a_i, c_i = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(c, [builder.mul(i, c_row)])
-        arguments = depth, a_i, a_row, b, b_step, c_i, c_row, builder.gep(bias, [i]), fresh, *finish
         for vectors in range(1, tile.vectors + 1):
             enough = builder.icmp_signed("<=", columns, ir.Constant(INDEX, vectors * lanes))
             more = builder.icmp_signed(">", columns, ir.Constant(INDEX, (vectors - 1) * lanes))
             with builder.if_then(builder.and_(enough, more)):
-                emit = partial(emit_tile, tile=tile, rows=size, vectors=vectors)
-                name = f"tile.{size}.{vectors}"
-                emit_call_noinline(builder, f"finished.{name}" if finish else name, emit, arguments)
+                emit_one = partial(emit, tile=tile, rows=size, vectors=vectors)
+                emit_call_noinline(builder, f"{name}.{size}.{vectors}", emit_one, arguments(i))
 
     emit_by_rows(builder, rows, tile, piece)
+
+
+def emit_tiles(builder, tile, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh, *finish):
+    """The tiles whose rows begin with an element of the bias each."""
+
+    def arguments(i):
+        a_i, c_i = builder.gep(a, [builder.mul(i, a_row)]), builder.gep(c, [builder.mul(i, c_row)])
+        return depth, a_i, a_row, b, b_step, c_i, c_row, builder.gep(bias, [i]), fresh, *finish
+
+    lanes, name = tile.lanes(a.type.pointee), "finished.tile" if finish else "tile"
+    emit_pieces(builder, tile, rows, columns, lanes, name, emit_tile, arguments)
 
 
 @intrinsic
@@ -120,6 +145,29 @@ def tile_product(typingctx, rows, columns, depth, a, a_row, b, b_step, c, c_row,
         rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh = args
         fresh = builder.trunc(fresh, BIT)
         emit_tiles(builder, TILE, rows, columns, depth, a, a_row, b, b_step, c, c_row, bias, fresh)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), emit
+
+
+@intrinsic
+def tile_sum(typingctx, rows, columns, depth, a, a_row, b, b_step, c, c_row, start, start_row):
+    """c[i, j] = start[i, j] + sum over k < depth of a[i, k] * b[k, j]; start may be c, or one row for all.
+
+    As `tile_product` else; rows of start lie start_row apart, and are read in whole vectors.
+    """
+    sizes = types.int64
+    arguments = sizes, sizes, sizes, a, sizes, b, sizes, c, sizes, start, sizes
+
+    def emit(context, builder, sig, args):
+        rows, columns, depth, a, a_row, b, b_step, c, c_row, start, start_row = args
+
+        def of_row(i):
+            places = ((a, a_row), (c, c_row), (start, start_row))
+            a_i, c_i, start_i = (builder.gep(base, [builder.mul(i, step)]) for base, step in places)
+            return depth, a_i, a_row, b, b_step, c_i, c_row, start_i, start_row
+
+        emit_pieces(builder, TILE, rows, columns, TILE.lanes(a.type.pointee), "sum", emit_sum, of_row)
         return context.get_dummy_value()
 
     return types.void(*arguments), emit

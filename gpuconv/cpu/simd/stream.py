@@ -28,6 +28,7 @@ from gpuconv.cpu.simd.vectors import (
     emit_place,
     emit_shuffle,
     emit_splat,
+    emit_store_lanes,
 )
 
 STREAMED = (
@@ -237,18 +238,9 @@ class Strip:
                 self.fetch(second, self.sizes.y_ahead, 0, 1)
                 for row, mask in halves:
                     where = emit_place(builder, row, _constant(0), self.vector)
-                    emit_call(
-                        builder,
-                        "masked.store",
-                        ir.VoidType(),
-                        builder.load(place),
-                        where,
-                        ir.Constant(LANE, 1),
-                        mask,
-                    )
+                    emit_store_lanes(builder, builder.load(place), where, mask)
             elif self.masked and part == self.vectors - 1:
-                arguments = builder.load(place), where, ir.Constant(LANE, 1), self.some
-                emit_call(builder, "masked.store", ir.VoidType(), *arguments)
+                emit_store_lanes(builder, builder.load(place), where, self.some)
             else:
                 builder.store(builder.load(place), where, align=1)
         builder.store(builder.gep(y, [self.sizes.y_row]), self.y)

@@ -28,6 +28,7 @@ from gpuconv.cpu.simd.vectors import (
     emit_loop,
     emit_place,
     emit_splat,
+    emit_store_lanes,
 )
 
 WINDOW_VECTORS = 2
@@ -112,11 +113,14 @@ def _add_sums(builder, sums, columns, y, y_row, start, fresh):
                     row = builder.gep(y, [builder.mul(y_row, ir.Constant(INDEX, t))])
                     for v, value in enumerate(line):
                         where = emit_place(builder, row, ir.Constant(INDEX, v * vector.count), vector)
-                        mask = last if v == len(line) - 1 else every
+                        is_last = v == len(line) - 1
+                        mask = last if is_last else every
                         old = before or emit_call(builder, "masked.load", vector, where, one, mask, value)
-                        emit_call(
-                            builder, "masked.store", ir.VoidType(), builder.fadd(old, value), where, one, mask
-                        )
+                        added = builder.fadd(old, value)
+                        if is_last:
+                            emit_store_lanes(builder, added, where, mask)
+                        else:
+                            builder.store(added, where, align=1)
 
 
 def emit_windows(tile, builder, rows, columns, x, x_row, w, w_row, y, y_row, start, *tables):

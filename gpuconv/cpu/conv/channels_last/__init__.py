@@ -28,12 +28,12 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, always
-from gpuconv.cpu.conv.channels_last.panels import PLACE, copy_windows, locate, taps_seen
+from gpuconv.cpu.conv.channels_last.panels import PLACE, copy_windows, fetch_runs, locate, taps_seen
 from gpuconv.cpu.conv.depthwise_channels import all_finite
 from gpuconv.cpu.conv.lines import load_lines, set_line
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
-from gpuconv.cpu.engine.cost import Amounts, cycles_of, from_memory, priced
+from gpuconv.cpu.engine.cost import SECOND_LEVEL, Amounts, cycles_of, from_memory, priced
 from gpuconv.cpu.engine.epilogue import convolved, epilogue_of, finish_pixels
 from gpuconv.cpu.engine.launch import Run, bind
 from gpuconv.cpu.engine.layout import in_channels, pixels_follow
@@ -45,38 +45,38 @@ from gpuconv.cpu.simd import (
     claim,
     lanes,
     load,
-    load_between,
     pointer,
     pointer_after,
     store,
     store_part,
 )
 from gpuconv.cpu.simd.lines import LINE
-from gpuconv.cpu.simd.product import tile_product
+from gpuconv.cpu.simd.product import tile_sum
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.checks import axes_of
 from gpuconv.spec.layouts import ConvLayouts
 from gpuconv.workspace import beyond_limit
 
-PIXELS = 32  # for which a block of weights is read once
+PIXELS = 32 // ROWS * ROWS  # for which a block of weights is read once
 DEPTH = 128  # products that are summed before the sum is added to y
 TABLE = 1024  # weights of an output channel that are turned at a time, in whole input channels
-WEIGHTS = 1 << 17  # of a task, if one block of channels is not more: they lie in the second-level cache
+WEIGHTS = SECOND_LEVEL // 8  # of a task, if one block of channels is not more: half of that cache
+WAY = 2048  # bytes: pixels that lie so far apart drive each other out of the first-level cache
 LEAST = 256  # pixels of a task, which are worth turning the weights
 
 
 def _signature(scalar):
     number, flag, pair = numba.int64, numba.boolean, numba.types.UniTuple(numba.int64, 2)
     return (
-        *convolved(scalar), *[pair] * 4, *[number] * 3, *[flag] * 3, workspace(number),
-        *[workspace(scalar)] * 3, *[workspace(number)] * 2, *TASKS,
+        *convolved(scalar), *[pair] * 4, *[number] * 3, *[flag] * 4, workspace(number),
+        *[workspace(scalar)] * 4, *[workspace(number)] * 2, *TASKS,
     )  # fmt: skip
 
 
 @kernel(_signature)
 def multiply_pixels(
     x, w, bias, residual, y, epilogue, window, pads, stride, dilation, groups, chunk, block, in_x,
-    in_x_follow, in_y, places, weights, panel, sums, lines, pixels, counter, tasks,
+    in_x_follow, in_y, out_follow, places, weights, panel, sums, starts, lines, pixels, counter, tasks,
 ):  # fmt: skip
     N, K, P, Q = y.shape
     C, K_group = x.shape[1] // groups, K // groups
@@ -97,6 +97,8 @@ def multiply_pixels(
         k = g * K_group + k_begin
         turn_weights(w, k, some, C, R * S, weights, places, lines)
         finite = all_finite(weights, -(-some // columns) * depth * VECTORS)
+        for i in range(some):
+            starts[i] = bias[k + i]
 
         begin, end = task % blocks * block, min((task % blocks + 1) * block, N * P * Q)
         for j in range(begin, end, PIXELS):
@@ -104,14 +106,15 @@ def multiply_pixels(
             locate(pixels, j, count, P, Q, pads, stride)
             if in_y:
                 tile, step = pointer(y, j * y_pixel + k), y_pixel
-            for i in range(count):
-                begin_sums(tile, i * step, bias, k, some)
+            start, start_row = pointer(starts, 0), 0
             s, s_end = taps_seen(pixels, count, 1, x.shape[3], S, dilation[1], finite)
             r, r_end = taps_seen(pixels, count, 0, x.shape[2], R, dilation[0], finite)
             length = (s_end - s) * C
             together = 1
             if (s, s_end) == (0, S):  # then the weights of the next rows follow
                 together = -(-(r_end - r) // max(1, -(-(r_end - r) * length // DEPTH)))
+            if r == r_end or length == 0:
+                begin_sums(tile, step, count, start, some)
             while r < r_end and length > 0:
                 rows = min(together, r_end - r)
                 source, apart = pointer(panel, 0), rows * length
@@ -125,15 +128,18 @@ def multiply_pixels(
                     for column in range(0, some, columns):
                         at = (column // columns * depth + (r * S + s) * C + d) * columns
                         for i in range(0, count, ROWS):
-                            tile_product(
+                            if apart == apart_in_x and column == 0:
+                                fetch_runs(pointer_after(source, (i + ROWS) * apart + d), apart, ROWS, part)
+                            tile_sum(
                                 min(ROWS, count - i), min(columns, some - column),
                                 min(part, rows * length - d), pointer_after(source, i * apart + d), apart,
-                                pointer(weights, at), columns,
-                                pointer_after(tile, i * step + column), step, pointer(bias, 0), False,
+                                pointer(weights, at), columns, pointer_after(tile, i * step + column), step,
+                                pointer_after(start, i * start_row + column), start_row,
                             )  # fmt: skip
+                    start, start_row = tile, step
                 r += rows
             if not in_y:
-                put(y, pixels, count, k, some, sums, step)
+                put(y, pixels, count, k, some, sums, step, out_follow)
             while count > 0:
                 n, pixel = j // (P * Q), j % (P * Q)
                 few = min(P * Q - pixel, count)
@@ -161,23 +167,35 @@ def turn_weights(w, k, count, C, taps, weights, places, lines):
 
 
 @inner
-def begin_sums(tile, at, bias, k, count):
-    """What sums of `count` channels begin with: whole vectors of the tile."""
-    for i in range(0, count, lanes(tile)):
-        store(tile, at + i, load_between(pointer(bias, k), i, 0, count - i))
+def begin_sums(tile, step, count, start, channels):
+    """The sums of so many pixels that see no tap: whole vectors."""
+    for i in range(count):
+        for lane in range(0, channels, lanes(tile)):
+            store(tile, i * step + lane, load(start, lane))
 
 
 @inner
-def put(y, pixels, count, k, channels, sums, step):
-    """So many channels of y from k on, of each of the pixels, from the rows of `sums`."""
+def put(y, pixels, count, k, channels, sums, step, follow):
+    """So many channels of y from k on, of each of the pixels, from the rows of `sums`.
+
+    Where pixels follow each other, and all that is between them is put, whole vectors are stored over pixels
+    that are put after them.
+    """
     image, row, pixel = y.strides[0] // y.itemsize, y.strides[2] // y.itemsize, y.strides[3] // y.itemsize
     to = pointer(y[0, k], 0)
+    L = lanes(to)
     for i in range(count):
         at = PLACE * i
         place = pointer_after(to, pixels[at] * image + pixels[at + 3] * row + pixels[at + 4] * pixel)
         source = pointer(sums, i * step)
-        for lane in range(0, channels, lanes(place)):
-            store_part(place, lane, load(source, lane), channels - lane)
+        if channels < L:
+            whole = follow and pixel == channels and (count - i) * channels >= L
+            store_part(place, 0, load(source, 0), L if whole else channels)
+            continue
+        for lane in range(0, channels - L + 1, L):
+            store(place, lane, load(source, lane))
+        if channels % L > 0:  # the last vector ends with the last channel
+            store(place, channels - L, load(source, channels - L))
 
 
 def blocking(spec: ConvSpec, threads: int) -> tuple[int, int]:
@@ -200,8 +218,14 @@ def _sizes(spec: ConvSpec) -> dict[str, int]:
     run = min(depth, DEPTH + spec.S * spec.C_group)  # of some rows of taps: at most one more than DEPTH
     return {
         "weights": (-(-chunk // columns) * depth + lanes) * columns, "panel": PIXELS * run + lanes,
-        "sums": PIXELS * chunk,
+        "sums": PIXELS * chunk, "starts": chunk + lanes,
     }  # fmt: skip
+
+
+def is_read(spec: ConvSpec, layouts: ConvLayouts) -> bool:
+    """Pixels are read as they lie: no window is copied."""
+    apart = layouts.x.strides[3] * spec.stride[1]
+    return (spec.R, spec.S, spec.pads) == (1, 1, ((0, 0), (0, 0))) and apart % WAY != 0
 
 
 def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:
@@ -224,7 +248,7 @@ def amounts(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Amounts:
     blocks, rest = divmod(-(-spec.K_group // lanes), VECTORS)
     cycles = blocks * cycles_of(ROWS, VECTORS) + (cycles_of(ROWS, rest) if rest else 0)
     pieces = -(-seen // DEPTH) if run < DEPTH else rows * -(-run // DEPTH)
-    copied = not (depth == spec.C_group and spec.pads == ((0, 0), (0, 0)))
+    copied = not is_read(spec, layouts)
     runs = rows * (1 if spec.dilation[1] == 1 and spec.groups == 1 else spec.S)
     chunks = -(-spec.K_group // blocking(spec, 1)[0])
     return {
@@ -250,7 +274,7 @@ def places_of(spec: ConvSpec) -> np.ndarray:
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
     chunk, block = blocking(spec, device.threads)
-    in_x = (spec.R, spec.S, spec.pads) == (1, 1, ((0, 0), (0, 0)))
+    in_x = is_read(spec, layouts)
     chunks, blocks = -(-spec.K_group // chunk), -(-spec.N * spec.P * spec.Q // block)
     (top, _), (left, _) = spec.pads
     lanes = LANES[spec.dtype]
@@ -262,7 +286,8 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> Run:
             "epilogue": epilogue_of(spec, layouts), "window": (spec.R, spec.S), "pads": (top, left),
             "stride": spec.stride, "dilation": spec.dilation, "groups": spec.groups, "chunk": chunk,
             "block": block, "in_x": in_x, "in_x_follow": spec.stride == (1, 1) and pixels_follow(layouts.x),
-            "in_y": spec.K_group % lanes == 0 and pixels_follow(layouts.y), "places": places_of(spec),
+            "in_y": spec.K_group % lanes == 0 and pixels_follow(layouts.y),
+            "out_follow": pixels_follow(layouts.y), "places": places_of(spec),
         },
         workspaces=_sizes(spec),
         tables={"lines": LINE * lanes, "pixels": PLACE * PIXELS},

@@ -2,9 +2,10 @@
 
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import inner, merged
-from gpuconv.cpu.simd import lanes, load, load_part, pointer, pointer_after, store, zeros
+from gpuconv.cpu.simd import lanes, load, load_part, pointer, pointer_after, prefetch, store, zeros
 
 PLACE = 5  # numbers of a pixel
+LINE = 16  # elements of a line of the cache, or half of one
 
 
 @inner
@@ -66,6 +67,14 @@ def copy_windows(x, c, C, pixels, count, r, rows, s, s_end, dilation, panel):
                     to = copied_run(to, pointer_after(place, t * dilation[1] * pixel), C)
             if end < s_end:
                 to = filled_run(to, (s_end - end) * C)
+
+
+@inner
+def fetch_runs(place, apart, count, length):
+    """Have so many runs fetched, which lie too far apart for the processor to foresee."""
+    for i in range(count):
+        for c in range(0, length, LINE):
+            prefetch(place, i * apart + c)
 
 
 @merged
