@@ -19,6 +19,7 @@ from gpuconv.cpu.simd import (
     lanes,
     last_pairs,
     load,
+    load_apart,
     load_between,
     odd,
     pointer,
@@ -37,6 +38,11 @@ over_dtypes = pytest.mark.parametrize("dtype", DTYPES)
 @numba.njit
 def copy_between(x, y, begin, end):
     store(pointer(y, 0), 1, load_between(pointer(x, 0), 1, begin, end))
+
+
+@numba.njit
+def copy_apart(x, y, step, begin, end):
+    store(pointer(y, 0), 1, load_apart(pointer(x, 0), 1, step, begin, end))
 
 
 @numba.njit
@@ -97,6 +103,22 @@ def test_lanes_outside_of_the_range_are_zero(begin, end, dtype):
     copy_between(x, y, begin, end)
     lane = np.arange(n)
     np.testing.assert_array_equal(y[1:-1], np.where((begin <= lane) & (lane < end), x[1:-1], 0))
+    assert np.isnan(y[[0, -1]]).all()
+
+
+@over_dtypes
+@pytest.mark.parametrize("step", [-2, 0, 1, 3])
+@pytest.mark.parametrize(
+    ("begin", "end"), [(-5, 100), (0, 0), (1, 100), (-1, 3), (2, 3), (100, 100), (-9, -1)]
+)
+def test_lanes_are_loaded_from_places_apart(begin, end, step, dtype):
+    n = LANES[dtype]
+    x, y = np.arange(6 * n, dtype=dtype)[::-1].copy(), np.full(n + 2, np.nan, dtype)
+    source = x[2 * n :]
+    copy_apart(source, y, step, begin, end)
+    lane = np.arange(n)
+    expected = np.where((begin <= lane) & (lane < end), x[2 * n + 1 + lane * step], 0)
+    np.testing.assert_array_equal(y[1:-1], expected)
     assert np.isnan(y[[0, -1]]).all()
 
 
