@@ -24,7 +24,8 @@ from gpuconv.spec.layouts import ALIGNED
 
 __all__ = [
     "ALIGNED", "GPU_ENGINE_HINT", "NUMPY", "Array", "DeviceArray", "Extent", "Library", "Padding", "Sides",
-    "Signature", "View", "dtype_of", "extent", "holder_of", "is_channels_last", "library_of", "overlap", "see",
+    "Signature", "View", "dtype_of", "extent", "holder_of", "is_channels_last", "library_of", "overlap",
+    "see",
 ]  # fmt: skip
 
 _NUMPY_KINDS = frozenset({np.ndarray, type(None)})

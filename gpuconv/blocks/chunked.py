@@ -2,7 +2,7 @@
 
 import math
 from functools import cache
-from itertools import accumulate, product
+from itertools import accumulate
 from typing import Any
 
 import dask.array

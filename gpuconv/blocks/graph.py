@@ -33,7 +33,9 @@ class Graph:
     def __init__(self, meaning: Call, arrays: list[Any]) -> None:
         self.meaning, self.spec = meaning, meaning.spec
         self.arrays = [array for array in arrays if array is not None]
-        token = tokenize(meaning.operator.name, self.spec, meaning.forced, [each.name for each in self.arrays])
+        token = tokenize(
+            meaning.operator.name, self.spec, meaning.forced, [each.name for each in self.arrays]
+        )
         self.name = f"{meaning.operator.name}-{token}"
         self.pieces = [
             None if array is None else Pieces(array, f"{name}-of-{self.name}")
@@ -60,7 +62,9 @@ class Graph:
 
     def results(self, metas: list[Any]) -> list[Any]:
         """The result, or values and indices, as dask arrays."""
-        names = [self.name] if len(metas) == 1 else [f"{each}-of-{self.name}" for each in ("values", "indices")]
+        names = (
+            [self.name] if len(metas) == 1 else [f"{each}-of-{self.name}" for each in ("values", "indices")]
+        )
         tasks = self._tasks()
         graph = dict(tasks)
         if len(metas) > 1:
@@ -72,7 +76,10 @@ class Graph:
         chunks = tuple(tuple(last - first for first, last in pairwise(each)) for each in cuts)
         return [
             dask.array.Array(
-                HighLevelGraph.from_collections(name, graph, dependencies=self.arrays), name, chunks, meta=meta
+                HighLevelGraph.from_collections(name, graph, dependencies=self.arrays),
+                name,
+                chunks,
+                meta=meta,
             )
             for name, meta in zip(names, metas, strict=True)
         ]

@@ -226,3 +226,31 @@ def cut_channels(spec: Images, bounds: list[int], weight_bounds: list[int]) -> l
     for cut in [cut for cut in cuts if given and cut % given]:
         cuts |= {cut // given * given, -(-cut // given) * given}
     return sorted(cuts)
+
+
+def middles(spec: Images, number: int) -> np.ndarray | None:
+    """The place of the input in the middle of the window of each row, or column; of two the one before.
+
+    Of a transposed convolution the place whose kernel has its middle there. One beyond the image is that at
+    its border. None where two outputs share a place.
+
+    Examples
+    --------
+    >>> middles(PoolSpec("max", N=1, C=1, H=8, W=8, R=2, S=2, stride=(2, 2)), 0)
+    array([0, 2, 4, 6])
+    """
+    axis, count = axes_of(spec)[number], (spec.P, spec.Q)[number]
+    if isinstance(spec, PoolSpec) and spec.windows == ADAPTIVE:
+        first, last = shared_out(axis.size, count)
+        places, size = (first + last - 1) // 2, axis.size
+    elif isinstance(spec, ConvSpec) and spec.direction == INPUT_GRADIENT:
+        places, size = (np.arange(axis.size) - axis.middle) // axis.stride, count
+    else:
+        places, size = np.arange(count) * axis.stride + axis.middle, axis.size
+    places = places.clip(0, size - 1)
+    return places if size and (np.diff(places) > 0).all() else None
+
+
+def keeps_channels(spec: Images) -> bool:
+    """Each output channel is made of the input channel of its number alone."""
+    return isinstance(spec, PoolSpec) or spec.C == spec.K == spec.groups
