@@ -1,16 +1,16 @@
-"""The command `python -m profiling.large_image`: an image larger than memory through a filter, a stride, a pool.
+"""The command `python -m profiling.large_image`: an image larger than memory, filtered and pooled.
 
     Zarr (H, W)  ->  7x7  ->  3x3 at stride 2  ->  maxima of 2x2  ->  Zarr (H / 4, W / 4)
 
 computed by gpuconv of dask arrays, chunk by chunk, and beside it, each in a process of its own,
 
-slices       the same chunks one after the other: slices of the Zarr array that are as much larger as the windows
-             ask for, through the same three functions, and nothing of dask
+slices       the same chunks one after the other: slices of the Zarr array that are as much larger as the
+             windows ask for, through the same three functions, and nothing of dask
 dask-image   `dask_image.ndfilters.correlate`, every second row and column, `dask.array.coarsen`
 scipy        `scipy.ndimage.correlate` by `dask.array.map_overlap`, and the same
 
-It prints seconds and the most memory that each process had, and compares the results on crops that lie across
-chunks with those of one crop that is computed whole.
+It prints seconds, on the clock and of processors, and the most memory that each process had, and compares the
+results on crops that lie across chunks with those of one crop that is computed whole.
 """
 
 import argparse
@@ -131,11 +131,13 @@ def run(way: str, folder: Path) -> None:
         new_zarr(None, 2 * chunk, chunk), new_zarr(None, chunk // 2, chunk // 4)
     )  # imports and compiles
     result = new_zarr(folder / f"{way}.zarr", side // 4, chunk // 4)
-    begin = time.perf_counter()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    before, begin = used.ru_utime + used.ru_stime, time.perf_counter()
     WAYS[way](image, result)
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "MiB": peak}))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    processor = used.ru_utime + used.ru_stime - before
+    print(json.dumps({"seconds": seconds, "processor": processor, "MiB": used.ru_maxrss / 1024}))
 
 
 def differences(way: str, folder: Path) -> float:
@@ -166,8 +168,8 @@ def compare(folder: Path, side: int, chunk: int, ways: list[str]) -> bool:
         is_right &= difference <= TOLERANCE
         first = first or took["seconds"]
         print(
-            f"{way:12} {took['seconds']:8.1f} s  {took['seconds'] / first:6.2f} times  {took['MiB']:7.0f} MiB  "
-            f"off by {difference:.1e}",
+            f"{way:12} {took['seconds']:8.1f} s {took['seconds'] / first:6.2f} times {took['processor']:8.1f} s "
+            f"of processors {took['MiB']:7.0f} MiB  off by {difference:.1e}",
             flush=True,
         )
     return is_right
