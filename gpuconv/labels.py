@@ -16,7 +16,6 @@ import xarray
 
 from gpuconv.call import make
 from gpuconv.operators import Operator
-from gpuconv.spec import Spec
 from gpuconv.spec.crops import keeps_channels, middles
 
 __all__ = ["call"]
@@ -43,7 +42,7 @@ def call(
     input, out = arrays[0], arrays[-1]
     if not isinstance(input, xarray.DataArray):
         return result
-    spec = operator.spec(*inside[:-1], *parameters)
+    spec: Any = operator.spec(*inside[:-1], *parameters)
     coordinates = _coordinates(spec, input, arrays[1] if len(arrays) > 2 else None)
     values, *more = result if isinstance(result, tuple) else (result,)
     labelled = out
@@ -72,7 +71,7 @@ def _check(operator: Operator, arrays: tuple[Any, ...]) -> None:
             raise ValueError(f"{name} must have the input's dimensions {dims}, got {array.dims}")
 
 
-def _coordinates(spec: Spec, input: xarray.DataArray, weight: Any) -> Any:
+def _coordinates(spec: Any, input: xarray.DataArray, weight: Any) -> Any:
     """Those of a result."""
     *_, channels, high, wide = input.dims
     kept: dict[Any, Any] = {}

@@ -13,7 +13,8 @@ def holder_of(arrays: tuple[Any, ...]) -> Any:
 
     It is imported then, and the library that it knows is there already.
     """
-    rooms = {_room(type(array)) for array in arrays}
+    kinds: Any = map(type, arrays)
+    rooms = {*map(_room, kinds)}
     if rooms == _NONE:
         return None
     return import_module(next(room for room in _ORDER if room in rooms))

@@ -31,13 +31,14 @@ class Graph:
     """
 
     def __init__(self, meaning: Call, arrays: list[Any]) -> None:
-        self.meaning, self.spec = meaning, meaning.spec
+        self.meaning = meaning
+        self.spec: Any = meaning.spec
         self.arrays = [array for array in arrays if array is not None]
         token = tokenize(
             meaning.operator.name, self.spec, meaning.forced, [each.name for each in self.arrays]
         )
         self.name = f"{meaning.operator.name}-{token}"
-        self.pieces = [
+        self.pieces: list[Any] = [
             None if array is None else Pieces(array, f"{name}-of-{self.name}")
             for name, array in zip(meaning.operator.arrays, arrays, strict=False)
         ]
