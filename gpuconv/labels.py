@@ -6,6 +6,11 @@ the coordinates of the place in the middle of each window, of two the one before
 `padding="full"` do, and where a transposed convolution spreads pixels, an axis has none; nor have the
 channels that a convolution makes of all, unless its weight names them.
 
+>>> import numpy as np, xarray, gpuconv
+>>> x = xarray.DataArray(np.ones((1, 4, 6)), {"x": [0, 5, 10, 15, 20, 25]}, ("band", "y", "x"))
+>>> gpuconv.max_pool2d(x, 2).x.values.tolist()
+[0, 10, 20]
+
 Nothing here is imported before a DataArray comes.
 """
 

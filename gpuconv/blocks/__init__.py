@@ -11,6 +11,16 @@ Blocks follow the chunks of the input, and in the channels of a convolution thos
 that is chunked in channels a block puts all together that it sums over, so that it rounds as a call on the
 whole does. A block that is computed the same way as a call on the whole gives the same bits.
 
+>>> import dask.array, numpy as np, gpuconv
+>>> image = dask.array.ones((1, 40_000, 40_000), chunks=(1, 2_000, 2_000), dtype=np.float32)
+>>> filtered = gpuconv.conv2d(image, np.ones((1, 1, 7, 7), np.float32), padding=3)
+>>> pooled = gpuconv.max_pool2d(filtered, 2)
+>>> pooled.shape, pooled.chunksize
+((1, 20000, 20000), (1, 1000, 1000))
+>>> pooled[0, :2, 998:1001].compute()
+array([[35., 35., 35.],
+       [49., 49., 49.]], dtype=float32)
+
 Nothing here is imported before a dask array comes. What runs where the chunks are is in `tasks`.
 """
 

@@ -1,6 +1,7 @@
 """Dask arrays as this room reads them: checked, and cut into pieces of their chunks."""
 
 import math
+from bisect import bisect_left, bisect_right
 from functools import cache
 from itertools import accumulate
 from typing import Any
@@ -90,11 +91,11 @@ class Pieces:
 
     def _pieces_along(self, axis: int, intervals: Intervals) -> tuple[Piece, ...]:
         ends = [*accumulate(self.array.chunks[axis])]
-        begins = [0, *ends[:-1]]
-        found = [
-            (number, slice(max(first, begin) - begin, min(last, end) - begin))
-            for first, last in intervals
-            for number, (begin, end) in enumerate(zip(begins, ends, strict=True))
-            if max(first, begin) < min(last, end)
-        ]
+        found = []
+        for first, last in intervals:
+            for number in range(bisect_right(ends, first), min(bisect_left(ends, last) + 1, len(ends))):
+                begin = ends[number] - self.array.chunks[axis][number]
+                low, high = max(first, begin) - begin, min(last, ends[number]) - begin
+                if low < high:
+                    found.append((number, slice(low, high)))
         return tuple(found) or ((0, slice(0, 0)),)
