@@ -41,6 +41,7 @@ ADDRESSABLE = 2**63
 KEEPS_FORMAT = ("conv", "conv_grad", "pool")  # rooms whose results on the CPU are channels-last as inputs are
 UNSEEN = ("residual",)  # of which, where they are, no algorithm sees anything
 _PLAIN = frozenset({int, float, str, bool, type(None), PoolSpec})
+_OF_PARTS = frozenset({tuple, ConvSpec})  # which are plain if their parts are
 _known: dict[tuple, Any] = {}  # replays; and by less than all of it, calls made again: several Familiar
 _learning = threading.Lock()
 
@@ -191,7 +192,7 @@ def recall(
     """What was learned of such a call, or is learned now."""
     kinds = tuple(map(type, parameters))
     key = operator.name, signatures, parameters, name, kinds, settings()
-    if tuple not in kinds or all(map(_is_plain, parameters)):
+    if _OF_PARTS.isdisjoint(kinds) or all(map(_is_plain, parameters)):
         try:
             return _known[key]
         except (KeyError, TypeError, ValueError):  # new, or a parameter has no hash: a list, a timedelta64

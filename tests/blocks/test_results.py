@@ -135,6 +135,15 @@ def test_an_epilogue_is_applied_once_to_each_result():
         check(gpuconv.conv2d(chunked(x, "even"), w, bias, residual=each, **keywords), expected)
 
 
+@pytest.mark.parametrize("slopes", [(0.0, -0.0), (-0.0, 0.0)])
+def test_slopes_of_either_zero_are_told_apart(slopes):
+    x, w = -abs(integers((1, 1, 6, 8), "float32")) - 1, np.ones((1, 1, 2, 2), "float32")
+    for slope in slopes:
+        keywords = {"activation": ("leaky_relu", slope)}
+        found = gpuconv.conv2d(chunked(x, "even"), w, **keywords).compute(scheduler="sync")
+        assert (np.signbit(found) == (np.copysign(1, slope) > 0)).all()
+
+
 def test_one_image_comes_back_unbatched():
     x, w = integers((3, 9, 8), "float32"), integers((4, 3, 3, 3), "float32", 1)
     check(gpuconv.conv2d(chunked(x, "even"), w, padding=1), gpuconv.conv2d(x, w, padding=1))
