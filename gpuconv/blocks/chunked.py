@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 import dask.array
+from dask.array.core import Array
 from dask.array.utils import meta_from_array
 
 from gpuconv.arrays import library_of
@@ -31,7 +32,12 @@ def signature_of(array: Any, name: str) -> tuple[Any, ...] | None:
     """
     if array is None:
         return None
-    is_chunked = isinstance(array, dask.array.Array)
+    is_chunked = isinstance(array, Array)
+    if not is_chunked and isinstance(array, dask.array.Array):
+        raise TypeError(
+            f"{name} is a dask array of query planning, which has no graph of chunks: call "
+            'dask.config.set({"array.query-planning": False}) before dask.array is imported'
+        )
     library = library_of(array._meta if is_chunked else array, name)
     if is_chunked and library.name not in CHUNKS:
         raise TypeError(f"{name} must have chunks of {' or '.join(CHUNKS)}, got those of {library.name}")
@@ -47,7 +53,7 @@ def signature_of(array: Any, name: str) -> tuple[Any, ...] | None:
 
 def as_dask(array: Any) -> Any:
     """An array of a call as a dask array, of one chunk if it is none."""
-    if array is None or isinstance(array, dask.array.Array):
+    if array is None or isinstance(array, Array):
         return array
     return dask.array.from_array(array, chunks=-1, asarray=False)
 

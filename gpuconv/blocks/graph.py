@@ -5,7 +5,7 @@ from itertools import pairwise, product
 from operator import getitem
 from typing import Any
 
-import dask.array
+from dask.array.core import Array
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
@@ -76,7 +76,7 @@ class Graph:
         cuts = self.cuts if self.meaning.is_batched else self.cuts[1:]
         chunks = tuple(tuple(last - first for first, last in pairwise(each)) for each in cuts)
         return [
-            dask.array.Array(
+            Array(
                 HighLevelGraph.from_collections(name, graph, dependencies=self.arrays),
                 name,
                 chunks,

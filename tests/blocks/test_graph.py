@@ -207,6 +207,15 @@ def test_chunks_of_no_extent_are_passed_over():
     np.testing.assert_array_equal(gpuconv.conv2d(x, W).compute(scheduler="sync"), gpuconv.conv2d(X, W))
 
 
+def test_arrays_of_query_planning_are_refused():
+    program = (
+        "import dask; dask.config.set({'array.query-planning': True}); import dask.array, gpuconv; "
+        "gpuconv.max_pool2d(dask.array.ones((1, 4, 4), chunks=2), 2)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert "TypeError: input is a dask array of query planning" in ended.stderr
+
+
 def test_dask_and_xarray_are_not_imported_by_calls_of_other_arrays():
     program = (
         "import sys, numpy as np, gpuconv; gpuconv.max_pool2d(np.ones((1, 1, 4, 4)), 2); "
