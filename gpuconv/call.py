@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from numpy import ndarray
 
 from gpuconv.algorithm import Algorithm, select
-from gpuconv.arrays import Extent, Signature, extent, holder_of, is_channels_last, library_of, see
+from gpuconv.arrays import Extent, Signature, check_held, extent, holder_of, is_channels_last, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import OPERATORS, Operator
 from gpuconv.replay import SAME, Familiar, Replay, familiar, replay_of, settings, wrong_memory
@@ -238,6 +238,7 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
     """What a call of a public operator means; nothing is computed. Raises what the call would raise."""
     operator, arrays, parameters, name = _given(function, arguments, keywords)
     try:
+        check_held(operator.arrays, arrays)
         places, signatures, _, _ = see(operator.arrays, arrays)
         call = understand_signatures(operator, signatures, parameters, name)
     except (TypeError, ValueError) as error:

@@ -20,10 +20,31 @@ def holder_of(arrays: tuple[Any, ...]) -> Any:
     return import_module(next(room for room in _ORDER if room in rooms))
 
 
+def check_held(names: tuple[str, ...], arrays: tuple[Any, ...]) -> None:
+    """Refuse arrays that hold others where it is asked how one call is computed.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument.
+    """
+    for name, array in zip(names, arrays, strict=True):
+        kind: Any = type(array)
+        if _room(kind) is not None:
+            raise TypeError(
+                f"{name} is a {_package(kind)} {kind.__name__}, which holds arrays that calls are made of: "
+                f"pass one of them, of dask {name}.partitions[0].compute(), of xarray {name}.data"
+            )
+
+
 _NONE = {None}
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 @lru_cache(maxsize=64)
 def _room(kind: type) -> str | None:
-    names = ((base.__module__.partition(".")[0], base.__name__) for base in kind.__mro__)
+    names = ((_package(base), base.__name__) for base in kind.__mro__)
     return next((ROOMS[each] for each in names if each in ROOMS), None)

@@ -194,6 +194,17 @@ def test_errors_come_at_once_and_name_the_argument(make, kind, said):
         make()
 
 
+def test_how_a_call_is_computed_is_asked_of_a_block():
+    with pytest.raises(
+        TypeError, match=r"input is a dask Array, .*: pass .* input.partitions\[0\].compute\(\)"
+    ):
+        gpuconv.explain(gpuconv.max_pool2d, CHUNKS, 2)
+    with pytest.raises(TypeError, match="weight is a dask Array"):
+        gpuconv.plan_conv2d(X, da.from_array(W))
+    block = CHUNKS.partitions[0, 0, 0, 0].compute()
+    assert gpuconv.explain(gpuconv.max_pool2d, block, 2)
+
+
 def test_an_empty_batch_gives_an_empty_result():
     x = da.zeros((0, 4, 30, 40), chunks=(1, 2, 10, 10), dtype="float32")
     assert gpuconv.conv2d(x, W).compute().shape == (0, 6, 28, 38)
