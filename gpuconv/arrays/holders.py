@@ -13,11 +13,8 @@ def holder_of(arrays: tuple[Any, ...]) -> Any:
 
     It is imported then, and the library that it knows is there already.
     """
-    kinds: Any = map(type, arrays)
-    rooms = {*map(_room, kinds)}
-    if rooms == _NONE:
-        return None
-    return import_module(next(room for room in _ORDER if room in rooms))
+    rooms = [room for kind in {*map(type, arrays)} if (room := _room(kind)) is not None]
+    return import_module(min(rooms, key=_ORDER.index)) if rooms else None
 
 
 def check_held(names: tuple[str, ...], arrays: tuple[Any, ...]) -> None:
@@ -35,9 +32,6 @@ def check_held(names: tuple[str, ...], arrays: tuple[Any, ...]) -> None:
                 f"{name} is a {_package(kind)} {kind.__name__}, which holds arrays that calls are made of: "
                 f"pass one of them, of dask {name}.partitions[0].compute(), of xarray {name}.data"
             )
-
-
-_NONE = {None}
 
 
 def _package(kind: type) -> str:

@@ -95,7 +95,7 @@ def test_adaptive_pools(size, chunking):
 @pytest.mark.parametrize("norm", [1, 2, np.inf, -np.inf])
 def test_norms_and_minima(norm, ceil_mode):
     x = abs(integers((2, 3, 11, 12), "float32")) + 1
-    for chunking in CHUNKINGS:
+    for chunking in ("even", "ragged"):
         found = gpuconv.lp_pool2d(chunked(x, chunking), norm, (3, 2), 2, ceil_mode)
         expected = gpuconv.lp_pool2d(x, norm, (3, 2), 2, ceil_mode)
         np.testing.assert_allclose(found.compute(scheduler="sync"), expected, rtol=1e-6)
@@ -182,7 +182,7 @@ cuts = st.lists(st.integers(1, 7), min_size=1, max_size=4)
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_any_convolution_of_any_chunks(data):
     rows, columns, channels = data.draw(cuts), data.draw(cuts), data.draw(cuts)
     groups = data.draw(st.sampled_from([each for each in range(1, 8) if sum(channels) % each == 0]))
