@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 from numpy import ndarray
 
 from gpuconv.algorithm import Algorithm, select
-from gpuconv.arrays import Extent, Signature, extent, is_channels_last, library_of, see
+from gpuconv.arrays import Extent, Signature, check_held, extent, holder_of, is_channels_last, library_of, see
 from gpuconv.engines import engine_of
 from gpuconv.operators import OPERATORS, Operator
 from gpuconv.replay import SAME, Familiar, Replay, familiar, replay_of, settings, wrong_memory
-from gpuconv.spec import Dtype, Layout, Layouts, Spec, check_out, shown
+from gpuconv.spec import ConvSpec, Dtype, Layout, Layouts, PoolSpec, Spec, check_out, shown
 from gpuconv.spec.dtypes import INT64
 from gpuconv.spec.layouts import channels_last, contiguous_strides, packed
 
@@ -40,7 +40,8 @@ SIZING = (  # parameters by which a result may be larger than an input
 ADDRESSABLE = 2**63
 KEEPS_FORMAT = ("conv", "conv_grad", "pool")  # rooms whose results on the CPU are channels-last as inputs are
 UNSEEN = ("residual",)  # of which, where they are, no algorithm sees anything
-_PLAIN = frozenset({int, float, str, bool, type(None)})
+_PLAIN = frozenset({int, float, str, bool, type(None), PoolSpec})
+_OF_PARTS = frozenset({tuple, ConvSpec})  # which are plain if their parts are
 _known: dict[tuple, Any] = {}  # replays; and by less than all of it, calls made again: several Familiar
 _learning = threading.Lock()
 
@@ -129,6 +130,8 @@ def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...
         if found and (found == SAME or _are_same(parameters, its)):
             return known.repeat(arrays)
     try:
+        if (holder := holder_of(arrays)) is not None:
+            return holder.call(operator, arrays, parameters, name)
         places, signatures, stream, foreign = see(operator.arrays, arrays)
         replay = recall(operator, signatures, parameters, name)
     except (TypeError, ValueError) as error:
@@ -136,6 +139,18 @@ def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...
     if key is not None:
         _become_familiar(key, replay, arrays, signatures, parameters)
     return replay.run(arrays[-1], places, stream, foreign)
+
+
+def make_of(operator: Operator, arrays: tuple[Any, ...], spec: Spec, name: str | None) -> Any:
+    """The result, or the results, of a problem that is understood already: one of a checked call's parts."""
+    places, signatures, stream, foreign = see(operator.arrays, arrays)
+    understood = operator._replace(parameters=("spec",), spec=_as_understood)
+    replay = recall(understood, signatures, (spec,), name)
+    return replay.run(arrays[-1], places, stream, foreign)
+
+
+def _as_understood(*arrays_and_spec: Any) -> Spec:
+    return arrays_and_spec[-1]
 
 
 def _are_same(parameters: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
@@ -177,7 +192,7 @@ def recall(
     """What was learned of such a call, or is learned now."""
     kinds = tuple(map(type, parameters))
     key = operator.name, signatures, parameters, name, kinds, settings()
-    if tuple not in kinds or all(map(_is_plain, parameters)):
+    if _OF_PARTS.isdisjoint(kinds) or all(map(_is_plain, parameters)):
         try:
             return _known[key]
         except (KeyError, TypeError, ValueError):  # new, or a parameter has no hash: a list, a timedelta64
@@ -205,7 +220,10 @@ def _is_plain(parameter: Any) -> bool:
             kind = type(parameter[1])
             return kind in (str, int) or (kind is float and (parameter[1] != 0 or str(parameter[1]) == "0.0"))
         return all(type(each) is int or (type(each) is tuple and _is_plain(each)) for each in parameter)
-    return type(parameter) in _PLAIN
+    kind = type(parameter)
+    if kind is ConvSpec:
+        return parameter.epilogue.parameter != 0 or str(parameter.epilogue.parameter) == "0.0"
+    return kind in _PLAIN
 
 
 def forced(function: Callable[..., Any], name: str, *arguments: Any, **keywords: Any) -> Callable[[], Any]:
@@ -220,6 +238,7 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
     """What a call of a public operator means; nothing is computed. Raises what the call would raise."""
     operator, arrays, parameters, name = _given(function, arguments, keywords)
     try:
+        check_held(operator.arrays, arrays)
         places, signatures, _, _ = see(operator.arrays, arrays)
         call = understand_signatures(operator, signatures, parameters, name)
     except (TypeError, ValueError) as error:

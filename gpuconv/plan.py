@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gpuconv.arrays import Array, Padding, Sides, Signature, see
+from gpuconv.arrays import Array, Padding, Sides, Signature, check_held, see
 from gpuconv.call import brief, recall
 from gpuconv.operators import CONV2D
 from gpuconv.replay import Familiar, Replay, familiar, settings, wrong_memory
@@ -67,6 +67,7 @@ class ConvPlan:
 
     def __init__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...], algorithm: str | None) -> None:
         try:
+            check_held(CONV2D.arrays, arrays)
             places, signatures, _, _ = see(CONV2D.arrays, arrays)
             replay = recall(CONV2D, signatures, parameters, algorithm)
         except (TypeError, ValueError) as error:

@@ -87,7 +87,7 @@ def test_no_release_of_numpy_is_refused_for_being_new():
 
 
 def test_the_test_extra_runs_the_demo_and_the_dev_extra_the_tests():
-    assert "gpuconv[demo]" in EXTRAS["test-tools"]
+    assert {"gpuconv[demo]", "gpuconv[dask,xarray]"} <= {*EXTRAS["test-tools"]}
     assert "gpuconv[test-tools]" in EXTRAS["test"] and "gpuconv[test]" in EXTRAS["dev"]
 
 

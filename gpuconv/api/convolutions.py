@@ -30,7 +30,8 @@ def conv2d(
     ----------
     input : array, shape (N, C, H, W) or (C, H, W)
         float32, float64, float16, bfloat16 (that of ml_dtypes, or of torch), complex64, complex128, int8 or
-        uint8. Strides, byte order and alignment may be any; it is never written to.
+        uint8. Strides, byte order and alignment may be any; it is never written to. One of dask is convolved
+        when it is computed (`gpuconv.blocks`), and one of xarray keeps its labels (`gpuconv.labels`).
     weight : array, shape (K, C / groups, R, S)
         Of the input's dtype and library, on the input's device, as are `bias` and `out`; beside integers of
         int8 or uint8, whichever the input is.

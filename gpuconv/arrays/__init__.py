@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuconv.arrays.holders import check_held, holder_of
 from gpuconv.arrays.kinds import CUPY, NUMPY, library_of, named
 from gpuconv.arrays.libraries import GPU_ENGINE_HINT, Library
 from gpuconv.arrays.memory import Extent, extent, is_channels_last, overlap
@@ -23,7 +24,8 @@ from gpuconv.spec.layouts import ALIGNED
 
 __all__ = [
     "ALIGNED", "GPU_ENGINE_HINT", "NUMPY", "Array", "DeviceArray", "Extent", "Library", "Padding", "Sides",
-    "Signature", "View", "dtype_of", "extent", "is_channels_last", "library_of", "overlap", "see",
+    "Signature", "View", "check_held", "dtype_of", "extent", "holder_of", "is_channels_last", "library_of",
+    "overlap", "see",
 ]  # fmt: skip
 
 _NUMPY_KINDS = frozenset({np.ndarray, type(None)})

@@ -19,7 +19,13 @@ class SupportsCudaArrayInterface(Protocol):
     def __cuda_array_interface__(self) -> dict[str, Any]: ...
 
 
+class SupportsDask(Protocol):
+    """An array of dask, or one of xarray, which may hold it: computed later."""
+
+    def __dask_graph__(self) -> Any: ...
+
+
 # One type for all arrays of a call, since they must be of one library
-Array = TypeVar("Array", bound=SupportsDLPack | SupportsCudaArrayInterface)
+Array = TypeVar("Array", bound=SupportsDLPack | SupportsCudaArrayInterface | SupportsDask)
 Sides = int | Sequence[int]  # one for both axes, or (height, width)
 Padding = Sides | Sequence[Sequence[int]] | str

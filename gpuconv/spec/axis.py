@@ -44,6 +44,22 @@ class Axis(NamedTuple):
         count = -(-span // self.stride) + 1
         return count - 1 if (count - 1) * self.stride >= self.size + self.pads[0] else count
 
+    def seen(self, outputs: Pair) -> Pair:
+        """The places that windows reach from end to end, which may lie beyond the image.
+
+        Examples
+        --------
+        >>> Axis(28, taps=3, pads=(1, 1), stride=2).seen((0, 2))
+        (-1, 4)
+        """
+        first, last = outputs[0] * self.stride - self.pads[0], (outputs[1] - 1) * self.stride - self.pads[0]
+        return first, last + self.reach
+
+    @property
+    def middle(self) -> int:
+        """The place in the middle of the first window; of two the one before."""
+        return (self.reach - 1) // 2 - self.pads[0]
+
     def taps_inside(self, outputs: int) -> tuple[np.ndarray, np.ndarray]:
         """Of each of so many windows the first tap that meets the image, and the one after the last.
 

@@ -76,8 +76,7 @@ def part_of(region: Region, spec: ConvSpec, first: int, last: int) -> Region:
 
 def _seen(axis: Axis, outputs: range) -> range:
     """The places that these windows reach from end to end."""
-    first = outputs[0] * axis.stride - axis.pads[0]
-    return range(first, first + (len(outputs) - 1) * axis.stride + axis.reach)
+    return range(*axis.seen((outputs.start, outputs.stop)))
 
 
 def _middle(spec: ConvSpec, *outputs: range) -> Region:

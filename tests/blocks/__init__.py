@@ -1,0 +1,1 @@
+"""Dask arrays: graphs of calls on blocks."""
