@@ -13,8 +13,8 @@ def holder_of(arrays: tuple[Any, ...]) -> Any:
 
     It is imported then, and the library that it knows is there already.
     """
-    rooms = [room for kind in {*map(type, arrays)} if (room := _room(kind)) is not None]
-    return import_module(min(rooms, key=_ORDER.index)) if rooms else None
+    room = _room_of(*map(type, arrays))
+    return room and import_module(room)
 
 
 def check_held(names: tuple[str, ...], arrays: tuple[Any, ...]) -> None:
@@ -36,6 +36,12 @@ def check_held(names: tuple[str, ...], arrays: tuple[Any, ...]) -> None:
 
 def _package(kind: type) -> str:
     return kind.__module__.partition(".")[0]
+
+
+@lru_cache(maxsize=256)
+def _room_of(*kinds: type) -> str | None:
+    rooms = [room for room in map(_room, {*kinds}) if room is not None]
+    return min(rooms, key=_ORDER.index, default=None)
 
 
 @lru_cache(maxsize=64)
