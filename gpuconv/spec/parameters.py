@@ -27,7 +27,7 @@ _NONE: Pads = ((0, 0), (0, 0))
 
 
 def as_integer(value: Any, name: str, least: int, most: int = BOUND - 1, form: str = "an integer") -> int:
-    """An integer from `least` to `most`; NumPy's integers are taken, booleans are not, symbols not looked at."""
+    """An integer from `least` to `most`, or a symbol; NumPy's integers are taken, booleans are not."""
     if isinstance(value, _BOOLEANS):
         raise TypeError(f"{name} must be {form}, got {shown(value)}")
     if is_symbol(value):

@@ -17,7 +17,11 @@ try:
 except ImportError as error:
     raise ImportError("gpuconv.torch needs PyTorch: pip install torch") from error
 
-from gpuconv.torch import autocasting, gradients  # noqa: F401  (they register what autograd, vmap and autocast ask for)
+from gpuconv.torch import (  # noqa: F401  (what autograd, vmap and autocast ask for)
+    autocasting,
+    conv_gradients,
+    pool_gradients,
+)
 from gpuconv.torch.functions import (
     adaptive_avg_pool2d,
     adaptive_max_pool2d,

@@ -5,8 +5,8 @@
     padding="same"                     None, "same"
     activation=("leaky_relu", 0.2)     "leaky_relu", 0.2
 
-Nothing is computed here and nothing is checked but the form, so that a tracer can follow it: a value of no plain
-form is `ODD`, and it is for gpuconv's own checks to say what is wrong with it.
+Nothing is computed here and nothing is checked but the form, so that a tracer can follow it: a value of no
+plain form is `ODD`, and it is for gpuconv's own checks to say what is wrong with it.
 """
 
 import operator
@@ -99,13 +99,6 @@ def _read_activation(name: str | None, parameter: float | None) -> Any:
     return tuple(name.split(" ", 1)) if name and " " in name else name
 
 
-def _one_of(*kinds: type) -> Callable[[Any], Any]:
-    def write(value: Any) -> Any:
-        return (value,) if isinstance(value, kinds) and (bool in kinds or value is not True) else ODD
-
-    return write
-
-
 def _write_number(value: Any) -> Any:
     is_number = isinstance(value, float) or (_is_integer(value) and abs(value) < 2**53)
     return (float(value),) if is_number else ODD
@@ -131,9 +124,7 @@ FORMS = {
         _SIDES,
     ),
     "padding": Form((("", "SymInt[]?"), ("_name", "str?")), _write_padding, _read_padding),
-    "activation": Form(
-        (("", "str?"), ("_parameter", "float?")), _write_activation, _read_activation
-    ),
+    "activation": Form((("", "str?"), ("_parameter", "float?")), _write_activation, _read_activation),
     "groups": _form("SymInt", *INTEGERS),
     "divisor_override": _form("SymInt?", *INTEGERS, type(None)),
     "norm_type": Form((("", "float"),), _write_number, _same),

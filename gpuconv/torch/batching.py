@@ -1,8 +1,10 @@
 """What `torch.vmap` knows of the operators: B calls as one.
 
-Where images alone are many, they are images of one call,         (B, N, C, H, W) -> (B N, C, H, W);
-where kernels are, each has a group of channels of its own,       (B, N, C, H, W) -> (N, B C, H, W)
-                                                            (B, K, C / groups, R, S) -> (B K, C / groups, R, S).
+Where images alone are many, they are images of one call; where kernels are, each has groups of channels of
+its own:
+
+    (B, N, C, H, W) -> (B N, C, H, W)
+    (B, N, C, H, W) -> (N, B C, H, W),  (B, K, C / groups, R, S) -> (B K, C / groups, R, S)
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """gpuconv's functions for tensors of torch: differentiable, and known to its compiler and its transforms.
 
-Each takes what its namesake in `gpuconv` takes, but `out`, and gives the same values. They are operators of torch
-in the namespace `gpuconv`, so that `torch.compile` and `torch.export` keep them in their graphs, of sizes that are
-not known yet, too.
+Each takes what its namesake in `gpuconv` takes, but `out`, and gives the same values. They are operators of
+torch in the namespace `gpuconv`, so that `torch.compile` and `torch.export` keep them in their graphs, of
+sizes that are not known yet, too.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ def conv2d(
 ) -> Tensor:
     """`gpuconv.conv2d`, with gradients by its tensors; in `torch.autocast` of its dtype.
 
-    A second derivative is one of convolutions again. The gradient by what goes into an activation computes the
-    convolution once more.
+    A second derivative is one of convolutions again. The gradient by what goes into an activation computes
+    the convolution once more.
 
     Examples
     --------
@@ -254,7 +254,9 @@ def _whole(output_size: Any, input: Any) -> Any:
     keeps = isinstance(output_size, list | tuple) and len(output_size) == 2 and None in output_size
     if not keeps or not isinstance(input, Tensor) or input.dim() < 2:
         return output_size
-    return tuple(own if each is None else each for each, own in zip(output_size, input.shape[-2:], strict=True))
+    return tuple(
+        own if each is None else each for each, own in zip(output_size, input.shape[-2:], strict=True)
+    )
 
 
 def max_unpool2d(

@@ -32,9 +32,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """`torch.nn.ConvTranspose2d`, computed by `gpuconv.torch.conv_transpose2d`."""
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        output_padding: Any = self._output_padding(
-            input, output_size, self.stride, self.padding, self.kernel_size, 2, self.dilation
-        )  # type: ignore[arg-type]
+        geometry: Any = output_size, self.stride, self.padding, self.kernel_size, 2, self.dilation
+        output_padding = self._output_padding(input, *geometry)
         return functions.conv_transpose2d(
             input, self.weight, self.bias, self.stride, self.padding, output_padding, self.groups,
             self.dilation,

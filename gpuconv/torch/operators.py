@@ -1,7 +1,7 @@
 """gpuconv's operators as operators of torch, in its namespace `gpuconv`.
 
-Each is defined by what `gpuconv.operators` says of it: its arrays are tensors, its parameters have the forms of
-`arguments`. A kernel hands tensors to `gpuconv.call`, a fake one asks the specs for the shapes.
+Each is defined by what `gpuconv.operators` says of it: its arrays are tensors, its parameters have the forms
+of `arguments`. A kernel hands tensors to `gpuconv.call`, a fake one asks the specs for the shapes.
 """
 
 from typing import Any
@@ -141,9 +141,7 @@ class TorchOperator:
         """Results of the right shapes, dtypes and strides, of nothing."""
         values = self._read(arguments)
         input, *others = arguments[: len(self.arrays)]
-        results = results_of(
-            self.operator, self._signatures((input, *others)), self._ordered(values)
-        )
+        results = results_of(self.operator, self._signatures((input, *others)), self._ordered(values))
         keeps = is_channels_last(tuple(input.shape), tuple(input.stride()))
         made = [
             torch.empty(
@@ -170,8 +168,8 @@ def _gradient(operator: Operator) -> TorchOperator:
     return TorchOperator(f"{operator.name.removeprefix('grad.')}_gradient", operator)
 
 
-_WITH_INDICES = {"return_indices": True}
-_VALUES = {"return_indices": False}
+_WITH_INDICES: dict[str, Any] = {"return_indices": True}
+_VALUES: dict[str, Any] = {"return_indices": False}
 CONV2D = TorchOperator("conv2d", operators.CONV2D)
 CONV_TRANSPOSE2D = TorchOperator("conv_transpose2d", operators.CONV_TRANSPOSE2D)
 DEFORM_CONV2D = TorchOperator("deform_conv2d", operators.DEFORM_CONV2D)

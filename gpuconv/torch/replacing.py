@@ -1,11 +1,11 @@
 """The convolutions and pools of a model, computed by gpuconv from then on.
 
-A module becomes one of ours by its class, and stays the object that it is: with its parameters, buffers, hooks and
-mode of training, and wherever it is shared.
+A module becomes one of ours by its class, and stays the object that it is: with its parameters, buffers,
+hooks and mode of training, and wherever it is shared.
 """
 
 import warnings
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 from torch import nn
@@ -22,9 +22,9 @@ def replace(model: Model) -> Model:
     Parameters
     ----------
     model : torch.nn.Module
-        Its modules of the kinds that `gpuconv.torch` has, and itself, if it is one, become ours. A subclass is
-        one of ours, too, unless it has a `forward` of its own: that is left alone, with a warning. Calls of
-        `torch.nn.functional` are not modules, and stay PyTorch's.
+        Its modules of the kinds that `gpuconv.torch` has, and itself, if it is one, become ours. A subclass
+        is computed by us, too, unless it has a `forward` of its own: that is left alone, with a warning.
+        Calls of `torch.nn.functional` are not modules, and stay PyTorch's.
 
     Returns
     -------
@@ -64,7 +64,8 @@ def replace(model: Model) -> Model:
         if _computes_by_itself(module, base):
             left.append(f"{name or 'the model'} ({type(module).__name__})")
         else:
-            module.__class__ = MODULES[base] if type(module) is base else _subclass(type(module), base)
+            kind: Any = type(module)
+            module.__class__ = _ours(kind, base)
     if left:
         warnings.warn(
             f"gpuconv leaves these modules as they are, which have a forward of their own: {', '.join(left)}",
@@ -80,9 +81,11 @@ def _computes_by_itself(module: nn.Module, base: type) -> bool:
     )
 
 
-@lru_cache(maxsize=None)
-def _subclass(kind: type, base: type) -> type:
-    """A subclass of a user's class and of ours, which is called as the former and pickled by the two."""
+@cache
+def _ours(kind: Any, base: Any) -> Any:
+    """The class of ours; of a user's subclass one of both, which has its name and is pickled by the two."""
+    if kind is base:
+        return MODULES[base]
     attributes: dict[str, Any] = {
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
@@ -93,7 +96,7 @@ def _subclass(kind: type, base: type) -> type:
     return type(kind.__name__, (kind, MODULES[base]), attributes)
 
 
-def _made_anew(kind: type, base: type) -> Any:
-    """A module of the subclass, without its state."""
-    made = _subclass(kind, base)
-    return made.__new__(made)
+def _made_anew(kind: Any, base: Any) -> Any:
+    """A module of such a class, without its state."""
+    ours = _ours(kind, base)
+    return ours.__new__(ours)
