@@ -58,7 +58,7 @@ def replace(model: Model) -> Model:
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     left = []
     for name, module in model.named_modules():
-        base = next((kind for kind in type(module).__mro__ if kind in MODULES), None)
+        base: Any = next((kind for kind in type(module).__mro__ if kind in MODULES), None)
         if base is None or isinstance(module, MODULES[base]):
             continue
         if _computes_by_itself(module, base):

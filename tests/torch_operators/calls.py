@@ -96,7 +96,8 @@ OURS = {  # that torch has not
         **{
             f"{activation}": ((IMAGE, GROUPED, BIAS), {"groups": 2, "activation": activation})
             for activation in (
-                "relu6", ("leaky_relu", 0.2), "sigmoid", "tanh", "gelu", ("gelu", "tanh"), "silu", "hardswish",
+                "relu6", ("leaky_relu", 0.2), "sigmoid", "tanh", "gelu", ("gelu", "tanh"), "silu",
+                "hardswish",
             )
         },
     },

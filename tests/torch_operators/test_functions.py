@@ -184,7 +184,7 @@ def test_what_is_no_tensor_is_refused_by_name(wrong):
     with pytest.raises(TypeError, match=f"input must be a torch.Tensor, got {type(wrong).__name__}"):
         gpuconv.torch.conv2d(wrong, WEIGHT)
     if wrong is not None:
-        with pytest.raises(TypeError, match="bias must be a torch.Tensor"):
+        with pytest.raises(TypeError, match=r"bias must be a torch\.Tensor"):
             gpuconv.torch.conv2d(IMAGE, WEIGHT, wrong)
 
 
