@@ -89,7 +89,8 @@ def _write_activation(value: Any) -> Any:
     if isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str):
         if isinstance(value[1], str):
             return f"{value[0]} {value[1]}", None
-        return (value[0], float(value[1])) if isinstance(value[1], int | float) else ODD
+        is_slope = value[0] == "leaky_relu" and isinstance(value[1], float | int)
+        return (value[0], float(value[1])) if is_slope and not isinstance(value[1], bool) else ODD
     return ODD
 
 

@@ -7,6 +7,7 @@ of `arguments`. A kernel hands tensors to `gpuconv.call`, a fake one asks the sp
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from gpuconv import operators
 from gpuconv.arrays import Signature, dtype_of, is_channels_last, library_of
@@ -77,9 +78,20 @@ class TorchOperator:
 
         torch.func.grad of torch 2.13 takes none whose gradients are registered, but it takes functions.
         """
-        if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            return self.overload(*arguments)
+        if forward_ad._current_level >= 0:
+            self._refuse_tangents(arguments)
+        if torch._C._are_functorch_transforms_active():
             return self.function.apply(*arguments)
         return self.overload(*arguments)
+
+    def _refuse_tangents(self, arguments: tuple[Any, ...]) -> None:
+        for name, array in zip(self.arrays, arguments, strict=False):
+            if array is not None and forward_ad.unpack_dual(array).tangent is not None:
+                raise NotImplementedError(
+                    f"{self.name} has no derivative in forward mode, and {name} has a tangent: use reverse mode"
+                )
 
     def named(self, arguments: Any) -> dict[str, Any]:
         """The arguments of the operator of torch, by their names."""

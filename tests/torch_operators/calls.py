@@ -129,10 +129,14 @@ def listed(*tables):
 
 over_calls = pytest.mark.parametrize(("name", "tensors", "others"), listed(CALLS, OURS))
 over_calls_of_torch = pytest.mark.parametrize(("name", "tensors", "others"), listed(CALLS))
-over_one_of_each = pytest.mark.parametrize(
+_FIRST = [
+    next(iter(listed({name: calls}))) for name, calls in {**CALLS, "min_pool2d": OURS["min_pool2d"]}.items()
+]
+over_one_of_each = pytest.mark.parametrize(("name", "tensors", "others"), _FIRST)
+over_some = pytest.mark.parametrize(  # what takes seconds
     ("name", "tensors", "others"),
     [
-        next(iter(listed({name: calls})))
-        for name, calls in {**CALLS, "min_pool2d": OURS["min_pool2d"]}.items()
+        each if each.id in ("conv2d-plain", "max_pool2d-plain") else each._replace(marks=[pytest.mark.wide])
+        for each in _FIRST
     ],
 )
