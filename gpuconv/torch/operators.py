@@ -90,7 +90,7 @@ class TorchOperator:
         for name, array in zip(self.arrays, arguments, strict=False):
             if array is not None and forward_ad.unpack_dual(array).tangent is not None:
                 raise NotImplementedError(
-                    f"{self.name} has no derivative in forward mode, and {name} has a tangent: use reverse mode"
+                    f"{self.name} has no derivative in forward mode, and {name} has a tangent"
                 )
 
     def named(self, arguments: Any) -> dict[str, Any]:
