@@ -53,8 +53,8 @@ def _rank(item):
 
 
 def pytest_configure(config):
-    if find_spec("torch") is None:  # whose examples it runs
-        config.option.ignore_glob = [*(config.option.ignore_glob or []), "*/gpuconv/torch/*"]
+    missing = [f"*/gpuconv/{name}/*" for name in ("jax", "torch") if find_spec(name) is None]
+    config.option.ignore_glob = [*(config.option.ignore_glob or []), *missing]  # whose examples need it
 
 
 def pytest_sessionstart(session):

@@ -6,10 +6,10 @@ torch = pytest.importorskip("torch")
 
 
 def numbers(*shape, dtype=torch.float64, seed=0):
-    """Different numbers, none close to another or to 0, so that maxima stay where they are."""
+    """Numbers of different magnitudes, none close to another or to 0, so that maxima stay where they are."""
     count = torch.Size(shape).numel()
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed + count))
-    return ((order + 1.0) / count - 0.45).mul(3).to(dtype).reshape(shape)
+    return ((order + 1.0) / count - 0.4511).mul(3).to(dtype).reshape(shape)
 
 
 IMAGE, SINGLE = numbers(2, 4, 5, 6), numbers(4, 5, 6)
