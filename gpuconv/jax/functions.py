@@ -1,7 +1,7 @@
 """gpuconv's convolutions and pools for arrays of JAX, traced or not: with gradients, in `jit` and `vmap`.
 
-Each takes what its namesake in `gpuconv` takes, but what forces an algorithm, finishes a convolution or receives
-a result, and gives the same values. They run on the CPU.
+Each takes what its namesake in `gpuconv` takes, but what forces an algorithm, finishes a convolution or
+receives a result, and gives the same values. They run on the CPU.
 """
 
 from collections.abc import Sequence
