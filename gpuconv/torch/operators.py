@@ -7,6 +7,7 @@ of `arguments`. A kernel hands tensors to `gpuconv.call`, a fake one asks the sp
 from typing import Any
 
 import torch
+from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 
 from gpuconv import operators
@@ -82,7 +83,8 @@ class TorchOperator:
             return self.overload(*arguments)
         if forward_ad._current_level >= 0:
             self._refuse_tangents(arguments)
-        if torch._C._are_functorch_transforms_active():
+        transform = functorch.peek_interpreter_stack()
+        if transform is not None and transform.key() != functorch.TransformType.Functionalize:
             return self.function.apply(*arguments)
         return self.overload(*arguments)
 

@@ -223,6 +223,41 @@ def test_transforms_differentiate(name, tensors, others):
         )
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_tracers_keep_the_operators():
+    def program(x):
+        return gpuconv.torch.max_pool2d(gpuconv.torch.conv2d(x, WEIGHT, padding=1), 2)
+
+    other = numbers(2, 4, 5, 6, seed=2)
+    for mode in ("real", "symbolic"):
+        graph = torch.fx.experimental.proxy_tensor.make_fx(program, tracing_mode=mode)(IMAGE)
+        assert sum("gpuconv" in str(node.target) for node in graph.graph.nodes) == 2
+        assert torch.equal(graph(other), program(other))
+    assert torch.equal(torch.func.functionalize(program)(other), program(other))
+    assert torch.equal(torch.jit.trace(program, IMAGE)(other), program(other))
+
+
+@pytest.mark.wide  # it compiles C++
+@pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
+def test_inductor_compiles_a_model_and_its_gradients(layout):
+    torch.compiler.reset()
+    model = torch.nn.Sequential(
+        gpuconv.torch.Conv2d(4, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
+        gpuconv.torch.MaxPool2d(2), gpuconv.torch.ConvTranspose2d(8, 4, 2, 2), gpuconv.torch.AvgPool2d(2),
+        gpuconv.torch.AdaptiveAvgPool2d(1),
+    ).double().to(memory_format=layout)  # fmt: skip
+    compiled = torch.compile(model, fullgraph=True)
+    x = numbers(2, 4, 8, 10).to(memory_format=layout)
+    results = []
+    for each in (model, compiled):
+        model.zero_grad()
+        y = each(x)
+        y.square().sum().backward()
+        results.append([y.detach(), *(parameter.grad for parameter in model.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_forward_mode_is_refused():
     message = "has no derivative in forward mode, and weight has a tangent"
     with torch.autograd.forward_ad.dual_level():
