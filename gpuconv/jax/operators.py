@@ -51,7 +51,8 @@ DEFAULTS = {
 def _signature(array: Any, name: str) -> Signature | None:
     if array is None and name in OPTIONAL:
         return None
-    if not isinstance(array, jax.Array) and type(array) is not np.ndarray:
+    kind: Any = type(array)  # JAX has a type of its own for constants of NumPy
+    if not isinstance(array, jax.Array) and kind is not np.ndarray and not kind.__module__.startswith("jax."):
         raise TypeError(f"{name} must be an array of JAX, got {type(array).__name__}")
     return Signature(LIBRARY, tuple(array.shape), (), np.dtype(array.dtype))
 

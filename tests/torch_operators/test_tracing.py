@@ -225,16 +225,16 @@ def test_transforms_differentiate(name, tensors, others):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_tracers_keep_the_operators():
-    def program(x):
-        return gpuconv.torch.max_pool2d(gpuconv.torch.conv2d(x, WEIGHT, padding=1), 2)
+    def program(x, w):
+        return gpuconv.torch.max_pool2d(gpuconv.torch.conv2d(x, w, padding=1), 2)
 
-    other = numbers(2, 4, 5, 6, seed=2)
+    other = numbers(2, 4, 5, 6, seed=2), WEIGHT
     for mode in ("real", "symbolic"):
-        graph = torch.fx.experimental.proxy_tensor.make_fx(program, tracing_mode=mode)(IMAGE)
+        graph = torch.fx.experimental.proxy_tensor.make_fx(program, tracing_mode=mode)(IMAGE, WEIGHT)
         assert sum("gpuconv" in str(node.target) for node in graph.graph.nodes) == 2
-        assert torch.equal(graph(other), program(other))
-    assert torch.equal(torch.func.functionalize(program)(other), program(other))
-    assert torch.equal(torch.jit.trace(program, IMAGE)(other), program(other))
+        assert torch.equal(graph(*other), program(*other))
+    assert torch.equal(torch.func.functionalize(program)(*other), program(*other))
+    assert torch.equal(torch.jit.trace(program, (IMAGE, WEIGHT))(*other), program(*other))
 
 
 @pytest.mark.wide  # it compiles C++
