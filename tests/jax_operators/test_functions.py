@@ -82,7 +82,13 @@ def test_gradients_of_both_orders(name, arrays, others):
     )
 
 
-@over_calls
+@pytest.mark.parametrize(
+    ("name", "arrays", "others"),
+    [
+        pytest.param(*call, id=kind, marks=[pytest.mark.wide] if len(call[1]) == 3 else [])
+        for kind, call in CALLS.items()
+    ],
+)
 def test_many_calls_at_once(name, arrays, others):
     function = called(name, others)
     for many in range(1, 2 ** len(arrays)):  # of each choice of arrays
