@@ -346,6 +346,20 @@ def _results(spec: Spec, is_batched: bool) -> list[tuple[tuple[int, ...], Dtype]
     return results
 
 
+def results_of(
+    operator: Operator, inputs: tuple[Signature | None, ...], parameters: tuple[Any, ...]
+) -> list[tuple[tuple[int, ...], Dtype]]:
+    """Shape and dtype of each result for arrays with such signatures, without `out`; sizes may be symbols.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument and its value.
+    """
+    input: Any = inputs[0]
+    return _results(operator.spec(*inputs, *parameters), len(input.shape) == operator.axes)
+
+
 def _layouts(operator: Operator, spec: Spec, signatures: tuple[Any, ...]) -> Layouts:
     """How the arrays lie, as batches; fresh results without gaps, from an aligned address on, on the CPU
     channels-last where the input is."""

@@ -72,7 +72,8 @@ class Replay:
         self.result = shape, dtype.numpy, self.device  # the arguments of `Library.empty`
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
         self.left_out = call.left_out
-        self.finish = None if call.keeps_format else self.library.finish(call.input)
+        may_finish = len(shape) == 4 and not call.keeps_format  # what has channels, to be last
+        self.finish = self.library.finish(call.input) if may_finish else None
         self.is_simple = self.indices is None and self.finish is None  # the result is what the user gets
         self.is_known = False  # but has been made before
         self.settings = settings()  # that it was learned under

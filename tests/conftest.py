@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -49,6 +50,11 @@ def pytest_collection_modifyitems(config, items):
 
 def _rank(item):
     return next((i for i, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start)), -1)
+
+
+def pytest_configure(config):
+    missing = [f"*/gpuconv/{name}/*" for name in ("jax", "torch") if find_spec(name) is None]
+    config.option.ignore_glob = [*(config.option.ignore_glob or []), *missing]  # whose examples need it
 
 
 def pytest_sessionstart(session):

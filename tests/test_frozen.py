@@ -47,7 +47,7 @@ def file_of(module):
 
 def test_every_module_is_reached_by_statements():
     """What freezes a program follows them, and no name in a string."""
-    reached, work = set(), ["gpuconv", "gpuconv.cli"]
+    reached, work = set(), ["gpuconv", "gpuconv.cli", "gpuconv.torch", "gpuconv.jax"]
     while work:
         name = work.pop()
         file = file_of(name)

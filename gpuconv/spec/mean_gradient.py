@@ -18,7 +18,7 @@ from gpuconv.spec.checks import (
 )
 from gpuconv.spec.dtypes import FLOAT32, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
-from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair
+from gpuconv.spec.parameters import BOUND, Pads, Pair, as_flag, as_integer, as_pads, as_pair, is_symbol
 from gpuconv.spec.pool import PoolSpec, as_norm, is_left_out
 from gpuconv.spec.scatter import NO_PADS, check_result
 from gpuconv.spec.shown import shown
@@ -158,7 +158,8 @@ def of_adaptive_mean_gradient(grad_output: Any, input_size: Any) -> MeanGradient
     if 0 in (H, W) and batch[2] * batch[3]:
         raise ValueError(f"input_size must have rows and columns for windows of its, got {shown(input_size)}")
     P, Q = batch[2:]
-    if window := alike((H, W), (P, Q)):
+    is_known = not any(map(is_symbol, (H, W, P, Q)))
+    if is_known and (window := alike((H, W), (P, Q))):
         return MeanGradientSpec(REGULAR, N, C, H, W, P, Q, *window, stride=window, dtype=dtype)
     return MeanGradientSpec(ADAPTIVE, N, C, H, W, P, Q, dtype=dtype)
 

@@ -19,6 +19,7 @@ BOUND = 2**31  # every parameter lies below; array extents and offsets may excee
 _PADDING_FORMS = "an integer, (height, width), ((top, bottom), (left, right)), 'valid', 'same' or 'full'"
 
 Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+SYMBOLS: set[type] = set()  # of integers that are not known yet, while a tracer follows a program
 
 _BOOLEANS = (bool, np.bool_)
 NO_SEQUENCES = (int, str, bytes, bytearray, memoryview)  # of numbers, whatever else they are
@@ -26,9 +27,11 @@ _NONE: Pads = ((0, 0), (0, 0))
 
 
 def as_integer(value: Any, name: str, least: int, most: int = BOUND - 1, form: str = "an integer") -> int:
-    """An integer from `least` to `most`; NumPy's integers are taken, booleans are not."""
+    """An integer from `least` to `most`, or a symbol; NumPy's integers are taken, booleans are not."""
     if isinstance(value, _BOOLEANS):
         raise TypeError(f"{name} must be {form}, got {shown(value)}")
+    if is_symbol(value):
+        return value
     try:
         number = operator.index(value)
     except TypeError:
@@ -36,6 +39,11 @@ def as_integer(value: Any, name: str, least: int, most: int = BOUND - 1, form: s
     if not least <= number <= most:
         raise ValueError(f"{name} must be from {least} to {most}, got {shown(value)}")
     return number
+
+
+def is_symbol(value: Any) -> bool:
+    """An integer that stands for any: to look at its value would tie a traced program to that one."""
+    return type(value) in SYMBOLS
 
 
 def as_flag(value: Any, name: str) -> bool:

@@ -11,7 +11,17 @@ from gpuconv.spec.checks import batched_shape, check_pool_pads, checked_dtype, c
 from gpuconv.spec.dtypes import COMPARED, FLOAT32, INT64, POOLED, Dtype
 from gpuconv.spec.images import ImagesSpec
 from gpuconv.spec.orders import noticing_channels
-from gpuconv.spec.parameters import BOUND, NO_SEQUENCES, Pads, Pair, as_flag, as_integer, as_pads, as_pair
+from gpuconv.spec.parameters import (
+    BOUND,
+    NO_SEQUENCES,
+    Pads,
+    Pair,
+    as_flag,
+    as_integer,
+    as_pads,
+    as_pair,
+    is_symbol,
+)
 from gpuconv.spec.shown import shown
 from gpuconv.spec.windows import ADAPTIVE, REGULAR, alike, largest
 
@@ -175,9 +185,12 @@ def of_adaptive(reduction: str, input: Any, output_size: Any, return_indices: An
     if 0 in (H, W) and P * Q:
         raise ValueError(f"input must have rows and columns for windows, got shape {tuple(input.shape)}")
     indices = as_flag(return_indices, "return_indices")
-    if window := alike((H, W), (P, Q)):
+    if any(map(is_symbol, (H, W, P, Q))):  # windows of any size, in an image that bounds them
+        R, S = H, W
+    elif window := alike((H, W), (P, Q)):
         return PoolSpec(reduction, N, C, H, W, *window, stride=window, return_indices=indices, dtype=dtype)
-    R, S = map(largest, (H, W), (P, Q))
+    else:
+        R, S = map(largest, (H, W), (P, Q))
     return PoolSpec(
         reduction, N, C, H, W, R, S, return_indices=indices, dtype=dtype, windows=ADAPTIVE, output_size=(P, Q)
     )

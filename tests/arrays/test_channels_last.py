@@ -72,6 +72,20 @@ def test_arrays_of_numpy_lie_so_too(name):
     np.testing.assert_array_equal(y, getattr(functional, name)(X, *CALLS[name]).numpy())
 
 
+def test_operators_whose_results_have_no_such_order():
+    """Columns, and sums of planes."""
+    assert torch.equal(gpuconv.unfold(X, 3), functional.unfold(X, 3))
+    assert torch.equal(gpuconv.grad.conv2d_bias(X), X.sum((0, 2, 3)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_transposed_convolution_with_an_activation(dtype):
+    x, w, residual = X.to(dtype), torch.ones(6, 2, 3, 3, dtype=dtype), torch.ones(2, 2, 9, 10, dtype=dtype)
+    y = gpuconv.conv_transpose2d(x, w, residual=residual, activation="relu")
+    assert torch.equal(y, gpuconv.conv_transpose2d(x.contiguous(), w, residual=residual, activation="relu"))
+    assert y.is_contiguous(memory_format=LAST)
+
+
 CUTS = {
     "whole": np.s_[:],
     "some channels": np.s_[:, ::2],

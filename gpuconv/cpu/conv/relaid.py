@@ -15,7 +15,7 @@ import numba
 import numpy as np
 
 from gpuconv.algorithm import Algorithm, Algorithms, select
-from gpuconv.cpu.conv.taken import FINISHED
+from gpuconv.cpu.conv.taken import FINISHED, TAKEN
 from gpuconv.cpu.engine import lowered
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, source, target
 from gpuconv.cpu.engine.cost import Amounts, priced
@@ -158,8 +158,9 @@ def beside(algorithm: Algorithm) -> Algorithm:
 
 def over(algorithms: Algorithms, direction: str = "forward") -> Algorithm:
     """The algorithm that computes blocks of planes with the first of `algorithms` that is fast for them."""
+    takes = FINISHED if direction == "forward" else TAKEN  # what `algorithms` take
     made = lowered.over(
-        LOWERING, algorithms, {**FINISHED, "direction": (direction,)}, "channels-last arrays",
+        LOWERING, algorithms, {**takes, "direction": (direction,)}, "channels-last arrays",
         lambda spec, name: f"turned into planes, and summed by {name}", unsupported,
     )  # fmt: skip
     return replace(made, cost=partial(cost, algorithms)) if direction == "forward" else made

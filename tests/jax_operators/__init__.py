@@ -1,0 +1,1 @@
+"""`gpuconv.jax`: mirrors its modules."""

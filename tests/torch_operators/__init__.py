@@ -1,0 +1,1 @@
+"""`gpuconv.torch`: mirrors its modules."""
