@@ -6,6 +6,8 @@ beyond a cache. RATES says how many nanoseconds one of each takes. They were fit
 itself, to the times of 500 convolutions, most drawn at random (`profiling.workloads.drawn`), on one core of
 an AMD EPYC (Zen 5) on 30 November 2026: the logarithms of predicted and measured times differ by the least
 squares.
+Those of `conv_fft` were fitted to 70 convolutions on a busy AMD EPYC (Zen 3), and divided by 1.5, as other
+algorithms take there so many times what is predicted.
 Those of `conv_channels_last` and `conv_depthwise_pixels`, and what `conv_relaid` adds, were set by hand after
 a few measurements. What is counted depends on the vectors and registers of the processor (`simd.target`), so
 that the same rates serve others, if their caches and clocks stand in about the same relation.
@@ -51,6 +53,9 @@ RATES: dict[str, dict[str, float]] = {  # nanoseconds
     "conv_dots": {
         "call": 5300, "tasks": 780, "tiles": 7.2, "near": 0.12, "second": 0.3, "far": 0.83, "beyond": 0.5,
         "copied": 9.3, "elements": 1.5, "stored": 2.4, "weights": 0.0071, "memory": 0.0019,
+    },
+    "conv_fft": {
+        "batches": 700_000, "rows": 1, "columns": 0.35, "products": 4, "loaded": 8, "stored": 7,
     },
     "conv_implicit_gemm": {
         "call": 6300, "tasks": 69, "tiles": 15, "near": 0.25, "copied": 0.78, "elements": 0.74, "cut": 14,
