@@ -14,6 +14,7 @@ from gpuconv.cpu.conv import fft
 from gpuconv.cpu.conv.fft import trust
 from gpuconv.cpu.conv.fft.parts import parts_of
 from gpuconv.cpu.conv.fft.tiles import best_length, cut, lengths
+from gpuconv.cpu.conv.fft.transform import spectra_of
 from gpuconv.spec import ConvSpec
 from tests import reference
 from tests.cases import ConvCase, dynamic_range, integers, normal
@@ -33,6 +34,7 @@ CASES = [
     ConvCase("rows", (1, 2, 20, 150), (5, 2, 1, 31), stride=(1, 2), padding=(0, 15)),
     ConvCase("columns", (1, 2, 150, 20), (5, 2, 31, 1), padding=(15, 0), bias=True),
     ConvCase("small windows", (3, 2, 5, 6), (3, 2, 3, 2), padding=1),
+    ConvCase("1x1", (2, 3, 9, 11), (4, 3, 1, 1), bias=True),
     ConvCase("padding wider than the image", (1, 1, 6, 7), (2, 1, 9, 9), padding=8),
 ]
 over_cases = pytest.mark.parametrize("case", CASES, ids=str)
@@ -207,9 +209,18 @@ def test_it_is_chosen_for_large_windows_and_never_for_ieee():
         assert select(conv.ALGORITHMS, *problem(replace(LARGE, **change))).name != "conv_fft"
 
 
-def test_gradients_and_numbers_of_16_bits_lower_to_it():
+def test_gradients_and_numbers_of_16_bits_lower_to_it(monkeypatch):
     x, w = np.ones((1, 1, 256, 256), np.float16), np.ones((1, 1, 63, 63), np.float16)
     assert "by conv_fft" in gpuconv.explain(gpuconv.conv2d, x, w, padding=31)[0][1]
+    convolved = []
+    monkeypatch.setattr(fft, "spectra_of", lambda *given: convolved.append(given) or spectra_of(*given))
+    x = integers((1, 1, 200, 200), "float32")
+    w = integers((1, 1, 63, 63), "float32")
+    found = gpuconv.grad.conv2d_input((1, 1, 262, 262), w, x)
+    assert convolved
+    np.testing.assert_array_equal(
+        found, gpuconv.conv2d(x, w[..., ::-1, ::-1], padding="full", precision="ieee")
+    )
 
 
 def test_the_parts_have_each_output_once():

@@ -25,6 +25,19 @@ finite, those outputs are computed anew by another algorithm. So are outputs tha
 beside an image.
 
 What it cannot do: float64, whose roundings it has no bits to spare for. What it does badly: small windows.
+
+Measured on one core of a busy AMD EPYC (Zen 3, AVX2) on 30 November 2026, in ms of processor time, padding
+"same", beside the best of the plain sums, and PyTorch 2.13:
+
+    C -> K   size       window   conv_fft   plain sum   PyTorch
+    1 -> 1     256^2    63x63         4.9         8.2      2440
+    1 -> 1     512^2    63x63          14          33      8230
+    1 -> 1    2048^2    63x63         148         517
+    3 -> 3     256^2    63x63          16         144
+    16 -> 16   128^2    31x31          71         112
+    1 -> 1    1024^2    31x31          44          31
+
+Of the 3.5 ms that the first takes on a quieter machine, 1.9 are `numpy.fft`, 0.8 go into what `trust` asks.
 """
 
 import math
@@ -229,7 +242,8 @@ def beside(others: Algorithms) -> Algorithm:
     return Algorithm(
         "conv_fft", {**FINISHED, "dtype": (FLOAT32,), "precision": (None, "tf32")}, unsupported, worth,
         partial(plan, others),
-        fast_for="large windows: FAST",
+        fast_for="large windows: 63x63 1.7 to 3.5 times as fast as other algorithms, 9 times of three channels "
+        "(AMD Zen 3, November 2026)",
         remark=remark, cost=partial(cost, others),
     )  # fmt: skip
 

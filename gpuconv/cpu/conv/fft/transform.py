@@ -93,7 +93,7 @@ def transform_weights(tiles: Tiles, w: np.ndarray, storage: np.ndarray) -> np.nd
 
 
 class Seen(NamedTuple):
-    """Sums of |x|, of blocks, (batch, groups, C, rows, columns), and of x^2, of chunks, (batch, groups, chunks)."""
+    """Sums of |x| in blocks, (batch, groups, C, rows, columns), of x^2 in chunks, (batch, groups, chunks)."""
 
     sums: np.ndarray
     squares: np.ndarray

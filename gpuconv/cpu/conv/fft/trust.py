@@ -84,9 +84,10 @@ def weights_of(spec: ConvSpec, w: np.ndarray) -> Weights:
 
 
 def errors_of(spec: ConvSpec, tiles: Tiles, weights: Weights, squares: np.ndarray) -> np.ndarray:
-    """E (batch, groups, K), of the sums of squares of each group of a tile, (batch, groups)."""
+    """E (batch, groups, K), of the sums of squares of each group of a tile, (batch, groups); or NaN."""
     scale = UNIT * (STEP * tiles.stages + spec.C_group)
-    return scale * np.sqrt(squares)[:, :, None] * weights.norms
+    errors = scale * np.sqrt(squares)[:, :, None] * weights.norms
+    return np.where(np.isfinite(errors), errors, np.nan)  # of which nothing is trusted
 
 
 def trusted(grid: Grid, weights: Weights, sums: np.ndarray, errors: np.ndarray) -> np.ndarray:
