@@ -2,8 +2,8 @@
 
 Each problem is computed in a child of its own, which has made its arrays and called once, so that kernels are
 loaded; then workspaces are dropped, the allocator gives back what it holds (mapping what has 1 MiB or more),
-and the kernel's mark of the most that was resident (VmHWM of /proc/self/status, set back through clear_refs) is
-read behind a second call. What PyTorch takes for the same is measured likewise. Linux and glibc alone.
+and the kernel's mark of the most that was resident (VmHWM of /proc/self/status, set back through clear_refs)
+is read behind a second call. What PyTorch takes for the same is measured likewise. Linux and glibc alone.
 """
 
 import argparse
@@ -18,11 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import gpuconv
 from gpuconv.spec import INPUT_GRADIENT, WEIGHT_GRADIENT, ConvSpec
-from gpuconv.spec.dtypes import COMPLEX64, FLOAT16, FLOAT32, FLOAT64, INT8
+from gpuconv.spec.dtypes import COMPLEX64, FLOAT16, FLOAT64, INT8
+from profiling.bench.peers import torch_call, use_threads
 from profiling.results import environment, files
 from profiling.workloads import drawn, operands_of, public_call
 from profiling.workloads.layers import Layer, operator
@@ -30,16 +29,16 @@ from profiling.workloads.layers import Layer, operator
 ALLOWED = 64 << 20  # bytes beside the arrays
 M_MMAP_THRESHOLD, MAPPED = -3, 1 << 20
 SECONDS = 60  # of a child
-KINDS = (  # of what is drawn, one after the other
-    {}, {"dtype": FLOAT16}, {"direction": INPUT_GRADIENT}, {"dtype": COMPLEX64}, {"direction": WEIGHT_GRADIENT},
-    {"dtype": INT8}, {"dtype": FLOAT64},
+KINDS: tuple[dict[str, Any], ...] = (  # of what is drawn, one after the other
+    {}, {"dtype": FLOAT16}, {"direction": INPUT_GRADIENT}, {"dtype": COMPLEX64},
+    {"direction": WEIGHT_GRADIENT}, {"dtype": INT8}, {"dtype": FLOAT64},
 )  # fmt: skip
 
 
 def problems(count: int, seed: int, all_kinds: bool) -> Iterator[Layer]:
     """The random problems of the benchmark, as they are, or of all dtypes and directions in turn."""
     for number, layer in enumerate(drawn(count, seed).layers):
-        kind: Any = KINDS[number % len(KINDS)] if all_kinds and isinstance(layer.spec, ConvSpec) else {}
+        kind = KINDS[number % len(KINDS)] if all_kinds and isinstance(layer.spec, ConvSpec) else {}
         pads = getattr(layer.spec, "pads", ())
         if kind.get("direction") == INPUT_GRADIENT and any(first < last for first, last in pads):
             kind = {}
@@ -96,8 +95,6 @@ def by_gpuconv(layer: Layer) -> tuple[int, int]:
 
 
 def by_torch(layer: Layer) -> tuple[int, int] | None:
-    from profiling.bench.peers import torch_call
-
     call = torch_call(layer.spec, operands_of(layer))
     return None if call is None else beside(call)
 
@@ -119,7 +116,8 @@ def summary_of(rows: list[files.Row]) -> files.Row:
     sizes = [row["beside"] for row in rows if row["beside"] is not None]
     peers = [row["torch_beside"] for row in rows if row["torch_beside"] is not None]
     return {
-        "measured": len(sizes), "most": max(sizes, default=None), "above": sum(size > ALLOWED for size in sizes),
+        "measured": len(sizes), "most": max(sizes, default=None),
+        "above": sum(size > ALLOWED for size in sizes),
         "torch_measured": len(peers), "torch_most": max(peers, default=None),
         "torch_above": sum(size > ALLOWED for size in peers),
     }  # fmt: skip
@@ -129,13 +127,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m profiling.memory", description=__doc__)
     parser.add_argument("--random", type=int, default=100, metavar="COUNT", help="problems, %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the problems, %(default)s")
-    parser.add_argument("--kinds", action="store_true", help="convolutions of all dtypes and directions in turn")
+    parser.add_argument(
+        "--kinds", action="store_true", help="convolutions of all dtypes and directions in turn"
+    )
     parser.add_argument("--torch", action="store_true", help="PyTorch's beside it")
     parser.add_argument("--threads", type=int, default=1, help="of a call, %(default)s")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the result goes, as JSON")
     options = parser.parse_args(arguments)
     gpuconv.set_num_threads(options.threads)
-    np.zeros(1) @ np.zeros(1)  # what BLAS sets up once
+    if options.torch:
+        use_threads(options.threads)  # which imports it, once for all children
     rows = []
     for layer in problems(options.random, options.seed, options.kinds):
         rows.append(row_of(layer, options.torch))
