@@ -242,8 +242,8 @@ def beside(others: Algorithms) -> Algorithm:
     return Algorithm(
         "conv_fft", {**FINISHED, "dtype": (FLOAT32,), "precision": (None, "tf32")}, unsupported, worth,
         partial(plan, others),
-        fast_for="large windows: 63x63 1.7 to 3.5 times as fast as sums, 9 times of three channels (AMD Zen 3, "
-        "November 2026)",
+        fast_for="large windows: 63x63 1.7 to 3.5 times as fast as sums, 9 times of three channels (AMD "
+        "Zen 3, November 2026)",
         remark=remark, cost=partial(cost, others),
     )  # fmt: skip
 
