@@ -14,6 +14,7 @@ from gpuconv.cpu.conv import (
     direct,
     dots,
     epilogue,
+    fft,
     implicit_gemm,
     integers,
     mirrored,
@@ -36,7 +37,7 @@ _FEW_CHANNELS = (
     simplified.over(batch.ALGORITHM, by_rows=False), simplified.over(small.ALGORITHM),
 )  # fmt: skip
 _WHOLE = *_FEW_CHANNELS, winograd.beside((*_FEW_CHANNELS, *_PLAIN)), *_PLAIN
-_OF_PLANES: Algorithms = (*_WHOLE, regions.over(_WHOLE))
+_OF_PLANES: Algorithms = (*_WHOLE, simplified.over(fft.beside(_WHOLE)), regions.over(_WHOLE))
 _OF_PIXELS = simplified.over(depthwise_pixels.ALGORITHM), simplified.over(channels_last.ALGORITHM)
 SUMS: Algorithms = (*map(relaid.beside, _OF_PLANES), *_OF_PIXELS, relaid.over(_OF_PLANES))
 _EXACT = *SUMS, parted.over(SUMS), quads.ALGORITHM, integers.over(SUMS)

@@ -57,7 +57,7 @@ def worth(spec: ConvSpec, layouts: Layouts, device: Processor) -> bool:
 
 def plan(convolutions: Algorithms, spec: ConvSpec, layouts: Layouts, device: Processor) -> Run:
     problem = *without_epilogue(spec, layouts), device
-    convolve, finished = plan_by(convolutions, *problem), _plan_finish(spec, layouts)
+    convolve, finished = plan_by(convolutions, *problem), plan_finish(spec, layouts)
 
     def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
         *residual, y = others
@@ -67,7 +67,7 @@ def plan(convolutions: Algorithms, spec: ConvSpec, layouts: Layouts, device: Pro
     return run
 
 
-def _plan_finish(spec: ConvSpec, layouts: Layouts) -> Run:
+def plan_finish(spec: ConvSpec, layouts: Layouts) -> Run:
     """run(residual or y, y); of integers and complex numbers there are residuals alone."""
     if spec.dtype not in FLOATS:
         return _add

@@ -189,7 +189,7 @@ def _plan(seen: Simpler, convolve: Run, whole: Callable[[], Run]) -> Run:
 
     def run(x: np.ndarray, w: np.ndarray, bias: np.ndarray, *others: np.ndarray) -> None:
         if seen.taps is not None:
-            if not _all_finite(w):
+            if not all_finite(w):
                 whole()(x, w, bias, *others)
                 return
             w = _copied(w[:, *seen.taps])
@@ -201,7 +201,7 @@ def _plan(seen: Simpler, convolve: Run, whole: Callable[[], Run]) -> Run:
     return run
 
 
-def _all_finite(w: np.ndarray) -> bool:
+def all_finite(w: np.ndarray) -> bool:
     """False where a weight is not finite, and perhaps where the sum of large ones is not."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(np.add.reduce(w, axis=None)))

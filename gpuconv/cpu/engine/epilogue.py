@@ -13,6 +13,7 @@ sums become results:
     conv_depthwise_pixels (`channels`)         as for channels above    with its task: some rows
     conv_channels_last (`product`)             the bias, in the tile    with its pixels
     conv_winograd                              nothing                  in registers, or with its row of tiles
+    conv_fft                                   nothing                  behind it all, in a pass of its own
 
 So a bias costs no step of its own, except in the last, where rows of vectors are `completed`. What registers
 do is `MODES`, with a residual that lies as y does. All else is `finish_pixels`, while y is in a cache: one

@@ -5,7 +5,9 @@ random: the logarithms of predicted and measured times differ by the least squar
 
 WIDE    vectors of 512 bits: AMD EPYC (Zen 5), one core, 500 problems, 30 November 2026; those of
         `conv_channels_last`, `conv_depthwise_pixels` and `conv_relaid` were set by hand after a few.
-NARROW  of 256 bits or less: AMD EPYC (Zen 3), one core beside other work, 470 problems, 30 November 2026.
+        Those of `conv_fft` are NARROW's, divided by 1.5.
+NARROW  of 256 bits or less: AMD EPYC (Zen 3), one core beside other work, 470 problems, 30 November 2026;
+        those of `conv_fft` to 70 with large windows.
 """
 
 Rates = dict[str, dict[str, float]]
@@ -43,6 +45,9 @@ WIDE: Rates = {  # nanoseconds
     "conv_dots": {
         "call": 5300, "tasks": 780, "tiles": 7.2, "near": 0.12, "second": 0.3, "far": 0.83, "beyond": 0.5,
         "copied": 9.3, "elements": 1.5, "stored": 2.4, "weights": 0.0071, "memory": 0.0019,
+    },
+    "conv_fft": {
+        "batches": 700_000, "rows": 1, "columns": 0.35, "products": 4, "loaded": 8, "stored": 7,
     },
     "conv_implicit_gemm": {
         "call": 6300, "tasks": 69, "tiles": 15, "near": 0.25, "copied": 0.78, "elements": 0.74, "cut": 14,
@@ -88,6 +93,9 @@ NARROW: Rates = {  # nanoseconds
     "conv_dots": {
         "call": 6500, "tasks": 3300, "tiles": 8.6, "near": 0.19, "second": 0.49, "far": 0.88,
         "beyond": 0.5, "copied": 7.7, "elements": 2.7, "stored": 4.5, "weights": 0.0077, "memory": 0.0019,
+    },
+    "conv_fft": {
+        "batches": 1_050_000, "rows": 1.5, "columns": 0.53, "products": 6, "loaded": 12, "stored": 10.5,
     },
     "conv_implicit_gemm": {
         "call": 7500, "tasks": 86, "tiles": 29, "near": 0.38, "copied": 1.6, "elements": 1.6, "cut": 28,
