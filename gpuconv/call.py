@@ -129,7 +129,7 @@ def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...
         if found and (found == SAME or _are_same(parameters, its)):
             return known.repeat(arrays)
     try:
-        places, signatures, stream, foreign = see(operator.arrays, arrays)
+        places, signatures, stream, foreign = see(operator.arrays, arrays, operator.fills)
         replay = recall(operator, signatures, parameters, name)
     except (TypeError, ValueError) as error:
         raise brief(error) from error.__cause__
@@ -220,7 +220,7 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
     """What a call of a public operator means; nothing is computed. Raises what the call would raise."""
     operator, arrays, parameters, name = _given(function, arguments, keywords)
     try:
-        places, signatures, _, _ = see(operator.arrays, arrays)
+        places, signatures, _, _ = see(operator.arrays, arrays, operator.fills)
         call = understand_signatures(operator, signatures, parameters, name)
     except (TypeError, ValueError) as error:
         raise brief(error) from error.__cause__
