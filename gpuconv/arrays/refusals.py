@@ -2,7 +2,7 @@
 
 from gpuconv.spec.dtypes import COMPARED, COMPLEX
 
-DTYPES = ", ".join((*COMPARED, *COMPLEX))  # that are known here; each operator says which of them it takes
+DTYPES = *COMPARED, *COMPLEX  # that are known here; each operator says which of them it takes
 
 
 class Refused(TypeError):
@@ -16,4 +16,6 @@ class Refused(TypeError):
 
 
 def wrong_dtype(dtype: object, pass_instead: str = "") -> Refused:
-    return Refused(f"its dtype is {dtype}, and taken are {DTYPES}{pass_instead and f': pass {pass_instead}'}")
+    return Refused(
+        f"its dtype is {dtype}, and taken are {', '.join(DTYPES)}{pass_instead and f': pass {pass_instead}'}"
+    )

@@ -179,11 +179,8 @@ def _rare_reason(array: Any) -> str | None:
 def _dtype(dtype: Any) -> np.dtype:
     """NumPy's dtype for torch's; operators say whether they take it."""
     name = str(dtype).removeprefix("torch.")
-    try:
+    if name in DTYPES or name == "bool":
         return dtype_of(name)
-    except TypeError:
-        if name in DTYPES:  # of bfloat16 it is ml_dtypes that is missing
-            raise
     wider = "torch.complex64" if dtype.is_complex else "torch.float32"
     can_be_cast = dtype.is_complex or (dtype.is_floating_point and not name.endswith("_x2"))
     raise wrong_dtype(dtype, f"{{name}}.to({wider})" if can_be_cast else "")
