@@ -81,9 +81,10 @@ ARGUMENTS = [(operator, name) for operator, (_, arrays, _) in CALLS.items() for 
 
 
 def call(operator, **others):
-    """The call, with other arrays."""
+    """The call, with other arrays, and an `out` of its own."""
     function, arrays, parameters = CALLS[operator]
-    return function(**{**arrays, **others}, **parameters)
+    copies = {name: array.copy() for name, array in arrays.items() if name == "out"}
+    return function(**{**arrays, **copies, **others}, **parameters)
 
 
 def array_of(operator, name):

@@ -1,4 +1,4 @@
-"""What has a unit or a mask is refused, as every argument of every operator; and what is proposed is right."""
+"""What has a unit or a mask is refused, as each argument of each operator; and what is proposed is right."""
 
 import re
 
@@ -22,7 +22,8 @@ def test_every_operator_is_called_here():
 
 
 def astropy_units(array):
-    return array * pytest.importorskip("astropy.units").m
+    units = pytest.importorskip("astropy.units")
+    return units.Quantity(array, units.m, dtype=array.dtype)
 
 
 def unyt_units(array):
@@ -59,9 +60,8 @@ def test_units_are_refused(library, operator, name):
     plain = eval(hint, {name: quantity})
     assert type(plain) is np.ndarray
     if name == "out":
-        before = quantity.copy()
         assert call(operator, out=plain) is plain
-        assert (quantity != before).any()
+        np.testing.assert_array_equal(getattr(quantity, attribute), call(operator))
     else:
         np.testing.assert_array_equal(call(operator, **{name: plain}), call(operator))
 
@@ -106,7 +106,7 @@ def test_masked_arrays_are_refused(make, operator, name):
     array = array_of(operator, name)
     masked = make(array, np.arange(array.size).reshape(array.shape) % 2 == 0)
     for _ in range(2):
-        with pytest.raises(TypeError, match=f"^{name} must not be a masked array; got .*: "):
+        with pytest.raises(TypeError, match=rf"^{name} must not be a masked array; got .*: "):
             call(operator, **{name: masked})
 
 
@@ -114,7 +114,7 @@ def refused(make, operator, array, mask, **names):
     """The message for a masked input, and what it proposes, evaluated."""
     input = make(array, mask)
     function, _, parameters = CALLS[operator]
-    with pytest.raises(TypeError, match="^input must not be a masked array") as caught:
+    with pytest.raises(TypeError, match=r"^input must not be a masked array") as caught:
         function(input, **parameters)
     message = str(caught.value)
     known = {"numpy": np, "input": input, **names}
