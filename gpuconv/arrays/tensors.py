@@ -38,9 +38,7 @@ class TorchLibrary(Library):
         if array.is_cpu:
             try:
                 view = array.numpy()
-                if (
-                    array.data_ptr() or not array.numel()
-                ):  # else it only wraps another, as under functionalize
+                if array.data_ptr() or not array.numel():  # else it wraps another, as of functionalize
                     return view
             except (TypeError, RuntimeError, ValueError):  # it requires grad, is sparse, of bfloat16, ..
                 pass

@@ -62,6 +62,15 @@ def test_results_are_of_the_library_of_the_input(library):
     assert type(gpuconv.grad.avg_pool2d(y, (2, 4, 12, 14), 2)) is kind
 
 
+def test_of_a_channels_last_batch_too(library):
+    _, kind, _ = library
+    last = np.ascontiguousarray(X.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    foreign = type("Array", (fakes.DLPack,), {"__module__": kind.__module__})(last)
+    y = gpuconv.conv2d(foreign, W)
+    assert type(y) is kind
+    np.testing.assert_array_equal(np.from_dlpack(y), gpuconv.conv2d(X, W))
+
+
 def test_a_result_lasts_when_others_are_made(library):
     make, _, _ = library
     results = [gpuconv.max_pool2d(make(np.full((1, 2, 32, 32), value, "f4")), 2) for value in range(20)]
