@@ -37,9 +37,7 @@ class TorchLibrary(Library):
     def view(self, array: Any) -> View:
         if array.is_cpu:
             try:
-                view = array.numpy()
-                if array.data_ptr() or not array.numel():  # else it wraps another, as of functionalize
-                    return view
+                return array.numpy()
             except (TypeError, RuntimeError, ValueError):  # it requires grad, is sparse, of bfloat16, ..
                 pass
         return self._view(array)
