@@ -15,6 +15,7 @@ from gpuconv.arrays.idioms import TORCH
 from gpuconv.arrays.libraries import Library
 from gpuconv.arrays.memory import is_channels_last
 from gpuconv.arrays.refusals import DTYPES, Refused, wrong_dtype
+from gpuconv.arrays.transforms import Transforms
 from gpuconv.arrays.views import DeviceArray, Signature, View, dtype_of
 from gpuconv.spec.dtypes import BFLOAT16
 from gpuconv.spec.idioms import Idioms
@@ -31,8 +32,8 @@ class TorchLibrary(Library):
         self._transforms.refuse(names, arrays)
 
     @cached_property
-    def _transforms(self) -> Any:
-        return import_module("gpuconv.arrays.transforms")  # which imports torch
+    def _transforms(self) -> Transforms:
+        return Transforms()
 
     def view(self, array: Any) -> View:
         if array.is_cpu:

@@ -6,19 +6,8 @@ word. It is refused where one of them is under way, and within custom operators 
 is asked of each call: whether any is under way takes four looks at what torch keeps for the thread.
 """
 
-from collections.abc import Iterable
+from sys import modules
 from typing import Any
-
-import torch
-from torch.autograd import forward_ad
-
-_C: Any = torch._C
-_functorch: Any = _C._functorch
-_is_tracing, _modes, _innermost = (
-    _C._is_tracing,
-    _C._len_torch_dispatch_stack,
-    _functorch.peek_interpreter_stack,
-)
 
 OF_MODES = {  # by torch's keys for the modes that replace tensors
     "PROXY": "make_fx",
@@ -34,42 +23,52 @@ UNSEEN = "{name} is passed under %s, which does not see what gpuconv computes: %
 WAY_OUT = "use the functions of gpuconv.torch, or make the call outside"
 
 
-def refuse(names: tuple[str, ...], arrays: Iterable[Any]) -> None:
-    """Refuse a call of torch's tensors that a transformation under way would not see.
+class Transforms:
+    """What torch keeps for the thread, once a tensor is met; torch is not imported here."""
 
-    Raises
-    ------
-    TypeError
-        Naming the argument: the first, or the one that is transformed.
-    """
-    if forward_ad._current_level < 0 and _innermost() is None and not _is_tracing() and not _modes():
-        return
-    given = [(name, each) for name, each in zip(names, arrays, strict=True) if isinstance(each, torch.Tensor)]
-    if (under := _under_way()) is not None:
-        raise TypeError(UNSEEN.format(name=given[0][0]) % (under, WAY_OUT))
-    for name, tensor in given:
-        if _functorch.is_functorch_wrapped_tensor(tensor):
-            raise TypeError(UNSEEN.format(name=name) % ("torch.func.vmap", WAY_OUT))
-        if _has_tangent(tensor):
-            raise TypeError(
-                f"{name} has a tangent of forward-mode differentiation, which gpuconv does not record: pass "
-                f"torch.autograd.forward_ad.unpack_dual({name}).primal"
-            )
+    def __init__(self) -> None:
+        torch: Any = modules["torch"]
+        self._tensor, self._c, self._functorch = torch.Tensor, torch._C, torch._C._functorch
+        self._forward = torch.autograd.forward_ad
+        self._is_tracing, self._modes = self._c._is_tracing, self._c._len_torch_dispatch_stack
+        self._innermost = self._functorch.peek_interpreter_stack
 
+    def refuse(self, names: tuple[str, ...], arrays: tuple[Any, ...]) -> None:
+        """Refuse a call of torch's tensors that a transformation under way would not see.
 
-def _under_way() -> str | None:
-    """The transformation that no tensor at all may be computed with under; the innermost."""
-    if _is_tracing():
-        return "torch.jit.trace"
-    keys = _C._TorchDispatchModeKey.__members__
-    for key, mode in OF_MODES.items():
-        if key in keys and _C._get_dispatch_mode(keys[key]) is not None:
-            return mode
-    levels = [level.key().name for level in reversed(_functorch.get_interpreter_stack() or ())]
-    return next((OF_LEVELS.get(level, level) for level in levels if level != "Vmap"), None)
+        Raises
+        ------
+        TypeError
+            Naming the argument: the first, or the one that is transformed.
+        """
+        is_plain = self._forward._current_level < 0 and self._innermost() is None
+        if is_plain and not self._is_tracing() and not self._modes():
+            return
+        both = zip(names, arrays, strict=True)
+        given = [(name, each) for name, each in both if isinstance(each, self._tensor)]
+        if (under := self._under_way()) is not None:
+            raise TypeError(UNSEEN.format(name=given[0][0]) % (under, WAY_OUT))
+        for name, tensor in given:
+            if self._functorch.is_functorch_wrapped_tensor(tensor):
+                raise TypeError(UNSEEN.format(name=name) % ("torch.func.vmap", WAY_OUT))
+            if self._has_tangent(tensor):
+                raise TypeError(
+                    f"{name} has a tangent of forward-mode differentiation, which gpuconv does not record: "
+                    f"pass torch.autograd.forward_ad.unpack_dual({name}).primal"
+                )
 
+    def _under_way(self) -> str | None:
+        """The transformation that no tensor at all may be computed with under; the innermost."""
+        if self._is_tracing():
+            return "torch.jit.trace"
+        keys = self._c._TorchDispatchModeKey.__members__
+        for key, mode in OF_MODES.items():
+            if key in keys and self._c._get_dispatch_mode(keys[key]) is not None:
+                return mode
+        levels = [level.key().name for level in reversed(self._functorch.get_interpreter_stack() or ())]
+        return next((OF_LEVELS.get(level, level) for level in levels if level != "Vmap"), None)
 
-def _has_tangent(tensor: Any) -> bool:
-    if forward_ad._current_level < 0 or not _C._is_fwd_grad_enabled():
-        return False
-    return forward_ad.unpack_dual(tensor).tangent is not None
+    def _has_tangent(self, tensor: Any) -> bool:
+        if self._forward._current_level < 0 or not self._c._is_fwd_grad_enabled():
+            return False
+        return self._forward.unpack_dual(tensor).tangent is not None
