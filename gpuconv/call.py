@@ -132,7 +132,7 @@ def make(operator: Operator, arrays: tuple[Any, ...], parameters: tuple[Any, ...
     try:
         if (holder := holder_of(arrays)) is not None:
             return holder.call(operator, arrays, parameters, name)
-        places, signatures, stream, foreign = see(operator.arrays, arrays)
+        places, signatures, stream, foreign = see(operator.arrays, arrays, operator.fills)
         replay = recall(operator, signatures, parameters, name)
     except (TypeError, ValueError) as error:
         raise brief(error) from error.__cause__
@@ -239,7 +239,7 @@ def understand(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
     operator, arrays, parameters, name = _given(function, arguments, keywords)
     try:
         check_held(operator.arrays, arrays)
-        places, signatures, _, _ = see(operator.arrays, arrays)
+        places, signatures, _, _ = see(operator.arrays, arrays, operator.fills)
         call = understand_signatures(operator, signatures, parameters, name)
     except (TypeError, ValueError) as error:
         raise brief(error) from error.__cause__

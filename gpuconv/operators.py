@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from gpuconv.arrays import GREATEST, LEAST, NOWHERE, Fill, Fills
 from gpuconv.precision import precision_meant
 from gpuconv.spec import (
     ConvLayouts,
@@ -54,6 +55,8 @@ class Operator(NamedTuple):
         `spec(*arrays but out, *parameters)`, checked; of the arrays, shape and dtype are read.
     axes : int
         Of the first array, if it is a batch; without a batch it has one less, and so have others and results.
+    fills : tuple of (str, Fill)
+        What is right in the place of masked elements of an argument, where it is not 0.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Operator(NamedTuple):
     layouts: Callable[..., Layouts]
     spec: Callable[..., Spec]
     axes: int = 4
+    fills: Fills = ()
 
 
 def _conv_spec(
@@ -134,28 +138,34 @@ MAX_POOL2D = Operator(
     "max_pool2d", "pool", ("input", "out"),
     ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"), PoolLayouts,
     _max_spec,
+    fills=(("input", LEAST),),
 )  # fmt: skip
 MIN_POOL2D = Operator(
     "min_pool2d", "pool", ("input", "out"), ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     PoolLayouts,
     partial(PoolSpec.from_arrays, "min"),
+    fills=(("input", GREATEST),),
 )  # fmt: skip
 LP_POOL2D = Operator(
     "lp_pool2d", "pool", ("input", "out"), ("norm_type", "kernel_size", "stride", "ceil_mode"), PoolLayouts,
     of_norms,
+    fills=(("input", Fill(but="inf", of="a negative norm_type")),),
 )  # fmt: skip
 ADAPTIVE_AVG_POOL2D = Operator(
     "adaptive_avg_pool2d", "pool", ("input", "out"), ("output_size",), PoolLayouts,
     partial(of_adaptive, "mean"),
+    fills=(("input", Fill(mean="adaptive_avg_pool2d")),),
 )  # fmt: skip
 ADAPTIVE_MAX_POOL2D = Operator(
     "adaptive_max_pool2d", "pool", ("input", "out"), ("output_size", "return_indices"), PoolLayouts,
     partial(of_adaptive, "max"),
+    fills=(("input", LEAST),),
 )  # fmt: skip
 AVG_POOL2D = Operator(
     "avg_pool2d", "pool", ("input", "out"),
     ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"), PoolLayouts,
     _mean_spec,
+    fills=(("input", Fill(mean="avg_pool2d")),),
 )  # fmt: skip
 CONV_TRANSPOSE2D = Operator(
     "conv_transpose2d", "conv_grad", ("input", "weight", "bias", "residual", "out"),
@@ -180,11 +190,13 @@ DEFORM_CONV2D = Operator(
 MAX_UNPOOL2D = Operator(
     "max_unpool2d", "scatter", ("input", "indices", "out"),
     ("kernel_size", "stride", "padding", "output_size"), ScatterLayouts, of_unpool,
+    fills=(("indices", NOWHERE),),
 )  # fmt: skip
 MAX_POOL2D_GRADIENT = Operator(
     "grad.max_pool2d", "scatter", ("grad_output", "indices", "out"),
     ("input_size", "kernel_size", "stride", "padding", "dilation", "ceil_mode"), ScatterLayouts,
     of_max_gradient,
+    fills=(("indices", NOWHERE),),
 )  # fmt: skip
 AVG_POOL2D_GRADIENT = Operator(
     "grad.avg_pool2d", "pool_grad", ("grad_output", "out"),

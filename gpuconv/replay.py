@@ -72,8 +72,8 @@ class Replay:
         self.result = shape, dtype.numpy, self.device  # the arguments of `Library.empty`
         self.indices = (more[0][0], more[0][1].numpy, self.device) if more else None
         self.left_out = call.left_out
-        may_finish = len(shape) == 4 and not call.keeps_format  # what has channels, to be last
-        self.finish = self.library.finish(call.input) if may_finish else None
+        is_formatted = call.keeps_format or len(shape) != 4  # else it has no channels to be last
+        self.finish = self.library.finish(call.input, is_formatted)
         self.is_simple = self.indices is None and self.finish is None  # the result is what the user gets
         self.is_known = False  # but has been made before
         self.settings = settings()  # that it was learned under
@@ -130,7 +130,10 @@ class CpuReplay(Replay):
             places[-1] = result if type(result) is np.ndarray else self.library.view(result)
         elif reason := self.wrong_out(places):
             raise ValueError(reason)
-        return self._computed(places, result, out is None)
+        result = self._computed(places, result, out is None)
+        if out is not None:
+            self.library.wrote(out)
+        return result
 
     def repeat(self, arrays: tuple[Any, ...]) -> Any:
         """`run` for NumPy's arrays that were recognized, `out` among them: it is looked at, too."""
@@ -234,6 +237,8 @@ class GpuReplay(Replay):
         self._queue(launch, stream, places)
         if foreign and foreign.owners:
             self.engine.hold(foreign.owners, self.device, stream)
+        if out is not None:
+            self.library.wrote(out)
         return result if self.is_simple else self._handed_over(result, out is None, indices)
 
     def _queue(self, launch: Any, stream: int, places: Places) -> None:

@@ -77,7 +77,9 @@ def conv2d(
     array, shape (N, K, P, Q), or (K, P, Q) for an unbatched input
         P = floor((H + top + bottom - dilation*(R - 1) - 1) / stride) + 1, and likewise Q. Of the input's
         library, dtype and device; a fresh result of a batch that is channels-last is so, too (on a
-        GPU of tensors of torch alone).
+        GPU of tensors of torch alone). Of objects that speak DLPack alone it is what the `from_dlpack` of
+        their library makes (as of MLX and Paddle), and where there is none (as in pyarrow), and of those
+        that speak `__cuda_array_interface__` alone, an array of NumPy, or on a GPU of CuPy.
 
         What has 16 bits is summed in float32, where the bias, the residual and the activation follow, and
         rounded once. A complex product is four real ones; none is conjugated. Integers give int32, exactly:

@@ -51,7 +51,8 @@ def max_pool2d(
 
     Returns
     -------
-    array, shape (N, C, P, Q) or (C, P, Q); with `return_indices` a pair, the second of int64
+    array, shape (N, C, P, Q) or (C, P, Q); with `return_indices` a pair, the second of int64 (of JAX's arrays
+    of int32, unless jax_enable_x64 is set)
         An index is flat in H*W of the input plane, of the first among equals, NaN included (PyTorch takes the
         last NaN). A window of padding alone gives -inf, or the lowest integer, and -1.
 
@@ -269,7 +270,8 @@ def adaptive_max_pool2d(
 
     Returns
     -------
-    array, shape (N, C, P, Q) or (C, P, Q); with `return_indices` a pair, the second of int64
+    array, shape (N, C, P, Q) or (C, P, Q); with `return_indices` a pair, the second of int64 (of JAX's arrays
+    of int32, unless jax_enable_x64 is set)
         As of `max_pool2d`.
 
     Raises

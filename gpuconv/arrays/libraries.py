@@ -26,15 +26,17 @@ GPU_ENGINE_HINT = "pip install 'gpuconv[cuda13]' (or [cuda12], after the CUDA ve
 class Library:
     """NumPy, and the pattern for every other library.
 
-    `view` is the array as kernels see it, which may be a copy where `target`, of an array to be written to,
-    is none, or says why it cannot be had. `kind` is the library whose arrays may stand beside one on
-    `device`. `empty` is a fresh array on a device, `empty_channels_last` one of (N, C, H, W) on the CPU whose
-    channels lie side by side, `current_stream` the stream that it is ordered on; of an
-    array that is let go of the memory is used again in the order of that stream, or of any other work on it
-    (`orders_its_own`). `scratch` is the address of float32 numbers to work in, and what keeps them; `orders`
-    says whether they are ordered on a stream when they are let go of. `finish` is what makes of a filled
-    array from `empty`, for an input with such a signature, what the user gets; None if it is that. `idioms`
-    is how its users write what an error proposes.
+    `begin` refuses a call in a state of its library that the call would not be seen in, and `wrote` is told
+    of an `out` that was written to. `view` is the array as kernels see it, which may be a copy where
+    `target`, of an array to be written to, is none, or says why it cannot be had. `kind` is the library
+    whose arrays may stand beside one on `device`. `empty` is a fresh array on a device,
+    `empty_channels_last` one of (N, C, H, W) on the CPU whose channels lie side by side, `current_stream`
+    the stream that it is ordered on; of an array that is let go of the memory is used again in the order of
+    that stream, or of any other work on it (`orders_its_own`). `scratch` is the address of float32 numbers
+    to work in, and what keeps them; `orders` says whether they are ordered on a stream when they are let go
+    of. `finish` is what makes of a filled array what the user gets, for an input with such a signature, of
+    one from `empty_channels_last` if it `is_formatted`; None if it is that. `idioms` is how its users write
+    what an error proposes.
     """
 
     name = "NumPy"
@@ -44,11 +46,17 @@ class Library:
     def kind(self, device: int | None) -> str:
         return self.name
 
+    def begin(self, names: tuple[str, ...], arrays: tuple[Any, ...]) -> None:
+        pass
+
     def view(self, array: Any) -> View:
         return np.asarray(array)
 
     def target(self, array: Any) -> View:
         return self.view(array)
+
+    def wrote(self, array: Any) -> None:
+        pass
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype, device: int | None) -> Any:
         return np.empty(shape, dtype)
@@ -74,7 +82,7 @@ class Library:
     def orders(self, device: int, stream: int) -> bool:
         return stream == self.current_stream(device)
 
-    def finish(self, input: Signature) -> Callable[[Any], Any] | None:
+    def finish(self, input: Signature, is_formatted: bool) -> Callable[[Any], Any] | None:
         return None
 
 

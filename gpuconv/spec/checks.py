@@ -13,6 +13,8 @@ from gpuconv.spec.idioms import idioms_of
 from gpuconv.spec.parameters import Pads, as_integer, elements_of
 from gpuconv.spec.shown import shown
 
+USERS = 2  # what NumPy calls a dtype that another package made, as ml_dtypes those of 8 bits and fewer
+
 
 def batched_shape(input: Any, name: str = "input") -> tuple[int, int, int, int]:
     """(N, C, H, W) of a batch, or of one unbatched (C, H, W) image as a batch of 1."""
@@ -48,7 +50,8 @@ def checked_dtype(input: Any, taken: Collection[Dtype], argument: str = "input")
         other = np.dtype(input.dtype)
         idioms = idioms_of(input)
         hint = ""
-        if other.kind in "biu" or other.itemsize == 2:
+        is_small = other.isbuiltin == USERS and other.itemsize < 2
+        if other.kind in "biu" or other.itemsize == 2 or is_small:
             hint = f": pass {idioms.cast(argument, idioms.float32)}"
         raise TypeError(f"{argument} must be {', '.join(most)} or {last}, got dtype {name}{hint}")
     return Dtype(name)

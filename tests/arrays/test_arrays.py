@@ -50,8 +50,12 @@ def test_what_is_no_array_is_refused(kind, name):
     with pytest.raises(TypeError) as caught:
         gpuconv.conv2d(**{"input": X, "weight": W, "bias": BIAS, name: wrong})
     if kind == "masked array":
-        hint = "" if name == "out" else f": fill it first, {name}.filled(0)"
-        assert str(caught.value) == f"{name} must not be a masked array{hint}"
+        hint = (
+            "pass out.data, and give the result a mask yourself"
+            if name == "out"
+            else (f"fill it first, {name}.filled(0)")
+        )
+        assert str(caught.value) == f"{name} must not be a masked array; got numpy.ma.MaskedArray: {hint}"
         return
     assert str(caught.value).startswith(f"{name} must be an array of NumPy, CuPy, Numba, torch or JAX")
     assert f"; got {type(wrong).__module__}.{type(wrong).__qualname__}" in str(caught.value)

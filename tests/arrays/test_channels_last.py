@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpuconv
-from gpuconv.arrays.frameworks import TorchLibrary
+from gpuconv.arrays.tensors import TorchLibrary
 from tests.cases import integers
 
 torch = pytest.importorskip("torch")

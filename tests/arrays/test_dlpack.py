@@ -6,7 +6,7 @@ import pytest
 import gpuconv
 from gpuconv.arrays.dlpack import Export, exported
 from tests import fakes
-from tests.cases import BFLOAT16, integers
+from tests.cases import integers
 
 X, W, BIAS = (integers(shape, "float32", i) for i, shape in enumerate([(2, 3, 5, 6), (4, 3, 2, 2), (4,)]))
 EXPECTED = gpuconv.conv2d(X, W, BIAS, padding=1)
@@ -108,14 +108,6 @@ def test_what_must_not_be_written_to_is_no_out(kind):
 def test_an_empty_out():
     x = fakes.DLPack(np.zeros((0, 3, 4, 4), np.float32))
     assert gpuconv.max_pool2d(x, 2, out=(out := fakes.DLPack(np.zeros((0, 3, 2, 2), np.float32)))) is out
-
-
-def test_bfloat16_that_numpy_does_not_read_is_named():
-    torch = pytest.importorskip("torch")
-    x = fakes.DLPack(torch.ones(1, 1, 4, 4, dtype=torch.bfloat16))
-    with pytest.raises(TypeError, match=r"input cannot be read: its dtype is bfloat16, .*cast it to float32"):
-        gpuconv.max_pool2d(x, 2)
-    assert gpuconv.max_pool2d(np.ones((1, 1, 4, 4), BFLOAT16), 2).dtype == BFLOAT16
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "float64", "complex64"])
