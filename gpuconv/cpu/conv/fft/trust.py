@@ -21,7 +21,7 @@ which two bounds from below say, each of which is enough:
           block d                    d b - b + 1  ..  d b + b - 1                        by 2 b - 1 taps
 
 Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., theorem 24.2, has 7 in place of STEP for each
-of three transforms in the worst case, in which all roundings conspire; STEP is 30 times what was measured.
+of three transforms in the worst case, in which all roundings conspire; STEP was set by judgement.
 """
 
 from collections.abc import Iterator
