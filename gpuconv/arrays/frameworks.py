@@ -102,7 +102,7 @@ class JaxLibrary(DLPackLibrary):
         if not hasattr(array, "__dlpack_device__"):
             raise Refused(
                 "it is traced, as by jax.jit or jax.grad, and has no values to compute with: make the call "
-                "outside, or through jax.pure_callback"
+                "outside, or use the functions of gpuconv.jax"
             )
         if array.is_deleted():
             raise TypeError("it was deleted, or given to a computation (donated)")
