@@ -7,6 +7,7 @@ of `arguments`. A kernel hands tensors to `gpuconv.call`, a fake one asks the sp
 from typing import Any
 
 import torch
+from torch import _C as _c
 from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 
@@ -24,7 +25,28 @@ DEFAULTS = {
     "count_include_pad": True,
 }  # fmt: skip
 TAGS = torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides
+_PLAIN = frozenset({torch.Tensor, torch.nn.Parameter, type(None)})
 LIES = library_of(torch.empty(0), "input")  # how gpuconv sees tensors
+
+
+def is_seen(arrays: tuple[Any, ...]) -> bool:
+    """Whether somebody has to see an operator of torch: autograd, a transform, a mode, a type, the compiler.
+
+    Where nobody has, gpuconv is called as it is, in a quarter of the time: an operator that is written in
+    Python takes torch some 50 us.
+    """
+    if torch.compiler.is_compiling() or functorch.peek_interpreter_stack() is not None:
+        return True
+    if _c._len_torch_dispatch_stack() or _c._len_torch_function_stack() or _c._is_tracing():
+        return True
+    if forward_ad._current_level >= 0 or _c._is_any_autocast_enabled():
+        return True
+    if not _PLAIN.issuperset(map(type, arrays)):
+        return True
+    tensors = [array for array in arrays if array is not None]
+    if any(tensor.is_meta for tensor in tensors):
+        return True
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 class TorchOperator:
@@ -63,6 +85,12 @@ class TorchOperator:
 
     def __call__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
         """Call it with what a user wrote for `arrays` and `parameters`."""
+        for name, array in zip(self.arrays, arrays, strict=True):
+            if array is None and name not in OPTIONAL:
+                raise TypeError(f"{name} must be a torch.Tensor, got NoneType")
+        if not is_seen(arrays):
+            *values, algorithm = parameters
+            return self._make(arrays, values, algorithm)
         arguments = list(arrays)
         for form, value in zip(self.forms, parameters, strict=True):
             written = form.write(value)
@@ -70,7 +98,7 @@ class TorchOperator:
                 return self._call_odd(arrays, parameters)
             arguments.extend(written)
         for name, array in zip(self.arrays, arrays, strict=True):
-            if not isinstance(array, torch.Tensor) and (array is not None or name not in OPTIONAL):
+            if not isinstance(array, torch.Tensor) and array is not None:
                 raise TypeError(f"{name} must be a torch.Tensor, got {type(array).__name__}")
         return self.run(*arguments)
 
@@ -145,11 +173,13 @@ class TorchOperator:
 
     def _compute(self, *arguments: Any) -> Any:
         *values, algorithm = self._read(arguments)
-        arrays = [
-            array.detach() if array is not None and array.requires_grad else array
-            for array in arguments[: len(self.arrays)]
+        return self._make(arguments[: len(self.arrays)], values, algorithm)
+
+    def _make(self, arrays: tuple[Any, ...], values: list[Any], algorithm: str | None) -> Any:
+        detached = [
+            array.detach() if array is not None and array.requires_grad else array for array in arrays
         ]
-        return make(self.operator, self._placed(arrays), self._ordered(values), algorithm)
+        return make(self.operator, self._placed(detached), self._ordered(values), algorithm)
 
     def _infer(self, *arguments: Any) -> Any:
         """Results of the right shapes, dtypes and strides, of nothing."""

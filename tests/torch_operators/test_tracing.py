@@ -15,6 +15,8 @@ from tests.torch_operators.calls import (
 )
 
 torch = pytest.importorskip("torch")
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
 import gpuconv.torch  # noqa: E402
 from gpuconv.torch import operators  # noqa: E402
 
@@ -267,3 +269,35 @@ def test_forward_mode_is_refused():
         gpuconv.torch.conv2d(IMAGE, WEIGHT)
     with pytest.raises(NotImplementedError, match=message):
         torch.func.jvp(lambda w: gpuconv.torch.conv2d(IMAGE, w), (WEIGHT,), (WEIGHT,))
+
+
+class Seen(TorchDispatchMode):
+    """Records what is called under it."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(function.name())
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_mode_sees_the_operator():
+    with Seen() as seen:
+        gpuconv.torch.max_pool2d(torch.ones(1, 1, 4, 4), 2)
+    assert "gpuconv::max_pool2d" in seen.names
+
+
+def test_what_nobody_sees_is_called_as_it_is(monkeypatch):
+    """Without gradients, transforms and modes no operator of torch is called, which takes longer."""
+    x, w = torch.ones(1, 1, 4, 4), torch.nn.Parameter(torch.ones(1, 1, 3, 3))
+    expected = gpuconv.torch.conv2d(x, w).detach()
+    monkeypatch.setattr(operators.CONV2D, "overload", None)
+    with torch.no_grad():
+        assert torch.equal(gpuconv.torch.conv2d(x, w), expected)
+    assert torch.equal(gpuconv.torch.conv2d(x, w.detach()), expected)
+    with pytest.raises(TypeError):
+        gpuconv.torch.conv2d(x, w)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), pytest.raises(TypeError):
+        gpuconv.torch.conv2d(x, w)
