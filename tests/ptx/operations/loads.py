@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from ..access_kinds import Access
 from ..faults import UninitialisedError
 from ..lanes import Active
-from ..races import Access
+from ..ordering import STRONG
 from ..region import CHUNKS
 from ..registry import Binder, Step, operation
+from ..releases import Meaning
 from ..syntax import BITS, DTYPES
 
 _HINTS = {
@@ -31,8 +35,8 @@ _HINTS = {
     "cluster",
     "gpu",
     "sys",
+    "acq_rel",
 }
-_STRONG = {"volatile", "relaxed", "acquire", "release", "mmio"}
 _SPACES = {
     "global": "global",
     "shared": "shared",
@@ -50,13 +54,39 @@ def take_space(op: Binder) -> str:
     return _SPACES.get(op.take(*_SPACES), "generic")
 
 
-def take_ordering(op: Binder) -> tuple[bool, bool, bool]:
-    """(Strong, acquire, release) from the modifiers; cache and scope hints go with them."""
+class Ordering(NamedTuple):
+    """What modifiers say of an access; `wide` scopes reach beyond the block, which is a cluster of one."""
+
+    strong: bool
+    acquires: bool
+    releases: bool
+    wide: bool
+    constant: bool
+
+    def access(self, writes: bool, kind: str) -> Access:
+        """The access of elements of a type."""
+        if self.strong:
+            size = DTYPES[kind].itemsize // (2 if kind.endswith("x2") else 1)
+            return Access(writes, strong=True, wide=self.wide, size=size)
+        if writes:
+            return Access.WRITE
+        return Access.CONSTANT if self.constant else Access.READ
+
+
+def take_ordering(op: Binder) -> Ordering:
+    """Take strength, semantics and scope from the modifiers; cache hints go with them."""
     words = set(op.modifiers)
     op.modifiers[:] = [
         word for word in op.modifiers if word not in _HINTS and not word.startswith(("L1::", "L2::"))
     ]
-    return bool(words & _STRONG), "acquire" in words, "release" in words
+    both = "acq_rel" in words
+    return Ordering(
+        bool(words & STRONG),
+        both or "acquire" in words,
+        both or "release" in words,
+        not words & {"cta", "cluster"},
+        "nc" in words or op.opcode == "ldu",
+    )
 
 
 class Addresses:
@@ -76,8 +106,8 @@ class Addresses:
 def ld(op: Binder) -> Step:
     (kind,) = op.types(1)
     space = take_space(op)
-    strong, acquire, _ = take_ordering(op)
-    access = Access.STRONG_READ if strong else Access.READ
+    ordering = take_ordering(op)
+    access, meaning = ordering.access(False, kind), Meaning(True, False, acquires=ordering.acquires)
     items = op.items(0)
     if len(items) != int((op.take("v2", "v4", "v8") or "v1")[1:]):
         raise op.unknown("number of registers")
@@ -86,7 +116,8 @@ def ld(op: Binder) -> Step:
     size, machine, addresses = element * len(items), op.machine, Addresses(op, 1)
 
     def step(active: Active) -> None:
-        chunks, unset = machine.memory.load(op.instruction, space, addresses(active), active, size, access)
+        where = addresses(active)
+        chunks, unset = machine.memory.load(op.instruction, space, where, active, size, access)
         columns = chunks.view(dtype).reshape(active.count, len(items))
         for column, out in enumerate(outs):
             active.scatter(out, columns[:, column])
@@ -95,10 +126,21 @@ def ld(op: Binder) -> Step:
                 machine.states.mark(
                     item, _undefined(machine, active, unset, column * element, element), active.mask
                 )
-        if strong:
-            machine.races.strong_read(active, acquire)
+        if ordering.strong:
+            note_strong(machine, space, where, active, size, access, meaning)
 
     return step
+
+
+def note_strong(
+    machine, space: str, where: np.ndarray, active: Active, size: int, access: Access, meaning: Meaning
+) -> None:
+    """Tell what orders accesses of strong ones of `size` bytes, which are of several elements if vectors."""
+    if machine.races.threads is None:
+        return
+    for _, lanes, region, positions in machine.memory.parts(space, where, active, size):
+        for offset in range(0, size, access.size):
+            machine.races.strong(region, lanes.indices, positions + offset, access, meaning)
 
 
 def _undefined(machine, active: Active, unset: list, offset: int, size: int) -> np.ndarray:
@@ -115,8 +157,8 @@ def _undefined(machine, active: Active, unset: list, offset: int, size: int) -> 
 def st(op: Binder) -> Step:
     (kind,) = op.types(1)
     space = take_space(op)
-    strong, _, release = take_ordering(op)
-    access = Access.STRONG_WRITE if strong else Access.WRITE
+    ordering = take_ordering(op)
+    access, meaning = ordering.access(True, kind), Meaning(False, True, releases=ordering.releases)
     items = op.items(1)
     if len(items) != int((op.take("v2", "v4", "v8") or "v1")[1:]):
         raise op.unknown("number of registers")
@@ -125,8 +167,6 @@ def st(op: Binder) -> Step:
     size, machine, addresses = element * len(items), op.machine, Addresses(op, 0)
 
     def step(active: Active) -> None:
-        if strong:
-            machine.races.strong_write(active, release)
         if len(sources) == 1:
             chunks = active.gather(sources[0])
         else:
@@ -136,6 +176,8 @@ def st(op: Binder) -> Step:
             chunks = columns.reshape(-1).view(CHUNKS[size])
         where = addresses(active)
         machine.memory.store(op.instruction, space, where, active, size, chunks, access)
+        if ordering.strong:
+            note_strong(machine, space, where, active, size, access, meaning)
         if machine.states.undefined:
             _store_undefined(op, items, space, where, active, size)
 
