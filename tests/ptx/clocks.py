@@ -9,10 +9,12 @@ import numpy as np
 # How many mbarriers of a block are told apart as agents of the copies that complete on them.
 MBARRIERS = 32
 
-# What is known of each block by its number, the clocks of its agents; and of places in memory that strong
-# accesses meet at (`releases.Place`), how many writes have been observed. Never changed once it is made.
-Knowledge = dict[Hashable, "np.ndarray | int"]
+# What is known of each block by its number, the clocks of its agents; of places in memory that strong accesses
+# meet at (`releases.Place`), how many writes have been observed; and as `SEEN` what the next fence that reaches
+# beyond the block will tell besides, a `Knowledge` too. Never changed once it is made.
+Knowledge = dict[Hashable, "np.ndarray | int | dict"]
 NOTHING: Knowledge = {}
+SEEN = "seen"
 
 
 def merged(first: Knowledge, second: Knowledge) -> Knowledge:
@@ -24,7 +26,10 @@ def merged(first: Knowledge, second: Knowledge) -> Knowledge:
     result = dict(first)
     for key, known in second.items():
         mine = result.get(key)
-        result[key] = known if mine is None or mine is known else np.maximum(mine, known)
+        if mine is None or mine is known:
+            result[key] = known
+        else:
+            result[key] = merged(mine, known) if key == SEEN else np.maximum(mine, known)
     return result
 
 
@@ -119,6 +124,18 @@ class Clocks:
         """A lane has read what the latest of so many strong writes left at a place."""
         self.far_is_known = True
         self.far[lane] = {**self.far[lane], place: writes}
+
+    def see(self, lane: int, knowledge: Knowledge) -> None:
+        """A lane has read something that, after a fence, tells of what came before it was written."""
+        self.far_is_known = True
+        self.far[lane] = merged(self.far[lane], {SEEN: knowledge})
+
+    def take_seen(self, lane: int) -> Knowledge:
+        """What lanes had seen of which this lane knows, for a fence."""
+        far = self.far[lane]
+        if SEEN in far:
+            self.far[lane] = {key: known for key, known in far.items() if key != SEEN}
+        return far.get(SEEN, NOTHING)
 
     def join(self, arrived: np.ndarray, waiting: np.ndarray) -> None:
         """Lanes of one block synchronise: those that wait now know all that any arrival knew."""

@@ -12,7 +12,7 @@ from .faults import LaunchError
 from .machine import Machine
 from .memory import GlobalSpace
 from .operations.external import GRID_BARRIER
-from .ordering import needs_thread_clocks
+from .ordering import may_wait_for_blocks, needs_thread_clocks
 from .parse import parse
 from .program import Program
 from .region import Region
@@ -121,6 +121,8 @@ class Kernel:
         lanes = LANES_WITH_CLOCKS if needs_thread_clocks(self.program) else LANES
         total = grid[0] * grid[1] * grid[2]
         if any(instruction.callee == GRID_BARRIER for instruction in self.program.instructions()):
+            return total
+        if total * width <= LANES and may_wait_for_blocks(self.program):
             return total
         rounds = -(-total // max(1, lanes // width))
         return -(-total // rounds)

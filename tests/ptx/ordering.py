@@ -250,6 +250,8 @@ class Races:
             self.settle()
             width = max(access.size >> tracker.shift, 1)
             granules = positions >> tracker.shift
+            if meaning.reads:
+                self.machine.scheduler.poll()
             self.releases.access(region.name, lanes, granules, access, width, meaning, written)
 
 
@@ -269,3 +271,13 @@ def _orders_threads(instruction: Instruction) -> bool:
     if parts[0] == "ld" and words & STRONG:
         return True
     return parts[0] in ("mbarrier", "atom") or bool(words & {"acquire", "release", "acq_rel"})
+
+
+def may_wait_for_blocks(program: Program) -> bool:
+    """Whether the kernel has strong reads of global memory, by which a block can wait for another one."""
+    return any(
+        instruction.parts[0] in ("ld", "atom")
+        and (instruction.parts[0] == "atom" or bool(STRONG & set(instruction.parts)))
+        and not {"shared", "shared::cta", "cta"} & set(instruction.parts)
+        for instruction in program.instructions()
+    )

@@ -3,7 +3,8 @@
 A fence followed by a strong write or atomic releases, a strong read or atomic followed by a fence acquires,
 as ``.release`` and ``.acquire`` do by themselves. The release and the acquire synchronise if the read finds
 the value of the write, or of an atomic that follows it at the same place, and if the scope of each includes
-the other's thread. A fence hands on what came before the fence, and nothing later.
+the other's thread. A fence hands on what came before the fence, and nothing later. The fence that acquires may
+be of another thread, which a barrier has brought together with the one that read.
 
 A strong read alone, without a fence, tells of the strong writes at its place, and of nothing else: who has
 counted up to the last block with relaxed atomics may set the counter back.
@@ -61,12 +62,12 @@ class Releases:
         self.clocks = clocks
         self.places: dict[tuple[str, int], Place] = {}
         self.fenced: dict[bool, dict[int, Knowledge]] = {False: {}, True: {}}
-        self.seen: dict[bool, dict[int, Knowledge]] = {False: {}, True: {}}
+        self.seen: dict[int, Knowledge] = {}  # for a fence within the block
 
     def begin(self, shared: str) -> None:
         """Other blocks start, with shared memory of their own."""
         self.places = {key: place for key, place in self.places.items() if key[0] != shared}
-        for known in (*self.fenced.values(), *self.seen.values()):
+        for known in (*self.fenced.values(), self.seen):
             known.clear()
 
     def observed(self, array: str, granules: np.ndarray, lanes: np.ndarray) -> np.ndarray:
@@ -80,8 +81,9 @@ class Releases:
     def fence(self, lanes: np.ndarray, wide: bool) -> None:
         """Lanes execute a fence; `wide` if it reaches beyond the block."""
         for lane in lanes.tolist():
-            for scope in (False, True)[: 1 + wide]:
-                self._absorb(lane, self.seen[scope].pop(lane, NOTHING))
+            self._absorb(lane, self.seen.pop(lane, NOTHING))
+            if wide:
+                self._absorb(lane, self.clocks.take_seen(lane))
             known = self.clocks.gather(np.array([lane]))
             for scope in (False, True)[: 1 + wide]:
                 self.fenced[scope][lane] = known
@@ -114,12 +116,13 @@ class Releases:
 
     def _read(self, lane: int, place: Place, wide: bool, acquires: bool) -> None:
         near = place.near.get(int(self.clocks.numbers[lane]), NOTHING)
-        known = (near, place.wide) if wide else (near,)
-        for scope, part in zip((False, True), known, strict=False):
-            if acquires:
-                self._absorb(lane, part)
-            elif part:
-                self.seen[scope][lane] = merged(self.seen[scope].get(lane, NOTHING), part)
+        far = place.wide if wide else NOTHING
+        if acquires:
+            self._absorb(lane, near)
+            self._absorb(lane, far)
+        elif near or far:
+            self.seen[lane] = merged(self.seen.get(lane, NOTHING), near)
+            self.clocks.see(lane, far)
         self.clocks.observe(lane, place, place.writes)
 
     def _write(self, lane: int, place: Place, wide: bool, meaning: Meaning) -> None:
