@@ -9,9 +9,9 @@ import numpy as np
 # How many mbarriers of a block are told apart as agents of the copies that complete on them.
 MBARRIERS = 32
 
-# What is known of each block by its number, the clocks of its agents; of places in memory that strong accesses
-# meet at (`releases.Place`), how many writes have been observed; and as `SEEN` what the next fence that reaches
-# beyond the block will tell besides, a `Knowledge` too. Never changed once it is made.
+# What is known of each block by its number, the clocks of its agents; of places in memory that strong
+# accesses meet at (`releases.Place`), how many writes have been observed; and as `SEEN` what the next fence
+# that reaches beyond the block will tell besides, a `Knowledge` too. Never changed once it is made.
 Knowledge = dict[Hashable, "np.ndarray | int | dict"]
 NOTHING: Knowledge = {}
 SEEN = "seen"

@@ -3,8 +3,8 @@
 A fence followed by a strong write or atomic releases, a strong read or atomic followed by a fence acquires,
 as ``.release`` and ``.acquire`` do by themselves. The release and the acquire synchronise if the read finds
 the value of the write, or of an atomic that follows it at the same place, and if the scope of each includes
-the other's thread. A fence hands on what came before the fence, and nothing later. The fence that acquires may
-be of another thread, which a barrier has brought together with the one that read.
+the other's thread. A fence hands on what came before the fence, and nothing later. The fence that acquires
+may be of another thread, which a barrier has brought together with the one that read.
 
 A strong read alone, without a fence, tells of the strong writes at its place, and of nothing else: who has
 counted up to the last block with relaxed atomics may set the counter back.

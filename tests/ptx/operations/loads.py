@@ -14,6 +14,7 @@ from ..region import CHUNKS
 from ..registry import Binder, Step, operation
 from ..releases import Meaning
 from ..syntax import BITS, DTYPES
+from ..undefined_bits import BITS_OF_BYTES, low
 
 _HINTS = {
     "ca",
@@ -123,9 +124,8 @@ def ld(op: Binder) -> Step:
             active.scatter(out, columns[:, column])
         if unset or machine.states.undefined:
             for column, item in enumerate(items):
-                machine.states.mark(
-                    item, _undefined(machine, active, unset, column * element, element), active.mask
-                )
+                bits = _undefined(machine, active, unset, column * element, element, kind)
+                machine.states.mark(item, bits, active.mask)
         if ordering.strong:
             note_strong(machine, space, where, active, size, access, meaning)
 
@@ -143,14 +143,18 @@ def note_strong(
             machine.races.strong(region, lanes.indices, positions + offset, access, meaning)
 
 
-def _undefined(machine, active: Active, unset: list, offset: int, size: int) -> np.ndarray:
-    """Lanes whose element at `offset` of the access has bytes that nothing has written."""
-    undefined = np.zeros(machine.lanes, bool)
+def _undefined(machine, active: Active, unset: list, offset: int, size: int, kind: str) -> np.ndarray:
+    """The bits of an element at `offset` of the access that lie in bytes that nothing has written."""
+    unwritten = np.zeros(machine.lanes, np.uint8)
     for selection, region, positions in unset:
-        known = region.initialised(positions + offset, size)
-        if known is not None:
-            undefined[active.indices[selection][~known]] = True
-    return undefined
+        for byte in range(size):
+            known = region.initialised(positions + offset + byte, 1)
+            if known is not None:
+                unwritten[active.indices[selection][~known]] |= np.uint8(1 << byte)
+    bits = BITS_OF_BYTES[unwritten]
+    if kind[0] == "s":  # copies of the sign fill up a wider register
+        bits[unwritten >> (size - 1) & 1 != 0] |= ~low(8 * size)
+    return bits
 
 
 @operation("st", writes=0, own_checks=True)
@@ -190,9 +194,10 @@ def _store_undefined(
     """Undefined values may be spilled to memory that only their thread sees, but go nowhere else."""
     machine, element = op.machine, size // len(items)
     for column, item in enumerate(items):
-        undefined = machine.states.undefined.get(item)
-        if undefined is None or not (undefined & active.mask).any():
+        undefined = machine.states.undefined_in(item, 8 * element)
+        if not (undefined & active.mask).any():
             continue
+        bits = machine.states.undefined[item]
         for _, lanes, region, positions in machine.memory.parts(space, addresses, active, size):
             bad = undefined[lanes.indices]
             if region.space not in ("local", "frame") and bad.any():
@@ -200,4 +205,6 @@ def _store_undefined(
                     f"{item}, whose value nothing has written, is stored to {region.name}",
                     lane=int(lanes.indices[np.flatnonzero(bad)[0]]),
                 )
-            region.mark("valid", positions[bad] + column * element, element, False)
+            for byte in range(element):
+                unwritten = bits[lanes.indices] & BITS_OF_BYTES[1 << byte] != 0
+                region.mark("valid", positions[unwritten] + column * element + byte, 1, False)

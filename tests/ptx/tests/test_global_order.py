@@ -1,4 +1,4 @@
-"""Global memory within a block, and barriers that some arrive at early: what orders accesses, thread by thread."""
+"""What orders accesses to global memory, thread by thread; barriers that some arrive at early."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_what_does_not_order_global_memory_within_a_block(between, partner):
 
 
 def test_every_reader_of_many_counts():
-    """All threads of a warp read a word; after a warp barrier one of the same or of another warp writes it."""
+    """All threads of a warp read a word; after its barrier one of the same or of another warp writes it."""
     body = """
     mov.u64 %rd5, buffer;
     setp.eq.u32 %p1, %r3, 40;

@@ -1,4 +1,4 @@
-"""Fences, scopes and places: which release synchronises with which acquire, and lock-free code that is right."""
+"""Fences, scopes and places: which release synchronises with which acquire; lock-free code that is right."""
 
 from __future__ import annotations
 
