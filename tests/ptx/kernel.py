@@ -148,7 +148,7 @@ class Kernel:
             if variable in variables:
                 variables[variable].fill(0, self._value(machine, variable))
             elif variable.space == "const":
-                constants.fill(self.program.offsets[variable], self._value(machine, variable))
+                constants.fill(self.program.offsets[variable] - constants.lead, self._value(machine, variable))
 
     def _value(self, machine: Machine, variable: Variable) -> bytes:
         """The initial value of a variable, with pointers to other variables in place."""

@@ -90,16 +90,17 @@ class Machine:
         self.races = Races(self)
 
     def _memory(self, global_space: GlobalSpace) -> Memory:
-        sizes, granule = self.program.sizes, self.program.granule
-        shared = self.program.dynamic_offset + self.shared_bytes if self.shared_bytes else sizes["shared"]
+        sizes, granule, layouts = self.program.sizes, self.program.granule, self.program.layouts
+        shared = self.program.shared_layout(self.shared_bytes)
+        self.static_bytes = layouts["shared"].bytes
+        of_blocks = {"stretch": self.block_of_lane, "stretches": self.blocks}
+        of_lanes = {"stretch": self.lane, "stretches": self.lanes}
         regions = [
-            Region(
-                "shared memory", "shared", shared, granule, stretch=self.block_of_lane, stretches=self.blocks
-            ),
-            Region("local memory", "local", sizes["local"], 1, stretch=self.lane, stretches=self.lanes),
+            Region.of_layout("shared memory", "shared", shared, granule, **of_blocks),
+            Region.of_layout("local memory", "local", layouts["local"], 1, **of_lanes),
             Region("call parameters", "frame", sizes["frame"], 1, stretch=self.lane, stretches=self.lanes),
             Region("kernel parameters", "param", sizes["param"], 1, writeable=False),
-            Region("constant memory", "const", sizes["const"], 1, writeable=False),
+            Region.of_layout("constant memory", "const", layouts["const"], 1, writeable=False),
         ]
         spaces: dict[str, Space | GlobalSpace] = {region.space: Space(region) for region in regions}
         spaces["global"] = global_space
