@@ -139,9 +139,13 @@ class Memory:
             self.observer(instruction, region, lanes, positions, size, access)
         if access.writes and region.has_gaps:
             self._check_gaps(region, lanes, positions, size)
-        if region.held:
+        constants = region.constant_loads
+        if region.held or (constants is not None and (access.writes or access.constant)):
             try:
-                region.check_pending(positions, size, access.writes)
+                if region.held:
+                    region.check_pending(positions, size, access.writes)
+                if constants is not None:
+                    constants.note(positions, size, access)
             except PtxError as fault:
                 fault.lane = int(lanes.indices[fault.lane])
                 raise

@@ -108,7 +108,7 @@ class AsyncReads:
             return
         granules = granules_of(region, positions, size)
         now = machine.races.meetings[machine.block_of_lane[lanes], None]
-        others = machine.thread_of_lane[lanes] // WARPGROUP
+        others = lanes % machine.width // WARPGROUP
         for warpgroup in range(self.meeting.shape[0]):
             unordered = (self.meeting[warpgroup, granules] == now) & (others != warpgroup)[:, None]
             if unordered.any():

@@ -104,6 +104,12 @@ class Stretch:
             except PtxError as fault:
                 fault.lane = self.lane
                 raise
+        if region.constant_loads is not None:
+            try:
+                region.constant_loads.note(self.positions, self.size, access)
+            except PtxError as fault:
+                fault.lane = self.lane
+                raise
         if self.machine.memory.observer is not None and region.space == "global":
             self.machine.counts.observe_bulk(self.instruction, region, self.positions, self.size)
         self.log(access)

@@ -2,7 +2,7 @@
 
 Neighbours are kept apart by gaps that nothing may touch, so that an index beyond the end of a variable does
 not fall into another one. A variable lies at an odd multiple of its alignment: nothing may take it to be
-aligned to more, whatever a compiler or a driver happens to do.
+aligned to more, whatever a compiler or a driver happens to do. Only the first static one lies at zero.
 """
 
 from __future__ import annotations
@@ -38,12 +38,19 @@ class Layout:
         """The offset of the next variable."""
         if variable.size is None:
             raise ParseError(f"variable {variable.name!r} has no size")
-        return self.reserve(variable.size, variable.alignment)
+        return self.reserve(variable.size, variable.alignment, first=0)
 
-    def reserve(self, size: int, alignment: int) -> int:
-        """The offset of so many bytes."""
+    def place_dynamic(self, size: int, alignment: int) -> int:
+        """The offset of memory whose size only the launch tells."""
+        if size == 0:
+            return self.end
+        return self.reserve(size, alignment, first=alignment if alignment < LARGEST_ALIGNMENT else 0)
+
+    def reserve(self, size: int, alignment: int, first: int) -> int:
+        """The offset of so many bytes; it is `first` if there are none before them."""
+        offset = first
         if self.first is None:
-            self.first = offset = alignment if alignment < LARGEST_ALIGNMENT else 0
+            self.first = first
         else:
             gap = min(max(LEAST_GAP, size, self.latest), LARGEST_GAP)
             offset = -(-(self.end + gap) // alignment) * alignment

@@ -47,6 +47,10 @@ class Machine:
     ----------
     blocks, threads : int
         How many blocks execute at once, and threads in each.
+    reverse : bool
+        Whether blocks and warps are in the opposite of their usual order.
+    number_of_lane : ndarray
+        The number of each lane's block in the grid.
     width : int
         Lanes of a block: `threads` rounded up to whole warps, or warpgroups if the kernel uses them.
     lanes : int
@@ -67,6 +71,7 @@ class Machine:
         shared_bytes: int,
         global_space: GlobalSpace,
         counts: Counts,
+        reverse: bool = False,
     ) -> None:
         self.program = program
         self.grid, self.block = grid, block
@@ -76,7 +81,12 @@ class Machine:
         self.lanes = blocks * self.width
         self.lane = np.arange(self.lanes)
         self.block_of_lane = self.lane // self.width
+        self.number_of_lane = np.zeros(self.lanes, np.int64)
         self.thread_of_lane = self.lane % self.width
+        self.reverse = reverse
+        if reverse:  # the last warp, or warpgroup, first
+            self.thread_of_lane = self.thread_of_lane.reshape(-1, self.width // program.group, program.group)
+            self.thread_of_lane = np.ascontiguousarray(self.thread_of_lane[:, ::-1]).reshape(-1)
         self.shared_bytes = shared_bytes
         self.counts = counts
         self.states = RegisterStates(self)
@@ -109,13 +119,16 @@ class Machine:
     def begin(self, first: int, count: int) -> None:
         """Start `count` blocks of the grid from number `first` on: forget all that is per block."""
         number = first + self.block_of_lane
+        if self.reverse:
+            number = self.grid[0] * self.grid[1] * self.grid[2] - 1 - number
+        self.number_of_lane[:] = number
         for axis, name in enumerate("xyz"):
             self.special[f"%ctaid.{name}"][...] = number % self.grid[axis]
             number = number // self.grid[axis]
         for name in ("shared", "local", "frame"):
             self.memory.spaces[name].region.clear()
         self.states.begin()
-        self.races.begin(first)
+        self.races.begin()
         for extension in self._extensions.values():
             extension.begin()
 

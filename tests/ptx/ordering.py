@@ -15,6 +15,7 @@ import numpy as np
 
 from .access_kinds import Access
 from .clocks import Clocks, Knowledge
+from .constant_loads import ConstantLoads, has_constant_loads
 from .faults import RaceError
 from .history import nothing_is
 from .lanes import Active
@@ -63,6 +64,8 @@ class Races:
         for region in self.global_regions:
             region.tracker = self._tracker(region, machine.width)
             region.tracker.when_full = self._shorten
+            if has_constant_loads(machine.program):
+                region.constant_loads = ConstantLoads(region)
 
     def _tracker(self, region: Region, width: int) -> Tracker:
         observed = partial(self.releases.observed, region.name) if self.releases else None
@@ -71,9 +74,9 @@ class Races:
             region.name, region.granule, region.valid.size, region.address, width, crowded, observed
         )
 
-    def begin(self, first: int) -> None:
-        """Blocks of the grid from number `first` on start."""
-        self.numbers[:] = first + self.machine.block_of_lane
+    def begin(self) -> None:
+        """Other blocks start."""
+        self.numbers[:] = self.machine.number_of_lane
         self.in_grid[:] = self.numbers * self.machine.width + self.in_block
         self.shared.tracker.forget(slice(None))
         if self.threads is not None:

@@ -15,6 +15,7 @@ from .faults import LaunchError, ParseError
 from .layout import Layout
 from .registry import lookup, registers_read, registers_written
 from .syntax import DTYPES, Function, Instruction, Module, Register, Variable
+from .targets import check_target
 
 
 @dataclass(eq=False, slots=True)
@@ -119,6 +120,7 @@ class Program:
         current: Segment | None = None
         for index, instruction in enumerate(function.instructions):
             _, found = lookup(instruction)
+            check_target(instruction, self.module.target)
             if current is None or index in function.labels or (found.group and current.instructions):
                 current = Segment(len(self.segments), function, [])
                 self.segments.append(current)
@@ -175,7 +177,7 @@ class Program:
     def shared_layout(self, dynamic_bytes: int) -> Layout:
         """That of shared memory, with so many bytes that the launch asks for at its end."""
         layout = copy.deepcopy(self.layouts["shared"])
-        place = layout.reserve(dynamic_bytes, self.dynamic_alignment) if dynamic_bytes else layout.end
+        place = layout.place_dynamic(dynamic_bytes, self.dynamic_alignment)
         self.offsets.update(dict.fromkeys(self.dynamic, place))
         return layout
 

@@ -16,6 +16,7 @@ from .faults import AsynchronousError, OutOfBoundsError
 from .lanes import Active
 
 if TYPE_CHECKING:
+    from .constant_loads import ConstantLoads
     from .layout import Layout
     from .races import Tracker
 
@@ -83,11 +84,12 @@ class Region:
         self.has_gaps = False
         self.held = 0
         self.tracker: Tracker | None = None
+        self.constant_loads: ConstantLoads | None = None
         self.watchers: list[Watcher] = []
         self._views = {chunk: self.data.view(dtype) for chunk, dtype in CHUNKS.items()}
         self._granule_views: dict[str, dict[int, np.ndarray]] = {}
         for record in ("valid", "pending_write", "pending_read"):
-            self._note(record, getattr(self, record))
+            self._view(record)
 
     @classmethod
     def of_layout(
@@ -98,15 +100,20 @@ class Region:
         region = cls(name, space, layout.end - first, granule, base=first, lead=first, **options)
         if layout.gaps:
             region.has_gaps = True
-            region.gap = np.zeros_like(region.valid)
+            region.add_record("gap")
             for begin, end in layout.gaps:
                 granules = slice(-(-begin // granule), end // granule)
                 region.gap.reshape(-1, region.stride // granule)[:, granules] = True
-            region._note("gap", region.gap)
         return region
 
-    def _note(self, record: str, values: np.ndarray) -> None:
-        """Let an array with one number for each granule be looked up by chunks."""
+    def add_record(self, name: str) -> None:
+        """Note something else of each granule: False so far."""
+        setattr(self, name, np.zeros_like(self.valid))
+        self._view(name)
+
+    def _view(self, record: str) -> None:
+        """Let a record be looked up by chunks."""
+        values = getattr(self, record)
         self._granule_views[record] = {
             self.granule * ratio: values.view(np.uint8).view(dtype)
             for ratio, dtype in CHUNKS.items()

@@ -143,6 +143,13 @@ class Scheduler:
                 lane=int(np.flatnonzero(outside)[0]),
             )
             raise self.locate(fault, segment.instructions[0])
+        if segment.members is not None and (bad := segment.disagreeing(mask & ~waiting)).any():
+            fault = DivergenceError(
+                "threads that meet at an instruction do not have the same member mask, or not all that a "
+                "mask names execute it",
+                lane=int(np.flatnonzero(bad)[0]),
+            )
+            raise self.locate(fault, segment.instructions[0])
         self.parked[mask] = False
         self.parked[waiting] = True
         self.ready[waiting] = False
