@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from .faults import UnknownInstructionError
 from .syntax import Instruction
@@ -58,15 +59,20 @@ IN_FULL = {
 
 def check_target(instruction: Instruction, target: str) -> None:
     """Raise `UnknownInstructionError` if a target such as "sm_80" does not have an instruction."""
+    reason = _refusal(".".join(instruction.parts), target)
+    if reason is not None:
+        raise UnknownInstructionError(reason).at(instruction)
+
+
+@cache
+def _refusal(opcode: str, target: str) -> str | None:
     found = re.match(r"sm_(\d+)", target)
     if found is None:
-        return
-    opcode = ".".join(instruction.parts)
+        return None
     least = max((first for pattern, first in FIRST if pattern.match(opcode)), default=0)
     if int(found[1]) < least:
-        raise UnknownInstructionError(f"{target} has no {opcode}, sm_{least} has").at(instruction)
-    full = IN_FULL.get(instruction.parts[0])
+        return f"{target} has no {opcode}, sm_{least} has"
+    full = IN_FULL.get(opcode.split(".")[0])
     if full is not None and not full.fullmatch(target):
-        raise UnknownInstructionError(f"{target} has no {opcode}: it is of {full.pattern} alone").at(
-            instruction
-        )
+        return f"{target} has no {opcode}: it is of {full.pattern} alone"
+    return None

@@ -52,7 +52,7 @@ def test_blocks(directives, block, fits):
     if fits:
         kernel.launch(1, block)
     else:
-        with pytest.raises(ptx.LaunchError, match="block|cluster"):
+        with pytest.raises(ptx.LaunchError, match=r"block|cluster"):
             kernel.launch(1, block)
 
 
