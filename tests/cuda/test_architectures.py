@@ -29,6 +29,11 @@ def covered(room):
     return [(by_name[each.algorithm], each.dtype, each.problem) for each in covering(only, H200)]
 
 
+def _batched(array, layout):
+    """An array of one image as a batch of one."""
+    return None if array is None or layout is None else array.reshape(layout.shape)
+
+
 @pytest.mark.parametrize("arch", engine.ARCHITECTURES)
 @pytest.mark.parametrize(("room", "dtype"), EACH)
 def test_every_kernel_runs_on_every_architecture(arch, room, dtype):
@@ -41,8 +46,10 @@ def test_every_kernel_runs_on_every_architecture(arch, room, dtype):
         expected = REFERENCES[problem.function](laid(problem, x), *rest, **problem.parameters)
         outputs = [poisoned(each.shape, each.dtype) for each in expected]
         places = [None] * (room == "pool" and len(outputs) == 1)
-        most = len(call.layouts._fields) - len(outputs) - len(places)
-        inputs = [laid(problem, x), *rest, *[None] * most][:most]  # what is not given, at the end
-        compute(algorithm, call.spec, inputs, (*outputs, *places), arch, gpu)
+        given = [laid(problem, x), *rest, *[None] * len(call.layouts)]  # what is not given comes last
+        given = [*given[: len(call.layouts) - len(outputs) - len(places)], *outputs, *places]
+        views = [_batched(array, lay) for array, lay in zip(given, call.layouts, strict=True)]
+        count = len(outputs) + len(places)
+        compute(algorithm, call.spec, views[:-count], views[-count:], arch, gpu)
         wrong = next(filter(None, map(compare, outputs, expected)), None)
         assert wrong is None, f"{algorithm.name}, {problem}: {wrong}"
