@@ -9,6 +9,7 @@ import re
 import pytest
 
 from gpuconv.cuda import ARCHITECTURES, KERNELS
+from tests.ptx.report import is_float_atomic
 
 ONE_BY_ONE = "pool_direct", "pool_norms"
 TRIED = "float32", "uint64"  # of those
@@ -67,6 +68,13 @@ def test_ptx_has_one_parameter_per_argument_and_is_for_the_architecture(kernel):
     assert ".target sm_90a" in text
     signature = text[text.index(".entry") :].partition(")")[0]
     assert len(re.findall(r"^\s*\.param \.", signature, re.MULTILINE)) == len(kernel.arguments)
+
+
+@pytest.mark.parametrize("kernel", list(each_kernel()))
+def test_sums_have_an_order(kernel):
+    """Atomics on floating-point numbers would make them differ from run to run."""
+    atomics = re.findall(r"\b(?:atom|red|cp\.reduce)\.[\w.:]+", kernel.ptx("sm_90a"))
+    assert not any(map(is_float_atomic, atomics))
 
 
 @pytest.mark.parametrize("arch", ["90", "sm_9", "sm_90x", "compute_90", ""])

@@ -6,19 +6,24 @@ their threads. While a kernel runs, the following raise an exception that names 
 the block, the thread and the address:
 
 - `RaceError`: two threads meet at one place in shared or global memory, one of them writing (even
-  an equal value: use an atomic), and
-  no barrier, mbarrier, fence with atomics or warp synchronisation orders them;
-- `OutOfBoundsError`, `MisalignedError`, `ReadOnlyError`: an access outside of an array (arrays lie
-  gigabytes apart, so no stray index meets another one), not aligned, or to what is only read;
+  an equal value: use an atomic), and no barrier, mbarrier, warp synchronisation, or release and acquire of
+  sufficient scope orders them; or ``ld.global.nc`` reads what the launch writes;
+- `OutOfBoundsError`, `MisalignedError`, `ReadOnlyError`: an access outside of an array or a variable (arrays
+  lie gigabytes apart, variables have gaps between them, so no stray index meets another one), not aligned,
+  or to what is only read. Dynamic shared memory lies at the worst address that its declaration allows;
 - `UninitialisedError`: a value that nothing wrote reaches a store, an address or a branch;
 - `BarrierError`, `DivergenceError`: a barrier, or an instruction for a whole warp, that some of the
   threads never reach; an mbarrier whose phase never completes, or that is misused;
 - `AsynchronousError`: data touched while an asynchronous copy or product is still using it, or with
   no fence between the proxies, or in flight when the block ends;
-- `UnknownInstructionError`, `ParseError`, `LaunchError`, `TrapError`, `StepLimitError`.
+- `OrderError`: results differ between two orders of blocks and warps (``both_orders=True``);
+- `UnknownInstructionError` (also of an instruction that the target does not have), `ParseError`,
+  `LaunchError` (also of what CUDA would refuse, and of arrays of other types than Numba compiled the kernel
+  for), `TrapError`, `StepLimitError`.
 
 All are subclasses of `PtxError`. With the results comes a `Report` that counts instructions,
-divergent branches, memory sectors and bank conflicts.
+divergent branches, float atomics, memory sectors and bank conflicts. What is compiled with line information
+(``compile_numba(..., lineinfo=True)``) has its faults named with the line of Python.
 
 Examples
 --------
@@ -87,7 +92,8 @@ Approximate instructions (``.approx``) give the correctly rounded result, which 
 Clocks count steps. Textures, surfaces, calls through pointers, recursion, ``printf`` (which prints
 nothing) and clusters of more than one block are not executed. Functions without a body in
 the text are unknown, except those for a barrier of the whole grid. Threads are scheduled in one of many
-possible orders: what no check names can still depend on the order.
+possible orders, or in two with ``both_orders=True``: what no check names can still depend on the order.
+Blocks run some at a time; a grid of up to 8192 threads that may wait for other blocks runs as a whole.
 
 To add an instruction, see `tests.ptx.registry`.
 """
@@ -99,6 +105,7 @@ from .faults import (
     DivergenceError,
     LaunchError,
     MisalignedError,
+    OrderError,
     OutOfBoundsError,
     ParseError,
     PtxError,
@@ -121,6 +128,7 @@ __all__ = [
     "Kernel",
     "LaunchError",
     "MisalignedError",
+    "OrderError",
     "OutOfBoundsError",
     "ParseError",
     "PtxError",

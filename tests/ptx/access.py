@@ -56,6 +56,8 @@ class Memory:
                 chunks = np.zeros(active.count, CHUNKS[size]) if chunks is None else chunks
                 chunks[selection] = values
             if region.initialised(positions, size) is not None:
+                if region.has_gaps:
+                    self._check_gaps(region, lanes, positions, size)
                 unset.append((selection, region, positions))
         return chunks, unset
 
@@ -135,9 +137,15 @@ class Memory:
         """Observe, compare with pending asynchronous operations, and log an access that is in bounds."""
         if self.observer is not None:
             self.observer(instruction, region, lanes, positions, size, access)
-        if region.held:
+        if access.writes and region.has_gaps:
+            self._check_gaps(region, lanes, positions, size)
+        constants = region.constant_loads
+        if region.held or (constants is not None and (access.writes or access.constant)):
             try:
-                region.check_pending(positions, size, access.writes)
+                if region.held:
+                    region.check_pending(positions, size, access.writes)
+                if constants is not None:
+                    constants.note(positions, size, access)
             except PtxError as fault:
                 fault.lane = int(lanes.indices[fault.lane])
                 raise
@@ -146,3 +154,12 @@ class Memory:
         if access.writes:
             for watcher in region.watchers:
                 watcher(region, lanes.indices, positions, size)
+
+    @staticmethod
+    def _check_gaps(region: Region, lanes: Active, positions: np.ndarray, size: int) -> None:
+        """Nothing is ever written to a gap: it is enough to look at writes, and at reads of what is not."""
+        try:
+            region.check_gaps(positions, size)
+        except PtxError as fault:
+            fault.lane = int(lanes.indices[fault.lane])
+            raise

@@ -10,6 +10,7 @@ import numpy as np
 
 from .faults import LaunchError
 from .memory import GlobalSpace
+from .numba_types import NumbaArray
 from .region import Region
 from .syntax import DTYPES, Variable
 
@@ -64,8 +65,10 @@ def out(array: np.ndarray | Pointer) -> Pointer:
     return Pointer(given.array, given.byte_offset, defined=False)
 
 
-def numba_array(array: np.ndarray | Pointer | Structure) -> list[Any]:
+def numba_array(array: np.ndarray | Pointer | Structure) -> NumbaArray:
     """The parameters that an array becomes in Numba's ABI; a tensor map passes for one of uint64.
+
+    A launch compares its dtype, number of axes and layout with those that the kernel was compiled for.
 
     They are the addresses of the allocation and of its Python object, both null on a GPU, the
     number of elements, the size of one, the pointer, then the shape and the strides in bytes.
@@ -77,10 +80,10 @@ def numba_array(array: np.ndarray | Pointer | Structure) -> list[Any]:
     [6, 4]
     """
     if isinstance(array, Structure):
-        return [0, 0, array.size // 8, 8, array, array.size // 8, 8]
+        return NumbaArray([0, 0, array.size // 8, 8, array, array.size // 8, 8], None)
     given = array if isinstance(array, Pointer) else Pointer(_checked(array))
     x = given.array
-    return [0, 0, x.size, x.itemsize, given, *x.shape, *x.strides]
+    return NumbaArray([0, 0, x.size, x.itemsize, given, *x.shape, *x.strides], x)
 
 
 def _checked(array: Any) -> np.ndarray:

@@ -56,7 +56,8 @@ class AsyncReads:
     def place(self, addresses: np.ndarray, warpgroups: np.ndarray) -> np.ndarray:
         """Positions of 16-byte chunks, given addresses of shape (warpgroups, chunks)."""
         region = self.region
-        bad = (addresses < 0) | (addresses + CHUNK > region.size)
+        offsets = addresses - region.base - region.lead
+        bad = (offsets < 0) | (offsets + CHUNK > region.size)
         if bad.any():
             group, chunk = (int(index[0]) for index in np.nonzero(bad))
             raise OutOfBoundsError(
@@ -70,8 +71,10 @@ class AsyncReads:
         """Check a read of chunks and hold them; returns their granules, (warpgroups, granules)."""
         first = np.repeat(warpgroups * WARPGROUP, positions.shape[1])
         places = positions.reshape(-1)
-        if self.region.held:
+        if self.region.held or self.region.has_gaps:
             try:
+                if self.region.has_gaps:
+                    self.region.check_gaps(places, CHUNK)
                 self.region.check_pending(places, CHUNK, writing=False)
             except PtxError as fault:
                 fault.lane = int(first[fault.lane])
@@ -105,7 +108,7 @@ class AsyncReads:
             return
         granules = granules_of(region, positions, size)
         now = machine.races.meetings[machine.block_of_lane[lanes], None]
-        others = machine.thread_of_lane[lanes] // WARPGROUP
+        others = lanes % machine.width // WARPGROUP
         for warpgroup in range(self.meeting.shape[0]):
             unordered = (self.meeting[warpgroup, granules] == now) & (others != warpgroup)[:, None]
             if unordered.any():

@@ -96,9 +96,17 @@ class Stretch:
         region = self.region
         if access.writes and not region.writeable:
             raise ReadOnlyError(f"copy to {region.name}", lane=self.lane, array=region.name)
-        if region.held:
+        if region.held or region.has_gaps:
             try:
+                if region.has_gaps:
+                    region.check_gaps(self.positions, self.size)
                 region.check_pending(self.positions, self.size, access.writes)
+            except PtxError as fault:
+                fault.lane = self.lane
+                raise
+        if region.constant_loads is not None:
+            try:
+                region.constant_loads.note(self.positions, self.size, access)
             except PtxError as fault:
                 fault.lane = self.lane
                 raise

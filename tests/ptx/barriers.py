@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .clocks import Knowledge
 from .faults import BarrierError
 from .lanes import Active
 from .syntax import Instruction
@@ -22,13 +23,17 @@ WHOLE_GRID = (-1, -1)
 
 @dataclass
 class Point:
-    """One barrier of one block that some threads have arrived at."""
+    """One barrier of one block that some threads have arrived at.
+
+    `known` is what those that do not wait knew and did when they arrived.
+    """
 
     instruction: Instruction
     expected: int | None
     arrived: list[np.ndarray] = field(default_factory=list)
     waiting: list[np.ndarray] = field(default_factory=list)
     released: list[Callable[[np.ndarray], None]] = field(default_factory=list)
+    known: list[Knowledge] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -54,7 +59,7 @@ class Barriers:
         """Try the usual case: all threads of all blocks arrive at once; whether it was so."""
         if active.where is not True or self.points or not self.scheduler.intact:
             return False
-        self.machine.races.barrier(active.indices, active.indices, whole=True)
+        self.machine.races.barrier(active.indices, whole=True)
         return True
 
     def arrive(
@@ -132,6 +137,8 @@ class Barriers:
         point.arrived.append(lanes)
         if following is not None:
             point.waiting.append(lanes)
+        else:
+            point.known.append(self.machine.races.arrive(lanes))
         if released is not None:
             point.released.append(released)
         self._open_if_complete(key, lane)
@@ -151,7 +158,8 @@ class Barriers:
         for released in point.released:
             released(arrived)
         whole = point.expected is None or arrived.size == self._threads(key[0])
-        self.machine.races.barrier(arrived, waiting, whole=whole and waiting.size == arrived.size)
+        whole = whole and waiting.size == arrived.size
+        self.machine.races.barrier(waiting, whole, point.known)
         self.scheduler.ready[waiting] = True
 
     def _threads(self, block: int) -> int:

@@ -115,6 +115,10 @@ class BulkStore:
     kind: np.dtype | None = None
     reading: bool = True
 
+    @property
+    def _reduction(self) -> Access:
+        return Access(True, strong=True, size=self.kind.itemsize)
+
     def begin(self) -> None:
         if not self.known.all():
             raise UninitialisedError(
@@ -127,7 +131,7 @@ class BulkStore:
             self.to.check(Access.WRITE)
             self.to.hold("pending_write")
         else:
-            self.to.check(Access.STRONG_WRITE)
+            self.to.check(self._reduction)
 
     def finish_reading(self) -> None:
         if self.reading:
@@ -142,7 +146,7 @@ class BulkStore:
             self.to.write(self.data, self.known)
             self.to.log(Access.WRITE)
         else:
-            self.to.log(Access.STRONG_WRITE)
+            self.to.log(self._reduction)
             self.to.write(self._updated(), self.known)
         proxies = self.to.machine.extension(Proxies)
         proxies.written_asynchronously(self.to.region, self.to.positions, self.to.size)

@@ -18,6 +18,8 @@ class PtxError(Exception):
         Line of the PTX text, counted from 1.
     instruction : str or None
         Text of the instruction on that line.
+    source : str or None
+        File and line of the source, of text compiled with line information (Numba's ``lineinfo=True``).
     block, thread : tuple of int or None
         Index (x, y, z) of the first block and thread at fault.
     address : int or None
@@ -46,6 +48,7 @@ class PtxError(Exception):
         self.kernel: str | None = None
         self.line: int | None = None
         self.instruction: str | None = None
+        self.source: str | None = None
         self.block: tuple[int, ...] | None = None
         self.thread: tuple[int, ...] | None = None
 
@@ -53,6 +56,7 @@ class PtxError(Exception):
         """Note the instruction at fault, unless one is noted already."""
         if self.line is None:
             self.line, self.instruction = instruction.line, instruction.text
+            self.source = instruction.source
         return self
 
     def __str__(self) -> str:
@@ -65,6 +69,8 @@ class PtxError(Exception):
             parts.append(f"block {self.block}, thread {self.thread}")
         if self.line is not None:
             parts.append(f"line {self.line}: {self.instruction}")
+        if self.source is not None:
+            parts.append(f"compiled from {self.source}")
         if self.kernel is not None:
             parts.append(f"kernel {self.kernel}")
         return "\n  ".join(parts)
@@ -112,6 +118,10 @@ class BarrierError(PtxError):
 
 class DivergenceError(PtxError):
     """An instruction for a whole warp or warpgroup is executed by a part of it."""
+
+
+class OrderError(PtxError):
+    """A result depends on the order in which blocks and warps run."""
 
 
 class TrapError(PtxError):

@@ -9,10 +9,12 @@ from . import operations  # noqa: F401  (importing it registers every instructio
 from .arguments import Arguments
 from .counts import Counts
 from .faults import LaunchError
+from .limits import check_launch
 from .machine import Machine
-from .memory import GlobalSpace
+from .memory import GlobalSpace, compare
+from .numba_types import check_arrays
 from .operations.external import GRID_BARRIER
-from .ordering import needs_thread_clocks
+from .ordering import may_wait_for_blocks, needs_thread_clocks
 from .parse import parse
 from .program import Program
 from .region import Region
@@ -24,7 +26,6 @@ from .syntax import Variable
 # vector clocks grow with the square of a block's threads and have to stay in the cache.
 LANES = 8192
 LANES_WITH_CLOCKS = 1024
-MOST_THREADS = 1024
 
 
 class Kernel:
@@ -63,6 +64,8 @@ class Kernel:
         count_memory: bool = False,
         exited_threads_arrive: bool = False,
         limit: int = 1_000_000,
+        reverse: bool = False,
+        both_orders: bool = False,
     ) -> Report:
         """Execute the kernel for a whole grid.
 
@@ -84,6 +87,10 @@ class Kernel:
             current hardware does, instead of reporting that they never come.
         limit : int
             Steps of the scheduler after which the kernel is taken to run for ever.
+        reverse : bool
+            Whether the last block, and the last warp of each block, come first.
+        both_orders : bool
+            Whether to execute the kernel twice, in either order, and compare the results bit by bit.
 
         Returns
         -------
@@ -95,24 +102,26 @@ class Kernel:
             One of its subclasses for any fault; the arrays are then as they were before.
         """
         grid, block = _dimensions(grid, "grid"), _dimensions(block, "block")
-        if block[0] * block[1] * block[2] > MOST_THREADS:
-            raise LaunchError(f"a block {block} has more than {MOST_THREADS} threads")
-        if shared_bytes < 0:
-            raise LaunchError(f"shared_bytes is {shared_bytes}")
-        counts = Counts()
-        space = GlobalSpace(self.program.granule)
-        given = Arguments(self.program.entry.parameters, arguments, space)
-        variables = {
-            variable: space.add(variable.name, variable.size)
-            for variable in self.module.variables.values()
-            if variable.space == "global" and variable.size
-        }
-        at_once = self._blocks_at_once(grid, block)
-        machine = Machine(self.program, grid, block, at_once, shared_bytes, space, counts)
-        if count_memory:
-            machine.memory.observer = counts.observe
-        self._initialise(machine, given, variables)
-        self._run(Scheduler(machine, limit, exited_threads_arrive), machine, at_once)
+        check_launch(self.program, grid, block, shared_bytes)
+        check_arrays(self.name, arguments)
+        runs = []
+        for backwards in (not reverse, reverse) if both_orders else (reverse,):
+            counts, space = Counts(), GlobalSpace(self.program.granule)
+            given = Arguments(self.program.entry.parameters, arguments, space)
+            variables = {
+                variable: space.add(variable.name, variable.size)
+                for variable in self.module.variables.values()
+                if variable.space == "global" and variable.size
+            }
+            at_once = self._blocks_at_once(grid, block)
+            machine = Machine(self.program, grid, block, at_once, shared_bytes, space, counts, backwards)
+            if count_memory:
+                machine.memory.observer = counts.observe
+            self._initialise(machine, given, variables)
+            self._run(Scheduler(machine, limit, exited_threads_arrive), machine, at_once)
+            runs.append(space)
+        if both_orders:
+            compare(*runs, self.name)
         given.copy_back()
         return Report.of(self.name, grid, block, counts)
 
@@ -121,6 +130,8 @@ class Kernel:
         lanes = LANES_WITH_CLOCKS if needs_thread_clocks(self.program) else LANES
         total = grid[0] * grid[1] * grid[2]
         if any(instruction.callee == GRID_BARRIER for instruction in self.program.instructions()):
+            return total
+        if total * width <= LANES and may_wait_for_blocks(self.program):
             return total
         rounds = -(-total // max(1, lanes // width))
         return -(-total // rounds)
@@ -146,7 +157,9 @@ class Kernel:
             if variable in variables:
                 variables[variable].fill(0, self._value(machine, variable))
             elif variable.space == "const":
-                constants.fill(self.program.offsets[variable], self._value(machine, variable))
+                constants.fill(
+                    self.program.offsets[variable] - constants.lead, self._value(machine, variable)
+                )
 
     def _value(self, machine: Machine, variable: Variable) -> bytes:
         """The initial value of a variable, with pointers to other variables in place."""

@@ -47,6 +47,10 @@ class Machine:
     ----------
     blocks, threads : int
         How many blocks execute at once, and threads in each.
+    reverse : bool
+        Whether blocks and warps are in the opposite of their usual order.
+    number_of_lane : ndarray
+        The number of each lane's block in the grid.
     width : int
         Lanes of a block: `threads` rounded up to whole warps, or warpgroups if the kernel uses them.
     lanes : int
@@ -67,6 +71,7 @@ class Machine:
         shared_bytes: int,
         global_space: GlobalSpace,
         counts: Counts,
+        reverse: bool = False,
     ) -> None:
         self.program = program
         self.grid, self.block = grid, block
@@ -76,7 +81,12 @@ class Machine:
         self.lanes = blocks * self.width
         self.lane = np.arange(self.lanes)
         self.block_of_lane = self.lane // self.width
+        self.number_of_lane = np.zeros(self.lanes, np.int64)
         self.thread_of_lane = self.lane % self.width
+        self.reverse = reverse
+        if reverse:  # the last warp, or warpgroup, first
+            self.thread_of_lane = self.thread_of_lane.reshape(-1, self.width // program.group, program.group)
+            self.thread_of_lane = np.ascontiguousarray(self.thread_of_lane[:, ::-1]).reshape(-1)
         self.shared_bytes = shared_bytes
         self.counts = counts
         self.states = RegisterStates(self)
@@ -90,16 +100,17 @@ class Machine:
         self.races = Races(self)
 
     def _memory(self, global_space: GlobalSpace) -> Memory:
-        sizes, granule = self.program.sizes, self.program.granule
-        shared = self.program.dynamic_offset + self.shared_bytes if self.shared_bytes else sizes["shared"]
+        sizes, granule, layouts = self.program.sizes, self.program.granule, self.program.layouts
+        shared = self.program.shared_layout(self.shared_bytes)
+        self.static_bytes = layouts["shared"].bytes
+        of_blocks = {"stretch": self.block_of_lane, "stretches": self.blocks}
+        of_lanes = {"stretch": self.lane, "stretches": self.lanes}
         regions = [
-            Region(
-                "shared memory", "shared", shared, granule, stretch=self.block_of_lane, stretches=self.blocks
-            ),
-            Region("local memory", "local", sizes["local"], 1, stretch=self.lane, stretches=self.lanes),
+            Region.of_layout("shared memory", "shared", shared, granule, **of_blocks),
+            Region.of_layout("local memory", "local", layouts["local"], 1, **of_lanes),
             Region("call parameters", "frame", sizes["frame"], 1, stretch=self.lane, stretches=self.lanes),
             Region("kernel parameters", "param", sizes["param"], 1, writeable=False),
-            Region("constant memory", "const", sizes["const"], 1, writeable=False),
+            Region.of_layout("constant memory", "const", layouts["const"], 1, writeable=False),
         ]
         spaces: dict[str, Space | GlobalSpace] = {region.space: Space(region) for region in regions}
         spaces["global"] = global_space
@@ -108,13 +119,16 @@ class Machine:
     def begin(self, first: int, count: int) -> None:
         """Start `count` blocks of the grid from number `first` on: forget all that is per block."""
         number = first + self.block_of_lane
+        if self.reverse:
+            number = self.grid[0] * self.grid[1] * self.grid[2] - 1 - number
+        self.number_of_lane[:] = number
         for axis, name in enumerate("xyz"):
             self.special[f"%ctaid.{name}"][...] = number % self.grid[axis]
             number = number // self.grid[axis]
         for name in ("shared", "local", "frame"):
             self.memory.spaces[name].region.clear()
         self.states.begin()
-        self.races.begin(first)
+        self.races.begin()
         for extension in self._extensions.values():
             extension.begin()
 

@@ -17,6 +17,7 @@ from .fragments import Fragment
 from .lanes import Active
 from .registry import Binder
 from .rounding import CANONICAL_NAN, widen
+from .undefined_bits import bits_of_elements, low
 
 # How elements are stored. 8-bit floating-point formats and bf16 are kept as their bits.
 ELEMENTS = {
@@ -146,16 +147,18 @@ class MatrixRegisters:
 
     def undefined(self, active: Active) -> np.ndarray:
         """Which elements hold a value that nothing has written, shape (groups, rows, columns)."""
-        known = self.states.undefined
-        nothing = np.zeros(active.count, bool)
-        columns = [active.gather(known[item]) if item in known else nothing for item in self.items]
-        held = np.repeat(np.stack(columns, axis=-1), packed(self.kind), axis=-1)
-        return self.fragment.matrices(held)
+        size = 8 * ELEMENTS[self.kind].itemsize
+        known = [self.states.undefined.get(item) for item in self.items]
+        nothing = np.zeros(active.count, np.uint64)
+        columns = np.stack([nothing if bits is None else active.gather(bits) for bits in known], axis=-1)
+        shifts = np.arange(packed(self.kind), dtype=np.uint64) * np.uint64(size)
+        held = columns[..., None] >> shifts & low(size) != 0
+        return self.fragment.matrices(held.reshape(*columns.shape[:-1], -1))
 
     def mark(self, active: Active, undefined: np.ndarray) -> None:
-        """Set which elements are undefined; a register is if any of its elements is."""
+        """Set which elements are undefined."""
         held = self.fragment.held(undefined).reshape(active.count, len(self.items), packed(self.kind))
         for column, item in enumerate(self.items):
-            lanes = np.zeros(active.mask.size, bool)
-            lanes[active.indices] = held[:, column].any(axis=-1)
-            self.states.mark(item, lanes, active.mask)
+            bits = np.zeros(active.mask.size, np.uint64)
+            bits[active.indices] = bits_of_elements(held[:, column], 8 * ELEMENTS[self.kind].itemsize)
+            self.states.mark(item, bits, active.mask)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .clocks import Knowledge
 from .syntax import Instruction
 
 BYTES = 8
@@ -42,8 +43,11 @@ class Mbarrier:
     observed : bool
         Whether some thread has waited for the phase before the current one.
     queue : list of Delivery
+    number : int
+        That of the block in the grid.
     gathered, known : ndarray
-        Vector clocks of the arrivals so far, and of those until the latest complete phase.
+        Vector clocks of the arrivals so far, and of those until the latest complete phase; `gathered_far` and
+        `known_far` are what they knew beside that.
     refused : ndarray, shape (threads of the block,)
         The latest phase for which a test by each thread has failed although it could succeed.
     meeting : int
@@ -53,6 +57,7 @@ class Mbarrier:
     position: int
     address: int
     block: int
+    number: int
     agent: int
     expected: int
     pending: int
@@ -64,6 +69,8 @@ class Mbarrier:
     observed: bool = True
     meeting: int = 0
     queue: list[Delivery] = field(default_factory=list)
+    gathered_far: Knowledge = field(default_factory=dict)
+    known_far: Knowledge = field(default_factory=dict)
 
     def deliveries_needed(self) -> int | None:
         """How many of the copies under way complete the phase; None if they do not."""

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .clocks import MBARRIERS
+from .access_kinds import Access
+from .clocks import MBARRIERS, merged
 from .faults import AsynchronousError, BarrierError, OutOfBoundsError, UninitialisedError
 from .lanes import Active
 from .mbarrier_state import BYTES, LARGEST, Mbarrier
-from .races import Access
 from .syntax import Instruction
 
 if TYPE_CHECKING:
     from .machine import Machine
 
+ACCESS = Access(True, strong=True, wide=False, size=BYTES)
 # After so many failures of all threads that could run, with nothing happening, none will succeed.
 PATIENCE = 100
 
@@ -74,7 +75,7 @@ class Mbarriers:
         positions = self.places(space, addresses, active)
         groups = [(int(position), np.flatnonzero(positions == position)) for position in np.unique(positions)]
         found = [(self.find(position, int(active.indices[chosen[0]])), chosen) for position, chosen in groups]
-        self.region.tracker.log(instruction, active, positions, BYTES, Access.STRONG_WRITE)
+        self.region.tracker.log(instruction, active, positions, BYTES, ACCESS)
         self.machine.races.settle()
         for barrier, chosen in found:
             yield barrier, active.indices[chosen], chosen
@@ -103,6 +104,7 @@ class Mbarriers:
             position,
             self.region.address(position),
             block,
+            int(self.machine.races.numbers[lane]),
             self.machine.width + slot,
             count,
             count,
@@ -153,12 +155,10 @@ class Mbarriers:
             raise BarrierError("mbarrier.arrive_drop leaves no arrivals to expect", lane=lane)
 
     def _gather(self, barrier: Mbarrier, lanes: np.ndarray) -> None:
-        clocks = self.machine.races.threads
-        knowledge = clocks.known[lanes].max(axis=0)
-        columns = lanes % clocks.agents
-        knowledge[columns] = np.maximum(knowledge[columns], clocks.own[lanes])
-        clocks.own[lanes] += 1
-        np.maximum(barrier.gathered, knowledge, out=barrier.gathered)
+        knowledge = self.machine.races.threads.gather(lanes)
+        near = knowledge.pop(barrier.number)
+        np.maximum(barrier.gathered, near, out=barrier.gathered)
+        barrier.gathered_far = merged(barrier.gathered_far, knowledge)
 
     def _finish_if_complete(self, barrier: Mbarrier) -> None:
         if barrier.pending or barrier.transactions:
@@ -166,6 +166,7 @@ class Mbarriers:
         barrier.phase += 1
         barrier.pending = barrier.expected
         barrier.known = barrier.gathered.copy()
+        barrier.known_far = barrier.gathered_far
         barrier.observed = False
         barrier.meeting = int(self.machine.races.meetings[barrier.block])
 
@@ -189,8 +190,8 @@ class Mbarriers:
         if done.any():
             self.failures.fill(0)
             if acquire:
-                clocks = self.machine.races.threads
-                clocks.known[lanes[done]] = np.maximum(clocks.known[lanes[done]], barrier.known)
+                knowledge = {**barrier.known_far, barrier.number: barrier.known}
+                self.machine.races.threads.absorb(lanes[done], knowledge)
         return done
 
     def _test(self, barrier: Mbarrier, lanes: np.ndarray, phase: int) -> np.ndarray:

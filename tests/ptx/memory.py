@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .faults import MisalignedError, OutOfBoundsError
+from .faults import MisalignedError, OrderError, OutOfBoundsError
 from .lanes import Active
 from .region import Region
 
@@ -104,3 +104,18 @@ class GlobalSpace:
             address=int(addresses[lane]),
             array=region.name,
         )
+
+
+def compare(first: GlobalSpace, second: GlobalSpace, kernel: str) -> None:
+    """Raise `OrderError` if two runs of a kernel have left different bytes."""
+    for one, other in zip(first.regions, second.regions, strict=True):
+        written = np.repeat(one.valid & other.valid, one.granule) | (one.all_valid and other.all_valid)
+        differing = np.flatnonzero(written[: one.data.size] & (one.data != other.data))
+        if one.writeable and differing.size:
+            fault = OrderError(
+                "a result depends on the order in which blocks and warps run",
+                address=one.address(int(differing[0])),
+                array=one.name,
+            )
+            fault.kernel = kernel
+            raise fault

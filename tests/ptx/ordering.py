@@ -1,60 +1,87 @@
-"""Which accesses come before which: vector clocks of threads and of blocks.
+"""Which accesses come before which: barriers of whole blocks, and vector clocks of threads.
 
-Barriers of a whole block order everything within it, so a kernel that uses nothing else needs no
-clocks. With barriers of warps, named barriers, mbarriers or fences every thread has a vector clock over
-the threads of its block; with fences beyond the block, every block has one over the grid.
-
-A fence followed by a strong write or atomic releases, a strong read or atomic followed by a fence
-acquires, as ``.release`` and ``.acquire`` do by themselves. All such places are taken for one: a
-kernel that pairs a release with the acquire of another variable is not found out.
+Barriers of a whole block order everything within it, so a kernel that uses nothing else needs no clocks:
+it is enough to count them. With barriers of warps, named barriers, mbarriers, fences or strong reads every
+thread has a vector clock over the threads of its block, and knows of other blocks what `releases` tell it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .clocks import MBARRIERS, Clocks
+from .access_kinds import Access
+from .clocks import Clocks, Knowledge
+from .constant_loads import ConstantLoads, has_constant_loads
 from .faults import RaceError
+from .history import nothing_is
 from .lanes import Active
 from .program import Program
-from .races import Access, Entry, RaceFound, Record, Tracker
+from .races import Entry, RaceFound, Record, Tracker
 from .region import Region
+from .releases import Meaning, Releases
 from .syntax import Instruction
 
 if TYPE_CHECKING:
     from .machine import Machine
 
+# Modifiers of accesses that are strong, atomics aside.
+STRONG = {"volatile", "relaxed", "acquire", "release", "mmio"}
+MEETING_BITS = 32
+
 
 class Races:
-    """All trackers of a machine, and what its threads do that orders accesses."""
+    """All trackers of a machine, and what its threads do that orders accesses.
+
+    Attributes
+    ----------
+    numbers : ndarray, shape (lanes,)
+        The number of each lane's block in the grid.
+    meetings : ndarray, shape (blocks,)
+        How many barriers of each whole block there have been.
+    threads : Clocks or None
+    """
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        program = machine.program
         self.numbers = np.zeros(machine.lanes, np.int64)
-        self.meetings = np.zeros(machine.blocks, np.int64)  # barriers of each whole block so far
+        self.in_grid = np.zeros(machine.lanes, np.int64)  # each thread's number, blocks being padded
+        self.in_block = machine.lane % machine.width
+        self.meetings = np.zeros(machine.blocks, np.int64)
         self.threads: Clocks | None = None
-        if needs_thread_clocks(program):
-            self.threads = Clocks(machine.blocks, machine.width, MBARRIERS)
-        total = machine.grid[0] * machine.grid[1] * machine.grid[2]
-        self.grid = Clocks(1, total) if needs_grid_clocks(program) else None
-        shared = machine.memory.spaces["shared"].region
-        shared.tracker = Tracker(shared.name, shared.granule, shared.valid.size, shared.address)
-        self.shared = shared
-        for region in machine.memory.spaces["global"].regions:
-            if region.writeable:
-                region.tracker = Tracker(region.name, region.granule, region.valid.size, region.address)
-                region.tracker.when_full = self._shorten
+        self.releases: Releases | None = None
+        if needs_thread_clocks(machine.program):
+            self.threads = Clocks(machine.lanes, machine.width, self.numbers)
+            self.releases = Releases(self.threads)
+        self.shared = machine.memory.spaces["shared"].region
+        self.shared.tracker = self._tracker(self.shared, 0)
         self.global_regions = [
             region for region in machine.memory.spaces["global"].regions if region.writeable
         ]
+        for region in self.global_regions:
+            region.tracker = self._tracker(region, machine.width)
+            region.tracker.when_full = self._shorten
+            if has_constant_loads(machine.program):
+                region.constant_loads = ConstantLoads(region)
 
-    def begin(self, first: int) -> None:
-        """Blocks of the grid from number `first` on start."""
-        self.numbers[:] = first + self.machine.block_of_lane
+    def _tracker(self, region: Region, width: int) -> Tracker:
+        observed = partial(self.releases.observed, region.name) if self.releases else None
+        crowded = self.threads is not None
+        return Tracker(
+            region.name, region.granule, region.valid.size, region.address, width, crowded, observed
+        )
+
+    def begin(self) -> None:
+        """Other blocks start."""
+        self.numbers[:] = self.machine.number_of_lane
+        self.in_grid[:] = self.numbers * self.machine.width + self.in_block
         self.shared.tracker.forget(slice(None))
+        if self.threads is not None:
+            self.threads.begin()
+            self.releases.begin(self.shared.name)
 
     def end(self) -> None:
         """All threads of the blocks have exited."""
@@ -69,8 +96,8 @@ class Races:
             tracker = self.shared.tracker
             tracker.examine()
             if self.threads is not None:
-                clocks, machine = self.threads, self.machine
-                tracker.compare_history(machine.thread_of_lane, machine.lane, clocks.own, clocks.ordered)
+                clocks = self.threads
+                tracker.compare_history(self.in_block, self.machine.lane, clocks.own, clocks.ordered_in_block)
                 tracker.clear()
         except RaceFound as race:
             raise self._error(race) from None
@@ -87,28 +114,29 @@ class Races:
         tracker, machine = region.tracker, self.machine
         width = max(size // region.granule, 1)
         record = Record(instruction, lanes, positions // region.granule, width, Access.READ)
-        ordered = _only_itself if self.threads is None else self.threads.ordered
+        ordered = nothing_is if self.threads is None else self.threads.ordered_in_block
         try:
-            tracker.check_read(record, machine.thread_of_lane[lanes], machine.lane[lanes], ordered)
+            tracker.check_read(record, self.in_block[lanes], machine.lane[lanes], ordered)
         except RaceFound as race:
             raise self._error(race) from None
 
     def _settle_global(self, tracker: Tracker) -> None:
         tracker.examine()
-        if self.grid is None:
-            ones = np.ones(self.machine.lanes, np.int32)
-            tracker.compare_history(self.numbers, self.numbers, ones, _only_itself)
+        if self.threads is None:
+            meetings = self.meetings[self.machine.block_of_lane]
+            rows = self.numbers << MEETING_BITS | meetings
+            tracker.compare_history(self.in_grid, rows, meetings, self._met)
         else:
-            tracker.compare_history(
-                self.numbers, self.numbers, self.grid.own[self.numbers], self.grid.ordered
-            )
+            tracker.compare_history(self.in_grid, self.machine.lane, self.threads.own, self.threads.ordered)
         tracker.clear()
 
-    def _shorten(self, tracker: Tracker) -> None:
-        """Keep the log of global memory short where a kernel has no barriers.
+    def _met(self, agents: np.ndarray, meetings: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Whether earlier accesses are of the same block, and before its latest barrier."""
+        now = rows & ((1 << MEETING_BITS) - 1)
+        return (agents // self.machine.width == rows >> MEETING_BITS) & (meetings < now)
 
-        What threads of one block did before and after is then not compared any more.
-        """
+    def _shorten(self, tracker: Tracker) -> None:
+        """Keep the log of global memory short where a kernel has no barriers."""
         try:
             self._settle_global(tracker)
         except RaceFound as race:
@@ -122,9 +150,12 @@ class Races:
                 f"{race.other.instruction.line}: {race.other.instruction.text}"
             )
         else:
-            what = "thread" if race.array == self.shared.name else "block"
-            other = f"earlier, by {what} number {race.agent}"
-            if what == "thread" and race.agent >= self.machine.width:
+            width = self.machine.width
+            if race.array != self.shared.name:
+                other = f"earlier, by thread {race.agent % width} of block {race.agent // width} of the grid"
+            elif race.agent < width:
+                other = f"earlier, by thread number {race.agent}"
+            else:
                 other = "earlier, by an asynchronous copy that completed on an mbarrier"
         error = RaceError(
             f"{race.record.access.value} races with an access that nothing orders",
@@ -138,13 +169,23 @@ class Races:
 
     # -- what orders accesses --------------------------------------------------------------------
 
-    def barrier(self, arrived: np.ndarray, waiting: np.ndarray, whole: bool) -> None:
-        """Lanes of whole blocks, or (not `whole`) of a part of one block, meet at a barrier."""
+    def arrive(self, lanes: np.ndarray) -> Knowledge:
+        """Lanes of one block arrive at a barrier that they do not wait for: what they know and did."""
+        self.settle()
+        return self.threads.gather(lanes)
+
+    def barrier(self, waiting: np.ndarray, whole: bool, known: Sequence[Knowledge] = ()) -> None:
+        """A barrier opens for lanes of whole blocks, or (not `whole`) of a part of one block.
+
+        `known` is what others have brought who do not wait.
+        """
         self.settle()
         if whole:
-            self._forget_blocks(np.unique(self.machine.block_of_lane[arrived]))
-        elif self.threads is not None:
-            self.threads.join(arrived, waiting)
+            self._forget_blocks(np.unique(self.machine.block_of_lane[waiting]))
+        elif self.threads is not None and waiting.size:
+            self.threads.join(waiting, waiting)
+            for knowledge in known:
+                self.threads.absorb(waiting, knowledge)
 
     def grid_barrier(self) -> None:
         """All threads of the grid meet."""
@@ -155,6 +196,8 @@ class Races:
 
     def _forget_blocks(self, blocks: np.ndarray) -> None:
         self.meetings[blocks] += 1
+        if self.threads is not None:
+            self.threads.meet(blocks)
         tracker, machine = self.shared.tracker, self.machine
         if blocks.size == machine.blocks:
             tracker.clear()
@@ -193,61 +236,51 @@ class Races:
     def fence(self, active: Active, wide: bool) -> None:
         """Active lanes execute a fence; `wide` if it reaches beyond the block."""
         self.settle()
-        self.threads.acquire(active.indices)
-        self.threads.fenced[active.indices] = True
-        if wide and self.grid is not None:
-            blocks = np.unique(self.numbers[active.indices])
-            self.grid.acquire(blocks)
-            self.grid.fenced[blocks] = True
+        self.releases.fence(active.indices, wide)
 
-    def strong_write(self, active: Active, release: bool) -> None:
-        """Before a strong write or atomic: publish what a fence has ordered before it."""
-        for clocks, rows in self._clocks(active):
-            rows = rows if release else rows[clocks.fenced[rows]]
-            if rows.size:
-                self.settle()
-                clocks.release(np.unique(rows))
-
-    def strong_read(self, active: Active, acquire: bool) -> None:
-        """After a strong read or atomic."""
-        if acquire:
+    def strong(
+        self,
+        region: Region,
+        lanes: np.ndarray,
+        positions: np.ndarray,
+        access: Access,
+        meaning: Meaning,
+        written: np.ndarray | None = None,
+    ) -> None:
+        """Lanes (indices) have made strong accesses at `positions`; see `Releases.access`."""
+        tracker = region.tracker
+        if self.threads is not None and tracker is not None:
             self.settle()
-            for clocks, rows in self._clocks(active):
-                clocks.acquire(np.unique(rows))
-
-    def _clocks(self, active: Active) -> list[tuple[Clocks, np.ndarray]]:
-        found = [] if self.threads is None else [(self.threads, active.indices)]
-        return found if self.grid is None else [*found, (self.grid, self.numbers[active.indices])]
-
-
-def _only_itself(agents: np.ndarray, clocks: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return agents == rows
+            width = max(access.size >> tracker.shift, 1)
+            granules = positions >> tracker.shift
+            if meaning.reads:
+                self.machine.scheduler.poll()
+            self.releases.access(region.name, lanes, granules, access, width, meaning, written)
 
 
 def needs_thread_clocks(program: Program) -> bool:
     """Whether the kernel synchronises anything less, or more, than whole blocks."""
-    for instruction in program.instructions():
-        parts = instruction.parts
-        fence = parts[0] in ("fence", "membar") and "proxy" not in parts
-        if parts[:2] == ("bar", "warp") or fence or parts[0] == "mbarrier":
-            return True
-        if parts[0] == "cp" and any(part.startswith("mbarrier") for part in parts):
-            return True
-        if parts[0] in ("bar", "barrier") and ("arrive" in parts or len(instruction.operands) > 1):
-            return True
-        if {"acquire", "release", "acq_rel"} & set(parts):
-            return True
-    return False
+    return any(map(_orders_threads, program.instructions()))
 
 
-def needs_grid_clocks(program: Program) -> bool:
-    """Whether the kernel has fences or orderings that reach beyond a block, its cluster of one."""
-    for instruction in program.instructions():
-        words = set(instruction.parts)
-        if instruction.parts[0] in ("fence", "membar") and not words & {"cta", "cluster", "proxy"}:
-            return True
-        if instruction.parts[0] == "mbarrier":
-            continue
-        if words & {"acquire", "release", "acq_rel"} and not words & {"cta", "cluster"}:
-            return True
-    return False
+def _orders_threads(instruction: Instruction) -> bool:
+    parts, words = instruction.parts, set(instruction.parts)
+    if parts[0] in ("fence", "membar") and "proxy" not in parts:
+        return True
+    if parts[0] in ("bar", "barrier"):
+        return parts[1] == "warp" or "arrive" in parts or len(instruction.operands) > 1
+    if parts[0] == "cp":
+        return any(part.startswith("mbarrier") for part in parts)
+    if parts[0] == "ld" and words & STRONG:
+        return True
+    return parts[0] in ("mbarrier", "atom") or bool(words & {"acquire", "release", "acq_rel"})
+
+
+def may_wait_for_blocks(program: Program) -> bool:
+    """Whether the kernel has strong reads of global memory, by which a block can wait for another one."""
+    return any(
+        instruction.parts[0] in ("ld", "atom")
+        and (instruction.parts[0] == "atom" or bool(STRONG & set(instruction.parts)))
+        and not {"shared", "shared::cta", "cta"} & set(instruction.parts)
+        for instruction in program.instructions()
+    )

@@ -41,14 +41,19 @@ class _Parser(InstructionParser):
         super().__init__(text)
         self.result = Module("", {}, {})
         self.scope.names = self.result.variables
+        self.files: dict[int, str] = {}
+        self.places: dict[Instruction, tuple[int, int]] = {}
+        self.current: tuple[int, int] | None = None
 
     # -- the module ------------------------------------------------------------------------------
 
     def module(self) -> Module:
         while self.token.kind != "end":
             text = self.token.text
-            if text in (".version", ".address_size", ".file"):
+            if text in (".version", ".address_size"):
                 self.skip_line()
+            elif text == ".file":
+                self.file()
             elif text == ".target":
                 self.result.target = self.tokens[self.place + 1].text
                 self.skip_line()
@@ -64,7 +69,23 @@ class _Parser(InstructionParser):
                 self.function()
             else:
                 raise self.error(f"unknown directive {text!r}")
+        for instruction, (file, line) in self.places.items():
+            instruction.source = f"{self.files.get(file, file)}:{line}"
         return self.result
+
+    def file(self) -> None:
+        """``.file 1 "path"``"""
+        line, index = self.token.line, self.tokens[self.place + 1]
+        name = self.tokens[self.place + 2]
+        if index.kind == "number" and name.line == line:
+            self.files[int(number(index.text).value)] = name.text.strip('"')
+        self.skip_line()
+
+    def location(self) -> None:
+        """``.loc 1 12 5``: file, line and column of what follows."""
+        file, line = (int(number(self.tokens[self.place + step].text).value) for step in (1, 2))
+        self.current = (file, line) if line else None
+        self.skip_line()
 
     def skip_section(self) -> None:
         while not self.accept("{"):
@@ -135,17 +156,20 @@ class _Parser(InstructionParser):
         returns = self.parameter_list() if self.token.text == "(" else []
         name = self.next().text
         parameters = self.parameter_list() if self.token.text == "(" else []
+        limits: dict[str, list[int]] = {}
         while self.token.text in _FUNCTION_DIRECTIVES:
-            self.next()
+            values = limits[self.next().text] = []
             while self.token.kind in ("number", "string") or self.token.text == ",":
-                self.next()
+                token = self.next()
+                if token.kind == "number":
+                    values.append(int(number(token.text).value))
         function = self.result.functions.get(name)
         if function is None or not function.defined:
             function = self.result.functions[name] = Function(name, entry, parameters, returns)
         if self.accept(";"):
             return
         self.expect("{")
-        function.defined = True
+        function.defined, function.limits = True, limits
         self.body(function)
 
     def parameter_list(self) -> list[Variable]:
@@ -159,7 +183,7 @@ class _Parser(InstructionParser):
         return parameters
 
     def body(self, function: Function) -> None:
-        outer = self.scope
+        outer, self.current = self.scope, None
         self.scope = Scope(outer)
         for variable in function.parameters + function.returns:
             self.scope.names[variable.name] = variable
@@ -182,14 +206,18 @@ class _Parser(InstructionParser):
                 self.scope.names[variable.name] = variable
                 function.variables.append(variable)
                 self.expect(";")
-            elif token.text in (".loc", ".file"):
-                self.skip_line()
+            elif token.text == ".loc":
+                self.location()
+            elif token.text == ".file":
+                self.file()
             elif token.text == ".pragma":
                 self.place += 2
                 self.expect(";")
             elif not self.accept(";"):
                 instruction = self.instruction()
                 function.instructions.append(instruction)
+                if self.current is not None:
+                    self.places[instruction] = self.current
                 if instruction.parts[0] in ("bra", "brx"):
                     branches.append((instruction, self.scope, token))
         for instruction, scope, token in branches:

@@ -7,12 +7,15 @@ their callers, so that always executing the lowest segment first brings diverged
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .faults import LaunchError, ParseError
+from .layout import Layout
 from .registry import lookup, registers_read, registers_written
 from .syntax import DTYPES, Function, Instruction, Module, Register, Variable
+from .targets import check_target
 
 
 @dataclass(eq=False, slots=True)
@@ -42,10 +45,11 @@ class Program:
     offsets : dict of Variable to int
         Place of each variable in its own state space.
     sizes : dict of str to int
-        Bytes used in "shared" (without the dynamic part), "local", "param" and "frame", the last
-        being parameters that calls pass, per lane.
-    dynamic_offset : int
-        Where dynamic shared memory begins.
+        Bytes used in "param" and "frame", the latter being parameters that calls pass, per lane.
+    layouts : dict of str to Layout
+        How the variables of "shared", "local" and "const" lie; dynamic shared memory is not among them.
+    dynamic_alignment : int
+        That of dynamic shared memory.
     uncertain : list of Register
         Registers that some path reads before it writes them.
     granule : int
@@ -64,6 +68,8 @@ class Program:
             self._cut(function)
         self.offsets: dict[Variable, int] = {}
         self.sizes: dict[str, int] = {}
+        self.layouts = {space: Layout() for space in ("shared", "local", "const")}
+        self.dynamic: list[Variable] = []
         self._place_variables()
         self.uncertain = [register for function in self.functions for register in self._uncertain(function)]
         self.granule = self._granule()
@@ -114,6 +120,7 @@ class Program:
         current: Segment | None = None
         for index, instruction in enumerate(function.instructions):
             _, found = lookup(instruction)
+            check_target(instruction, self.module.target)
             if current is None or index in function.labels or (found.group and current.instructions):
                 current = Segment(len(self.segments), function, [])
                 self.segments.append(current)
@@ -145,12 +152,11 @@ class Program:
             segment.successors.append(segment.index + 1)
 
     def _place_variables(self) -> None:
-        for space in ("shared", "local", "frame", "param", "const"):
+        for space in ("frame", "param"):
             self.sizes[space] = 0
-        dynamic: list[Variable] = []
         for variable in self.module.variables.values():
             if variable.space == "shared" and variable.size is None:
-                dynamic.append(variable)
+                self.dynamic.append(variable)
             elif variable.space in ("shared", "const"):
                 self._place(variable, variable.space)
         for function in self.functions:
@@ -158,17 +164,22 @@ class Program:
                 self._place(variable, "frame" if variable.space == "param" else variable.space)
             for variable in function.parameters + function.returns:
                 self._place(variable, "param" if function is self.entry else "frame")
-        alignment = max([16] + [variable.alignment for variable in dynamic])
-        self.dynamic_offset = -(-self.sizes["shared"] // alignment) * alignment
-        for variable in dynamic:
-            self.offsets[variable] = self.dynamic_offset
+        self.dynamic_alignment = max([1] + [variable.alignment for variable in self.dynamic])
 
     def _place(self, variable: Variable, space: str) -> None:
-        if variable.size is None:
-            raise ParseError(f"variable {variable.name!r} has no size")
+        if space in self.layouts:
+            self.offsets[variable] = self.layouts[space].place(variable)
+            return
         offset = -(-self.sizes[space] // variable.alignment) * variable.alignment
         self.offsets[variable] = offset
         self.sizes[space] = offset + variable.size
+
+    def shared_layout(self, dynamic_bytes: int) -> Layout:
+        """That of shared memory, with so many bytes that the launch asks for at its end."""
+        layout = copy.deepcopy(self.layouts["shared"])
+        place = layout.place_dynamic(dynamic_bytes, self.dynamic_alignment)
+        self.offsets.update(dict.fromkeys(self.dynamic, place))
+        return layout
 
     def _uncertain(self, function: Function) -> list[Register]:
         """Forward data flow: the registers that are not surely written on every path to a read."""

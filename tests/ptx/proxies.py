@@ -106,7 +106,7 @@ class Proxies:
                 here = active.indices[machine.block_of_lane[active.indices] == block]
                 known = threads.known[here].max(axis=0)
                 mine = blocks == block
-                covered |= mine & (known[machine.thread_of_lane[lanes]] >= writers.clock[granules])
+                covered |= mine & (known[lanes % machine.width] >= writers.clock[granules])
         return covered
 
     def require_fence(

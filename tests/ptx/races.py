@@ -5,19 +5,19 @@ examined at once: since the synchronisation before, no two threads were ordered,
 one granule by different threads, one of them a write, race. What has to be remembered for longer
 goes to a `History` and is compared using the clocks of `ordering`.
 
-Accesses that PTX calls strong (atomics, ``.volatile``, ``.relaxed`` and stronger) do not race with
-each other. Two plain writes race even if they store the same value: PTX gives that no meaning.
+Which accesses race, `access_kinds` says. Two plain writes do even if they store the same value: PTX gives
+that no meaning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
 
-from .history import NOBODY, History, Ordered
+from .access_kinds import BLOCKS, THREADS, Access, conflict
+from .history import NOBODY, History, Observed, Ordered, nothing_is
 from .lanes import Active
 from .syntax import Instruction
 
@@ -25,26 +25,6 @@ SEVERAL = -2
 # Entries, one for each thread and access: of reads kept although nothing has written so far, and
 # of a log, above which it is examined early if its owner asks for that.
 DELAYED_LIMIT = LOG_LIMIT = 1 << 22
-
-
-class Access(Enum):
-    """How memory is accessed."""
-
-    READ = "read"
-    WRITE = "write"
-    STRONG_READ = "strong read"
-    STRONG_WRITE = "strong write or atomic"
-
-    def __init__(self, description: str) -> None:
-        self.writes = "write" in description
-        self.strong = "strong" in description
-
-
-def conflicting(access: Access) -> list[Access]:
-    """The kinds of access that race with `access` when they come from another thread."""
-    return [
-        other for other in Access if (access.writes or other.writes) and not (access.strong and other.strong)
-    ]
 
 
 class Record(NamedTuple):
@@ -72,7 +52,7 @@ class Record(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A record with, for each of its lanes, the agent, the row of its clocks and its own clock."""
+    """A record with, for each of its lanes, the agent, the row to ask `Ordered` for, and its own clock."""
 
     record: Record
     agents: np.ndarray
@@ -93,14 +73,30 @@ class Tracker:
         Number of granules.
     address : callable
         Position in the region's data to address.
+    width : int
+        Lanes of a block where threads of several blocks may meet, else 0.
+    crowded : bool
+        Whether less than whole blocks synchronise, so that two accesses to a granule stand for no others.
+    observed : callable, optional
+        (Granules, lanes) to whether the lanes have observed all strong writes there.
     """
 
-    def __init__(self, name: str, granule: int, size: int, address: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        granule: int,
+        size: int,
+        address: Callable[[int], int],
+        width: int = 0,
+        crowded: bool = False,
+        observed: Observed | None = None,
+    ) -> None:
         self.name = name
         self.granule = granule
         self.shift = granule.bit_length() - 1
         self.size = size
         self.address = address
+        self.width, self.crowded, self.observed = width, crowded, observed
         self.records: list[Record] = []
         self.entries = 0
         self.when_full: Callable[[Tracker], None] | None = None
@@ -128,19 +124,28 @@ class Tracker:
         if not any(record.access.writes for record in self.records):
             return
         self._prepare()
-        kinds = {access: [record for record in self.records if record.access is access] for access in Access}
-        self._compare(kinds[Access.WRITE], self.records)
-        if kinds[Access.READ]:
-            self._compare(kinds[Access.STRONG_WRITE], kinds[Access.READ])
+        kinds: dict[Access, list[Record]] = {}
+        for record in self.records:
+            kinds.setdefault(record.access, []).append(record)
+        if Access.WRITE in kinds:
+            self._compare(kinds.pop(Access.WRITE), self.records)
+        for access, writers in kinds.items():
+            for other, records in kinds.items() if access.writes else ():
+                how = conflict(access, other)
+                if how == THREADS or (how == BLOCKS and self.width):
+                    self._compare(writers, records, self.width if how == BLOCKS else 1)
 
     def _prepare(self) -> None:
         if self._owner is None:
             self._owner = np.full(self.size, NOBODY, np.int32)
 
-    def _compare(self, writers: list[Record], others: list[Record]) -> None:
-        """Raise if one of `others` meets a granule of one of `writers` by a different lane."""
+    def _compare(self, writers: list[Record], others: list[Record], together: int = 1) -> None:
+        """Raise if one of `others` meets a granule of one of `writers` by a different lane.
+
+        Lanes of the same `together` do not count as different.
+        """
         owner = self._owner
-        entries = [record.expanded() for record in writers]
+        entries = [(lanes // together, granules) for lanes, granules in map(Record.expanded, writers)]
         for lanes, granules in entries:
             owner[granules] = lanes
         for lanes, granules in entries:
@@ -148,17 +153,17 @@ class Tracker:
         for record in others:
             lanes, granules = record.expanded()
             other = owner[granules]
-            bad = (other != NOBODY) & (other != lanes)
+            bad = (other != NOBODY) & (other != lanes // together)
             if np.count_nonzero(bad):
                 entry = int(np.flatnonzero(bad)[0])
-                self._raise(record, int(lanes[entry]), int(granules[entry]), writers)
+                self._raise(record, int(lanes[entry]), int(granules[entry]), writers, together)
         for _, granules in entries:
             owner[granules] = NOBODY
 
-    def _raise(self, record: Record, lane: int, granule: int, writers: list[Record]) -> None:
+    def _raise(self, record: Record, lane: int, granule: int, writers: list[Record], together: int) -> None:
         for writer in writers:
             lanes, granules = writer.expanded()
-            others = np.flatnonzero((lanes != lane) & (granules == granule))
+            others = np.flatnonzero((lanes // together != lane // together) & (granules == granule))
             if others.size:
                 break
         raise RaceFound(
@@ -185,8 +190,9 @@ class Tracker:
         if not self.written and self.delayed_entries < DELAYED_LIMIT:
             self.delayed += entries
             return
-        entries = self.delayed + entries
-        self.delayed, self.delayed_entries = [], 0
+        delayed, self.delayed, self.delayed_entries = self.delayed, [], 0
+        for entry in delayed:  # what its rows knew then, clocks do not tell any more
+            self.insert(entry, nothing_is if self.crowded else ordered)
         for entry in entries:
             self.insert(entry, ordered)
 
@@ -197,7 +203,7 @@ class Tracker:
         agents, rows, clocks = (np.repeat(values, width) for values in entry[1:])
         self._look_back(record, agents, rows, ordered)
         if record.access not in self.histories:
-            self.histories[record.access] = History(self.size)
+            self.histories[record.access] = History(self.size, self.crowded)
         self.histories[record.access].add(granules, agents, rows, clocks, ordered)
 
     def check_read(self, record: Record, agents: np.ndarray, rows: np.ndarray, ordered: Ordered) -> None:
@@ -215,10 +221,13 @@ class Tracker:
     def _look_back(self, record: Record, agents: np.ndarray, rows: np.ndarray, ordered: Ordered) -> None:
         """Raise if an access races with the history; `agents` and `rows` are for each granule."""
         lanes, granules = record.expanded()
-        for kind in conflicting(record.access):
-            found = (
-                self.histories[kind].find(granules, agents, rows, ordered) if kind in self.histories else None
-            )
+        for kind, history in self.histories.items():
+            how = conflict(record.access, kind)
+            if how is None or (how == BLOCKS and not self.width):
+                continue
+            observed = self.observed if kind.strong and not record.access.strong else None
+            width = self.width if how == BLOCKS else 0
+            found = history.find(granules, agents, rows, ordered, width, observed)
             if found is not None:
                 place, agent = found
                 raise RaceFound(

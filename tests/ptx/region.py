@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .faults import AsynchronousError
+from .faults import AsynchronousError, OutOfBoundsError
 from .lanes import Active
 
 if TYPE_CHECKING:
+    from .constant_loads import ConstantLoads
+    from .layout import Layout
     from .races import Tracker
 
 # Called with (region, lanes, positions, bytes for each lane) before lanes (indices) write.
@@ -79,17 +81,44 @@ class Region:
         self.pending_write = np.zeros(total // granule, np.uint8)
         self.pending_read = np.zeros(total // granule, np.uint8)
         self.all_valid = False
+        self.has_gaps = False
         self.held = 0
         self.tracker: Tracker | None = None
+        self.constant_loads: ConstantLoads | None = None
         self.watchers: list[Watcher] = []
         self._views = {chunk: self.data.view(dtype) for chunk, dtype in CHUNKS.items()}
         self._granule_views: dict[str, dict[int, np.ndarray]] = {}
         for record in ("valid", "pending_write", "pending_read"):
-            self._granule_views[record] = {
-                granule * ratio: getattr(self, record).view(np.uint8).view(dtype)
-                for ratio, dtype in CHUNKS.items()
-                if granule * ratio <= 16
-            }
+            self._view(record)
+
+    @classmethod
+    def of_layout(
+        cls, name: str, space: str, layout: Layout, granule: int, **options: np.ndarray | int
+    ) -> Region:
+        """A region that holds variables as they are laid out; the gaps between them are out of bounds."""
+        first = layout.first or 0
+        region = cls(name, space, layout.end - first, granule, base=first, lead=first, **options)
+        if layout.gaps:
+            region.has_gaps = True
+            region.add_record("gap")
+            for begin, end in layout.gaps:
+                granules = slice(-(-begin // granule), end // granule)
+                region.gap.reshape(-1, region.stride // granule)[:, granules] = True
+        return region
+
+    def add_record(self, name: str) -> None:
+        """Note something else of each granule: False so far."""
+        setattr(self, name, np.zeros_like(self.valid))
+        self._view(name)
+
+    def _view(self, record: str) -> None:
+        """Let a record be looked up by chunks."""
+        values = getattr(self, record)
+        self._granule_views[record] = {
+            self.granule * ratio: values.view(np.uint8).view(dtype)
+            for ratio, dtype in CHUNKS.items()
+            if self.granule * ratio <= 16
+        }
 
     def clear(self) -> None:
         """Forget every value."""
@@ -165,6 +194,18 @@ class Region:
             return None
         known = self.look("valid", positions, size) == _TRUE[max(size // self.granule, 1)]
         return None if np.count_nonzero(known) == known.size else known
+
+    def check_gaps(self, positions: np.ndarray, size: int) -> None:
+        """Raise if chunks reach into a gap between variables."""
+        bad = self.look("gap", positions, size) != 0
+        if bad.any():
+            lane = int(np.flatnonzero(bad)[0])
+            raise OutOfBoundsError(
+                f"access of {size} bytes beyond a variable in {self.name}",
+                lane=lane,
+                address=self.address(int(positions[lane])),
+                array=self.name,
+            )
 
     def check_pending(self, positions: np.ndarray, size: int, writing: bool) -> None:
         """Raise if an asynchronous operation still writes the bytes, or reads them and we write."""

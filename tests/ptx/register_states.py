@@ -11,6 +11,7 @@ from .lanes import Active
 from .program import Program
 from .registry import lookup, registers_addressing, registers_read, registers_written
 from .syntax import Instruction, Register, Vector, registers_of
+from .undefined_bits import ALL, Flow, carried, low, whole, width_of
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -31,14 +32,14 @@ def registers_noted(program: Program) -> set[Register]:
 class RegisterStates:
     """Undefined and busy registers of a machine.
 
-    An undefined value may be moved and computed with, which makes the result undefined; it is a
-    fault only where it reaches memory, an address or a branch. Since few registers are ever
-    undefined, instructions that touch none of them cost nothing.
+    An undefined value may be moved and computed with, which makes the result undefined
+    (`undefined_bits`); it is a fault only where it reaches memory, an address or a branch. Since few
+    registers are ever undefined, instructions that touch none of them cost nothing.
 
     Attributes
     ----------
-    undefined : dict of Register to ndarray of bool, shape (lanes,)
-        In which lanes a register holds a value that nothing has written.
+    undefined : dict of Register to ndarray of uint64, shape (lanes,)
+        Which bits of a register hold a value that nothing has written.
     busy : dict of Register to ndarray of bool, shape (lanes,)
         In which lanes an asynchronous operation still reads or writes a register.
     read, written : dict of Register to ndarray of bool, shape (lanes,)
@@ -63,7 +64,7 @@ class RegisterStates:
             lanes.fill(False)
         self._recently.clear()
         for register in self.machine.program.uncertain:
-            self.undefined[register] = np.ones(self.machine.lanes, bool)
+            self.undefined[register] = np.full(self.machine.lanes, ALL)
 
     def follow(self, instruction: Instruction, active: Active) -> None:
         """Follow undefined values through one instruction before it executes, and guard busy ones."""
@@ -79,13 +80,15 @@ class RegisterStates:
             self._reject_busy(read + written, active)
         if found.own_checks:
             return
-        undefined = np.zeros(self.machine.lanes, bool)
-        for register in read:
-            if register in self.undefined:
-                undefined |= self.undefined[register]
-        if found.group and undefined.any():
-            undefined = np.repeat(undefined.reshape(-1, found.group).any(axis=1), found.group)
-        for register in written:
+        if self.undefined.keys().isdisjoint(read):
+            for register in written:
+                self.mark(register, np.zeros(self.machine.lanes, np.uint64), active.mask)
+            return
+        results = carried(Flow(self.machine, instruction, written))
+        for register, undefined in zip(written, results, strict=True):
+            if found.group:  # of any lane of the group
+                some = (undefined != 0).reshape(-1, found.group).any(axis=1)
+                undefined = whole(np.repeat(some, found.group))
             self.mark(register, undefined, active.mask)
 
     def _reject_busy(self, registers: list[Register], active: Active) -> None:
@@ -97,9 +100,9 @@ class RegisterStates:
 
     def reject(self, operand: object, active: Active, what: str) -> None:
         """Raise if a register is undefined in an active lane; `what` says what depends on it."""
-        undefined = self.undefined.get(operand) if isinstance(operand, Register) else None
-        if undefined is not None and (undefined & active.mask).any():
-            lane = int(np.flatnonzero(undefined & active.mask)[0])
+        lanes = self.undefined_in(operand) & active.mask
+        if lanes.any():
+            lane = int(np.flatnonzero(lanes)[0])
             raise UninitialisedError(
                 f"{what} depends on {operand}, whose value nothing has written", lane=lane
             )
@@ -128,12 +131,20 @@ class RegisterStates:
         found = np.flatnonzero(lanes & active.mask)
         return int(found[0]) if found.size else None
 
+    def undefined_in(self, operand: object, bits: int = 64) -> np.ndarray:
+        """The lanes in which some of the lowest bits of a register are undefined."""
+        known = self.undefined.get(operand) if isinstance(operand, Register) else None
+        if known is None:
+            return np.zeros(self.machine.lanes, bool)
+        return known & low(min(bits, width_of(operand.type))) != 0
+
     def mark(self, operand: object, undefined: np.ndarray, mask: np.ndarray) -> None:
-        """Set whether a register is undefined, in the lanes of `mask`."""
+        """Set which bits of a register are undefined (or whether all are), in the lanes of `mask`."""
         if not isinstance(operand, Register):
             return
         known = self.undefined.get(operand)
-        result = np.where(mask, undefined, False if known is None else known)
+        bits = whole(undefined) if undefined.dtype == bool else undefined
+        result = np.where(mask, bits, np.uint64(0) if known is None else known)
         if result.any():
             self.undefined[operand] = result
         elif known is not None:

@@ -33,6 +33,18 @@ def class_of(instruction: Instruction) -> str:
     return _CLASS_OF.get(parts[0], "math" if parts[-1] in _FLOATS else "integer")
 
 
+def is_float_atomic(opcode: str) -> bool:
+    """Whether an opcode such as "red.global.add.f32" updates floating-point numbers in memory.
+
+    Examples
+    --------
+    >>> is_float_atomic("atom.global.add.noftz.f16x2"), is_float_atomic("red.global.add.u32")
+    (True, False)
+    """
+    parts = opcode.split(".")
+    return (parts[0] in ("atom", "red") or parts[:2] == ["cp", "reduce"]) and parts[-1] in _FLOATS
+
+
 @dataclass(frozen=True)
 class Line:
     """One instruction of the text and what it did.
@@ -49,7 +61,7 @@ class Line:
     traffic: Traffic | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a launch did.
 
@@ -67,6 +79,9 @@ class Report:
         Warps that arrived at barriers of their block.
     divergent_branches : int
         How often the threads of a warp took both ways of a branch.
+    float_atomics : int
+        Atomics and reductions on floating-point numbers, counted once for each warp: sums of them differ
+        from run to run.
     """
 
     kernel: str
@@ -77,6 +92,7 @@ class Report:
     opcodes: dict[str, int]
     barriers: int
     divergent_branches: int
+    float_atomics: int = 0
 
     @classmethod
     def of(cls, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], counts: Counts) -> Report:
@@ -103,6 +119,7 @@ class Report:
             dict(opcodes),
             counts.barriers,
             counts.divergent_branches,
+            sum(warps for opcode, warps in opcodes.items() if is_float_atomic(opcode)),
         )
 
     def traffic(self, space: str, opcode: str = "") -> Traffic:
@@ -129,6 +146,13 @@ class Report:
         """Passes through the banks of shared memory over the least possible: 1 means no conflicts."""
         total = self.traffic("shared")
         return total.wavefronts / total.phases if total.phases else 0.0
+
+    def __repr__(self) -> str:
+        total = sum(self.instructions.values())
+        return (
+            f"<Report of {self.kernel[:40]}: grid {self.grid}, block {self.block}, {total} warp instructions "
+            f"in {len(self.lines)} lines>"
+        )
 
     def __str__(self) -> str:
         total = sum(self.instructions.values())

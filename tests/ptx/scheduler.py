@@ -3,7 +3,7 @@
 Among all lanes that can run, those at the lowest segment of the program run, together. Lanes of a
 warp that diverged therefore meet again at the first segment that they share, and so do the blocks
 of the vector. A loop that waits for lanes further on would run for ever: lanes that have taken too
-many turns while others could run stand aside for a while.
+many turns, or go back after a strong read, while others could run stand aside for a while.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Scheduler:
         self.living = 0
         self.intact = True
         self.tired = False
+        self.polls = False
         self.barriers = Barriers(self, exited_arrive)
         self.segments = [BoundSegment(machine, segment) for segment in machine.program.segments]
 
@@ -80,7 +81,7 @@ class Scheduler:
     def _advance(self, active: Active, index: int, others: int) -> None:
         """Run lanes until they diverge, wait, end, or meet the lanes at segment `others`."""
         turns = 0
-        self.tired = False
+        self.tired = self.polls = False
         while True:
             segment = self.segments[index]
             self.steps += 1
@@ -95,6 +96,7 @@ class Scheduler:
             following = segment.run(active)
             if following is None:
                 return
+            self.tired = self.tired or (self.polls and following <= index)
             index = following
             if index >= others or turns > PATIENCE or self.tired:
                 self.segment[active.indices] = index
@@ -109,6 +111,10 @@ class Scheduler:
     def stand_aside(self) -> None:
         """Called by an instruction that waits in a loop: let the others run first."""
         self.tired = True
+
+    def poll(self) -> None:
+        """Called by a strong read: a loop that goes on with it may be waiting for others."""
+        self.polls = True
 
     def exit(self, active: Active) -> None:
         """End the active lanes."""
@@ -135,6 +141,13 @@ class Scheduler:
             fault = DivergenceError(
                 f"a thread executes an instruction for {size} threads, {what}",
                 lane=int(np.flatnonzero(outside)[0]),
+            )
+            raise self.locate(fault, segment.instructions[0])
+        if segment.members is not None and (bad := segment.disagreeing(mask & ~waiting)).any():
+            fault = DivergenceError(
+                "threads that meet at an instruction do not have the same member mask, or not all that a "
+                "mask names execute it",
+                lane=int(np.flatnonzero(bad)[0]),
             )
             raise self.locate(fault, segment.instructions[0])
         self.parked[mask] = False

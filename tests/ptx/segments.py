@@ -40,18 +40,39 @@ class BoundSegment:
         self.group = self.operation.group
         self.warps = 0
         self.threads = 0
+        guard = segment.instructions[0].guard
+        self.guard = None if guard is None else machine.register(guard)
         self.needed = self._needed()
         members = self.operation.members
+        self.members = None if members is None else self._members(segment.instructions[0], members)
         self.for_all = members is None or _is_everyone(segment.instructions[0].operands[members])
+
+    def _members(self, instruction: Instruction, operand: int) -> np.ndarray:
+        return self.machine.source(instruction.operands[operand], "b32", instruction)
+
+    def disagreeing(self, runs: np.ndarray) -> np.ndarray:
+        """The lanes of `runs` whose member mask names one that has another mask, or that does not execute."""
+        guard, instruction = self.guard, self.instructions[0]
+        wanted = runs if guard is None else runs & (guard != instruction.negated)
+        masks = np.where(wanted, self.members, 0).reshape(-1, 32)
+        result = np.zeros_like(runs).reshape(-1, 32)
+        there = runs.reshape(-1, 32)
+        bit = np.uint32(1) << np.arange(32, dtype=np.uint32)
+        whole = np.bitwise_or.reduce(np.where(there, bit, 0), axis=1)
+        for warp in np.flatnonzero(((masks != whole[:, None]) & there).any(axis=1)):
+            own = masks[warp]
+            names = (own[:, None] >> np.arange(32, dtype=np.uint32)) & 1 != 0
+            result[warp] = (names & there[warp] & (own[:, None] != own)).any(axis=1)
+        return result.reshape(-1)
 
     def _needed(self) -> Callable[[np.ndarray], np.ndarray]:
         """The function that tells which lanes must take part, given those that are there."""
         instruction, machine = self.instructions[0], self.machine
-        guard = None if instruction.guard is None else machine.register(instruction.guard)
+        guard = self.guard
         if self.operation.members is None:
             size = self.group or 1
             return lambda mask: groups_with(mask, size)
-        members = machine.source(instruction.operands[self.operation.members], "b32", instruction)
+        members = self._members(instruction, self.operation.members)
         bit = machine.special["%lanemask_eq"]
 
         def needed(mask: np.ndarray) -> np.ndarray:

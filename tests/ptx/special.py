@@ -41,7 +41,7 @@ def special_registers(machine: Machine) -> dict[str, np.ndarray]:
             "%lanemask_gt": ~(bit * 2 - 1),
             "%lanemask_ge": ~(bit - 1),
             "%dynamic_smem_size": machine.shared_bytes,
-            "%total_smem_size": machine.program.dynamic_offset + machine.shared_bytes,
+            "%total_smem_size": machine.program.layouts["shared"].bytes + machine.shared_bytes,
             "%cluster_ctarank": 0,
             "%cluster_nctarank": 1,
             "%is_explicit_cluster": 0,

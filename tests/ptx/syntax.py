@@ -136,7 +136,8 @@ class Instruction:
     """One instruction: ``@guard opcode.modifiers operands;``
 
     `targets` are the instruction indices that a branch may go to (more than one for ``brx.idx``).
-    A call has the callee's name, its arguments and the variables that take its results.
+    A call has the callee's name, its arguments and the variables that take its results. `source` is the file
+    and line that it was compiled from, if the text tells.
     """
 
     line: int
@@ -149,11 +150,12 @@ class Instruction:
     callee: str | None = None
     arguments: tuple = ()
     results: tuple = ()
+    source: str | None = None
 
 
 @dataclass(eq=False, slots=True)
 class Function:
-    """An ``.entry`` or ``.func`` with its body."""
+    """An ``.entry`` or ``.func`` with its body; `limits` are its directives, such as ``.maxntid``."""
 
     name: str
     entry: bool
@@ -163,6 +165,7 @@ class Function:
     instructions: list[Instruction] = field(default_factory=list)
     labels: frozenset[int] = frozenset()
     defined: bool = False
+    limits: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)

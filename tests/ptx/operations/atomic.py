@@ -8,9 +8,9 @@ import numpy as np
 
 from ..faults import UninitialisedError
 from ..lanes import Active
-from ..races import Access
 from ..region import CHUNKS
 from ..registry import Binder, Step, operation
+from ..releases import Meaning
 from ..rounding import narrow, widen
 from ..syntax import BITS, DTYPES
 from .floating import is_floating, packed, rounded
@@ -60,8 +60,8 @@ def _atomic(op: Binder, first: int) -> Step:
     """`first` is the operand with the address; an atom has its destination before it."""
     (kind,) = op.types(1)
     space = take_space(op)
-    _, acquire, release = take_ordering(op)
-    acquire, release = acquire or op.flag("acq_rel"), release or "acq_rel" in op.instruction.parts
+    ordering = take_ordering(op)._replace(strong=True)
+    access, meaning = ordering.access(True, kind), Meaning(True, True, ordering.acquires, ordering.releases)
     op.take("noftz")
     name = op.take(*_NAMES)
     if name is None:
@@ -74,21 +74,21 @@ def _atomic(op: Binder, first: int) -> Step:
     def step(active: Active) -> None:
         for operand in op.operands[first + 1 :]:
             machine.states.reject(operand, active, "an atomic operation")
-        machine.races.strong_write(active, release)
         old = np.empty(active.count, dtype)
         given = [active.gather(values) for values in operands]
         for selection, lanes, region, positions in machine.memory.parts(
             space, addresses(active), active, size
         ):
-            machine.memory.check(op.instruction, lanes, region, positions, size, Access.STRONG_WRITE)
+            machine.memory.check(op.instruction, lanes, region, positions, size, access)
             _require_values(region, positions, size, lanes, name)
-            old[selection] = _in_turn(
-                region, positions, size, update, [values[selection] for values in given]
-            )
+            mine = [values[selection] for values in given]
+            old[selection] = _in_turn(region, positions, size, update, mine)
+            written = old[selection] == mine[0] if name == "cas" else None
+            for offset in range(0, size, access.size):
+                machine.races.strong(region, lanes.indices, positions + offset, access, meaning, written)
         if out is not None:
             active.scatter(out, old)
             machine.states.mark(op.operands[0], np.zeros(machine.lanes, bool), active.mask)
-        machine.races.strong_read(active, acquire)
 
     return step
 

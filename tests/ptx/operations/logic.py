@@ -6,6 +6,7 @@ import numpy as np
 
 from ..registry import Binder, Step, assign, operation
 from ..syntax import BITS, DTYPES, Immediate
+from ..words import field, funnel, inserted, leading_zeros, reverse_bits
 
 
 @operation("and", "or", "xor")
@@ -45,19 +46,9 @@ def shift(op: Binder) -> Step:
 
 @operation("shf")
 def funnel_shift(op: Binder) -> Step:
-    """The upper word of b:a shifted left, or the lower word of it shifted right."""
     op.types(1)
     direction, wrap = op.take("l", "r"), op.take("wrap", "clamp") == "wrap"
-
-    def function(a: np.ndarray, b: np.ndarray, amount: np.ndarray) -> np.ndarray:
-        both = b.astype(np.uint64) << np.uint64(32) | a
-        count = (amount & np.uint32(31) if wrap else np.minimum(amount, np.uint32(32))).astype(np.uint64)
-        if direction == "l":
-            high = np.where(count == 32, both << np.uint64(32), both << np.minimum(count, np.uint64(31)))
-            return (high >> np.uint64(32)).astype(np.uint32)
-        return (both >> count).astype(np.uint32)
-
-    return op.elementwise(function, "b32", "b32", "b32", "u32")
+    return op.elementwise(funnel(direction, wrap), "b32", "b32", "b32", "u32")
 
 
 @operation("lop3")
@@ -77,27 +68,6 @@ def lop3(op: Binder) -> Step:
         np.copyto(out, result, where=active.where)
 
     return step
-
-
-def reverse_bits(values: np.ndarray) -> np.ndarray:
-    """Bits in opposite order."""
-    octets = np.ascontiguousarray(values[:, None]).view(np.uint8)
-    bits = np.unpackbits(octets, axis=1, bitorder="little")[:, ::-1]
-    return np.packbits(np.ascontiguousarray(bits), axis=1, bitorder="little").view(values.dtype)[:, 0]
-
-
-def leading_zeros(values: np.ndarray) -> np.ndarray:
-    """Zero bits above the highest set bit."""
-    width = 8 * values.itemsize
-    count = np.full(values.shape, width, np.uint32)
-    rest = values.copy()
-    for step in (32, 16, 8, 4, 2, 1):
-        if step < width:
-            high = rest >> values.dtype.type(step)
-            large = high != 0
-            count = np.where(large, count - np.uint32(step), count)
-            rest = np.where(large, high, rest)
-    return np.where(values == 0, np.uint32(width), count - np.uint32(1))
 
 
 @operation("brev")
@@ -136,43 +106,14 @@ def bfind(op: Binder) -> Step:
 
 @operation("bfe")
 def bfe(op: Binder) -> Step:
-    """A bit field, its sign extended for signed types; bits beyond the word are the sign."""
     (kind,) = op.types(1)
-    width = 8 * DTYPES[kind].itemsize
-    unsigned = BITS[DTYPES[kind].itemsize]
-
-    def function(a: np.ndarray, position: np.ndarray, length: np.ndarray) -> np.ndarray:
-        position, length = position & np.uint32(255), length & np.uint32(255)
-        shifted = np.right_shift(a, np.minimum(position, np.uint32(width - 1)).astype(unsigned).view(a.dtype))
-        if kind[0] == "u":
-            shifted = np.where(position >= width, a.dtype.type(0), shifted)
-        keep = np.minimum(length, np.uint32(width - 1)).astype(unsigned)
-        mask = (unsigned(1) << keep) - unsigned(1)
-        field = np.where(length >= width, shifted.view(unsigned), shifted.view(unsigned) & mask)
-        if kind[0] == "s":
-            top = np.minimum(position + length - np.uint32(1), np.uint32(width - 1)).astype(unsigned)
-            negative = (a.view(unsigned) >> top & unsigned(1) != 0) & (length > 0) & (length < width)
-            field = np.where(negative, field | ~mask, field)
-        return field.view(a.dtype)
-
-    return op.elementwise(function, kind, kind, "u32", "u32")
+    return op.elementwise(field(kind), kind, kind, "u32", "u32")
 
 
 @operation("bfi")
 def bfi(op: Binder) -> Step:
-    """The second operand with a field replaced by low bits of the first."""
     (kind,) = op.types(1)
-    width, unsigned = 8 * DTYPES[kind].itemsize, BITS[DTYPES[kind].itemsize]
-
-    def function(a: np.ndarray, b: np.ndarray, position: np.ndarray, length: np.ndarray) -> np.ndarray:
-        position, length = position & np.uint32(255), length & np.uint32(255)
-        short = np.minimum(length, np.uint32(width - 1)).astype(unsigned)
-        ones = np.where(length >= width, ~unsigned(0), (unsigned(1) << short) - unsigned(1))
-        place = np.minimum(position, np.uint32(width - 1)).astype(unsigned)
-        mask = np.where(position >= width, unsigned(0), ones << place)
-        return (b & ~mask) | (a << place & mask)
-
-    return op.elementwise(function, kind, kind, kind, "u32", "u32")
+    return op.elementwise(inserted(kind), kind, kind, kind, "u32", "u32")
 
 
 @operation("bmsk")

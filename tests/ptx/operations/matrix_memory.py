@@ -12,6 +12,7 @@ from ..fragments import Fragment, block8x8
 from ..lanes import Active
 from ..races import Access
 from ..registry import Binder, Step, operation
+from ..undefined_bits import bits_of_elements
 from .loads import Addresses, take_space
 
 ROW_BYTES = 16
@@ -61,10 +62,10 @@ def ldmatrix(op: Binder) -> Step:
         for out, column in zip(outs, values, strict=True):
             active.scatter(out, column[:, 0])
         if unset or machine.states.undefined:
-            unknown = held(_unset_elements(unset, given.count)).any(axis=2)
+            unknown = held(_unset_elements(unset, given.count))
             for item, column in zip(items, unknown, strict=True):
-                undefined = np.zeros(machine.lanes, bool)
-                undefined[active.indices] = column
+                undefined = np.zeros(machine.lanes, np.uint64)
+                undefined[active.indices] = bits_of_elements(column, 16)
                 machine.states.mark(item, undefined, active.mask)
 
     return step

@@ -8,6 +8,7 @@ from ..lanes import Active
 from ..memory import WINDOW_BITS, WINDOWS
 from ..registry import Binder, Step, assign, operation
 from ..syntax import BITS, DTYPES, Special, Vector
+from ..words import permute_bytes
 
 
 @operation("mov")
@@ -112,35 +113,6 @@ def prmt(op: Binder) -> Step:
     mode = op.take("f4e", "b4e", "rc8", "ecl", "ecr", "rc16")
     op.types(1)
     return op.elementwise(lambda a, b, c: permute_bytes(a, b, c, mode), "b32", "b32", "b32", "b32")
-
-
-# For each mode, the source byte of every result byte when the selector is 0, 1, 2, 3.
-_PERMUTATIONS = {
-    "f4e": ((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (3, 4, 5, 6)),
-    "b4e": ((0, 7, 6, 5), (1, 0, 7, 6), (2, 1, 0, 7), (3, 2, 1, 0)),
-    "rc8": ((0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3)),
-    "ecl": ((0, 1, 2, 3), (1, 1, 2, 3), (2, 2, 2, 3), (3, 3, 3, 3)),
-    "ecr": ((0, 0, 0, 0), (0, 1, 1, 1), (0, 1, 2, 2), (0, 1, 2, 3)),
-    "rc16": ((0, 1, 0, 1), (2, 3, 2, 3), (0, 1, 0, 1), (2, 3, 2, 3)),
-}
-
-
-def permute_bytes(a: np.ndarray, b: np.ndarray, selector: np.ndarray, mode: str | None) -> np.ndarray:
-    """Each byte of the result is one of the eight bytes of a (0 to 3) and b (4 to 7), or its sign."""
-    both = a.astype(np.uint64) | b.astype(np.uint64) << np.uint64(32)
-    result = np.zeros_like(a)
-    for byte in range(4):
-        if mode is None:
-            control = selector >> np.uint32(4 * byte) & np.uint32(15)
-        else:
-            table = np.array([row[byte] for row in _PERMUTATIONS[mode]], np.uint32)
-            control = table[selector & np.uint32(3)]
-        value = (both >> (control & np.uint32(7)).astype(np.uint64) * np.uint64(8)).astype(
-            np.uint32
-        ) & np.uint32(255)
-        sign = np.where(value & np.uint32(128), np.uint32(255), np.uint32(0))
-        result |= np.where(control & np.uint32(8), sign, value) << np.uint32(8 * byte)
-    return result
 
 
 @operation("mapa")

@@ -7,6 +7,7 @@ import numpy as np
 from ..lanes import Active
 from ..registry import Binder, Step, operation
 from ..syntax import DTYPES, Pair, Sink
+from ..undefined_bits import whole
 from .floating import is_floating
 
 
@@ -51,8 +52,8 @@ def shfl(op: Binder) -> Step:
         np.copyto(in_range, inside, where=active.where)
         if machine.states.undefined or (strange is not None and (strange & active.mask).any()):
             undefined = machine.states.undefined.get(op.operands[1])
-            moved = np.zeros(machine.lanes, bool) if undefined is None else undefined[source]
-            machine.states.mark(to, moved if strange is None else moved | strange, active.mask)
+            moved = np.zeros(machine.lanes, np.uint64) if undefined is None else undefined[source]
+            machine.states.mark(to, moved if strange is None else moved | whole(strange), active.mask)
             machine.states.mark(valid, np.zeros(machine.lanes, bool), active.mask)
 
     return step

@@ -9,7 +9,7 @@ from .assemble import run
 
 SHARED = """
 .shared .align 1024 .b8 buffer[16384];
-.shared .align 8 .b64 barrier[2];
+.shared .align 16 .b64 barrier[2];
 """
 
 # %r10 and %r11 are the addresses of the buffer and of the mbarrier; %p1 holds for thread 0.

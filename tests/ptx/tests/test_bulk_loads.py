@@ -141,11 +141,10 @@ def test_faulty_operands_of_a_load(old, new, error):
 
 
 def test_load_over_the_mbarrier():
-    """The mbarriers lie behind the buffer of 16384 bytes."""
     load_fault(
         ptx.AsynchronousError,
         "store to memory",
-        copy=LOAD.replace("[%r10]", "[%r10+16384]").replace("512", "16"),
+        copy=LOAD.replace("[%r10]", "[%r11]").replace("512", "16"),
     )
 
 

@@ -216,7 +216,7 @@ def test_tiles():
             ),
             ptx.RaceError,
         ),
-        ((r"\.align 128 (.*)\[1024\]", r".align 64 \1[1000]"), ptx.OutOfBoundsError),
+        ((r"\.align 128 (.*)\[1024\]", r".align 128 \1[1000]"), ptx.OutOfBoundsError),
     ],
 )
 def test_tiles_with_a_planted_fault(change, error):

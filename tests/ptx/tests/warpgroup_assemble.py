@@ -125,7 +125,7 @@ def kernel_text(body: str, image_bytes: int, d_count: int, a_count: int = 0) -> 
         text += [address("%at", 3, 4 * a_count), move(True, "a", a_count, 4, "%at")]
     text += [body, address("%at", 2, 4 * d_count), move(False, "d", d_count, 4, "%at")]
     parameters = ", ".join(f".param .u64 p{index}" for index in range(4 if a_count else 3))
-    shared = f".shared .align 1024 .b8 tiles[{image_bytes}];\n"
+    shared = ".extern .shared .align 1024 .b8 tiles[];\n"
     head = HEADER.format(target="sm_90a") + shared
     return f"{head}.visible .entry test({parameters})\n{{\n{''.join(text)}    ret;\n}}\n"
 
@@ -142,5 +142,5 @@ def launch(
     """Run such a kernel; `d` and `a` are what threads hold, arrays of bytes. Returns D likewise."""
     result = np.zeros_like(d)
     sources = [image, d, out(result)] + ([] if a is None else [a])
-    report = Kernel(text).launch(grid, d.shape[0], *sources, **options)
+    report = Kernel(text).launch(grid, d.shape[0], *sources, shared_bytes=image.nbytes, **options)
     return result, report
