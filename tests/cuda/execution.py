@@ -207,4 +207,5 @@ def scratch(elements):
 
 def poisoned(shape, dtype):
     """An output as kernels find it: full of what none of them leaves there by mistake."""
-    return np.full(shape, np.nan if np.dtype(dtype).kind in "fV" else -77, dtype)
+    kind = np.dtype(dtype).kind
+    return np.full(shape, np.nan if kind in "fV" else 177 if kind == "u" else -77, dtype)

@@ -1,4 +1,7 @@
-"""Powers and roots, and how an exponent comes into a kernel: as an integer, which has its bits."""
+"""Powers and roots, and how an exponent comes into a kernel: as an integer, which has its bits.
+
+The first power is the number: libdevice rounds that of 3.0 to 2.9999999999999996.
+"""
 
 import struct
 
@@ -9,12 +12,12 @@ from gpuconv.spec.dtypes import FLOAT32, FLOAT64
 
 @inlined
 def power32(value, exponent):
-    return libdevice.powf(value, exponent)
+    return value if exponent == 1 else libdevice.powf(value, exponent)
 
 
 @inlined
 def power64(value, exponent):
-    return libdevice.pow(value, exponent)
+    return value if exponent == 1 else libdevice.pow(value, exponent)
 
 
 @inlined

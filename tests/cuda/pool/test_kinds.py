@@ -81,6 +81,13 @@ def test_norms(dtype, norm):
         assert equals_cpu(NORMS, of_norms(x, norm, *windows), x, bound=bound)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_of_magnitudes_are_exact(dtype):
+    """The norm of 1 of integers: no power is rounded."""
+    x = np.abs(integers((2, 2, 9, 37), dtype))
+    assert equals_cpu(NORMS, of_norms(x, 1, (3, 2)), x, bound=0)
+
+
 @pytest.mark.parametrize("norm", few([-math.inf, 2, 3, 2.5, math.inf], 1))
 def test_norms_of_what_has_signs_and_is_not_finite(norm):
     x = integers((1, 2, 9, 8), "float64")
