@@ -40,6 +40,9 @@ print(sys.frozen, len(compiled) > 0, os.path.exists(source), gpuconv.cpu.engine.
 """
 
 
+ROOMS = "gpuconv.torch", "gpuconv.jax", "gpuconv.blocks", "gpuconv.labels"  # that users or a hook name
+
+
 def file_of(module):
     path = ROOT.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
@@ -47,7 +50,7 @@ def file_of(module):
 
 def test_every_module_is_reached_by_statements():
     """What freezes a program follows them, and no name in a string."""
-    reached, work = set(), ["gpuconv", "gpuconv.cli", "gpuconv.torch", "gpuconv.jax"]
+    reached, work = set(), ["gpuconv", "gpuconv.cli", *ROOMS]
     while work:
         name = work.pop()
         file = file_of(name)

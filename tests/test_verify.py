@@ -27,6 +27,7 @@ from gpuconv.commands.problems import (
 )
 from gpuconv.cpu.conv import direct as conv_direct
 from gpuconv.cpu.pool import direct as pool_direct
+from gpuconv.cpu.simd import QUADS
 from gpuconv.spec.dtypes import FLOAT64
 from tests import reference as other
 
@@ -42,7 +43,7 @@ def test_cpu_passes(capsys):
     lines = capsys.readouterr().out.splitlines()
     found = {tuple(line.split()[2:4]): line.split()[4] for line in lines[:-1]}
     assert found == {
-        (algorithm.name, dtype): "ok"
+        (algorithm.name, dtype): "ok" if QUADS or "quads" not in algorithm.name else "-"
         for room, (dtypes, _) in ROOMS.items()
         for algorithm in gpuconv.cpu.ALGORITHMS[room]
         for dtype in dtypes
@@ -52,7 +53,7 @@ def test_cpu_passes(capsys):
     assert [line.split()[0] for line in lines[:-1]] == [
         f"{number}/{len(lines) - 1}" for number in range(1, len(lines))
     ]
-    assert len({line.index("  ok ") for line in lines[:-1]}) == 1  # in columns
+    assert len({line.index("  ok ") for line in lines[:-1] if "  ok " in line}) == 1  # in columns
     times = [line for line in lines if " ok " in line]
     assert all(re.search(r"\d\.\d s$", line) for line in times) and len({*map(len, times)}) == 1
 

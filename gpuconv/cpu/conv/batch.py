@@ -44,6 +44,7 @@ from gpuconv.cpu.conv.lines import (
     spread_bands,
     store_lines,
     store_plane,
+    table_bytes,
 )
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.compiled import TASKS, kernel, merged, workspace
@@ -194,7 +195,7 @@ def _tile_size(spec: ConvSpec, rows: int) -> int:
 def _bytes(spec: ConvSpec, rows: int) -> int:
     """What a thread works in."""
     items = spread_bands(spec, rows).size * LANES[spec.dtype]
-    return (items + _tile_size(spec, rows)) * spec.itemsize
+    return (items + _tile_size(spec, rows)) * spec.itemsize + table_bytes(spec, rows)
 
 
 def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str | None:

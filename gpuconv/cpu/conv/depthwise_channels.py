@@ -41,6 +41,7 @@ from gpuconv.cpu.conv.lines import (
     spread_bands,
     store_lines,
     store_plane,
+    table_bytes,
 )
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.borders import taps_between
@@ -186,7 +187,7 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, device: Processor) -> str 
     if spec.C_group != 1:
         return f"it takes one input channel per group, not {spec.C_group}"
     planes = spread_bands(spec, spec.P).size * LANES[spec.dtype]
-    needed = (planes + sum(_sizes(spec))) * spec.itemsize
+    needed = (planes + sum(_sizes(spec))) * spec.itemsize + table_bytes(spec, spec.P)
     return beyond_limit(needed)
 
 

@@ -78,6 +78,11 @@ def spread(spec: ConvSpec, rows: int, more: int = 0) -> Spread:
     )  # fmt: skip
 
 
+def table_bytes(spec: ConvSpec, rows: int) -> int:
+    """Of the places of such blocks, which are many beside a wide border."""
+    return 8 * seen_rows(spec, rows) * spec.W
+
+
 def phases_read(spec: ConvSpec) -> tuple[np.ndarray, np.ndarray]:
     """The phases of the rows and of the columns that some tap reads, in order."""
     (rows, columns), (stride_h, stride_w) = spec.dilation, spec.stride

@@ -34,7 +34,8 @@ def test_where_one_is_far_ahead_it_is_chosen(name):
 
 def test_each_sum_predicts_its_time_and_explain_tells_it():
     spec = ConvSpec(2, 4, 9, 9, 4, 3, 3, SAME, groups=4)
-    assert all(0 < algorithm.cost(*problem(spec)) < 1 for algorithm in SUMS)
+    worthwhile = [algorithm for algorithm in SUMS if algorithm.worth(*problem(spec))]
+    assert len(worthwhile) > 5 and all(0 < algorithm.cost(*problem(spec)) < 1 for algorithm in worthwhile)
     told = dict(explain(SUMS, *problem(spec)))
     taken = [
         verdict for verdict in told.values() if "worthwhile" not in verdict and "unsupported" not in verdict

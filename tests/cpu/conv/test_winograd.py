@@ -161,7 +161,10 @@ def test_only_the_images_that_need_it_are_computed_anew():
 def test_what_computes_them_anew_is_another_algorithm():
     spec, layouts, device = problem(FEW[0].spec())
     others = ALGORITHM.plan.args[0]
-    beside = "conv_winograd", "conv_regions", "conv_depthwise_pixels", "conv_channels_last", "conv_relaid"
+    beside = (
+        "conv_winograd", "conv_fft", "conv_regions", "conv_depthwise_pixels", "conv_channels_last",
+        "conv_relaid",
+    )  # fmt: skip
     assert [each.name for each in conv.SUMS if each.name not in beside] == [each.name for each in others]
     assert callable(conv_winograd.plan_anew(others, spec, layouts, device)())
 

@@ -19,6 +19,7 @@ from gpuconv.cpu.conv.fft.parts import block_of
 from gpuconv.cpu.conv.fft.tiles import Tile, Tiles
 from gpuconv.cpu.engine.workspace import reserve
 from gpuconv.spec import ConvSpec
+from gpuconv.spec.dtypes import COMPLEX128, FLOAT64
 from gpuconv.threads import share
 
 CHUNK = 1 << 16  # numbers of what a task holds beside the spectra: it stays in a second-level cache
@@ -44,7 +45,7 @@ def spectra_of(spec: ConvSpec, tiles: Tiles) -> Spectra:
     of_x, of_y = (tiles.batch, tiles.groups, C, *plane), (tiles.batch, tiles.groups, tiles.K, *plane)
     filters = tiles.groups * tiles.K * C * tiles.columns * (tiles.H if tiles.along_columns else 1)
     sizes = math.prod(of_x), math.prod(of_y), filters
-    x, y, w = reserve("conv_fft, spectra", "complex128", *sizes)
+    x, y, w = reserve("conv_fft, spectra", COMPLEX128, *sizes)
     return Spectra(x.reshape(of_x), y.reshape(of_y), w)
 
 
@@ -77,10 +78,10 @@ def transform_weights(tiles: Tiles, w: np.ndarray, storage: np.ndarray) -> np.nd
         g, first = number // chunks, number % chunks * some
         chosen = planes[g, first : first + some]
         count = chosen.shape[0]
-        (rows,) = reserve("conv_fft, rows", "float64", count * R * W)
+        (rows,) = reserve("conv_fft, rows", FLOAT64, count * R * W)
         rows = rows.reshape(count, R, W)
         rows[:, :, :S], rows[:, :, S:] = chosen, 0
-        (part,) = reserve("conv_fft, planes", "complex128", count * H * columns)
+        (part,) = reserve("conv_fft, planes", COMPLEX128, count * H * columns)
         part = part.reshape(count, H, columns)
         np.fft.rfft(rows, out=part[:, :R])
         part[:, R:] = 0
@@ -121,7 +122,7 @@ def transform_rows(
         if begin >= end or start >= stop:
             part[...] = 0
             return
-        (rows,) = reserve("conv_fft, rows", "float64", groups * C * (last - first) * tiles.W)
+        (rows,) = reserve("conv_fft, rows", FLOAT64, groups * C * (last - first) * tiles.W)
         rows = rows.reshape(groups, C, last - first, tiles.W)
         inside = rows[:, :, begin - first : end - first]
         inside[..., :start] = inside[..., stop:] = 0
@@ -192,7 +193,7 @@ def store_results(
         first, last = chunk * some, min((chunk + 1) * some, tile.P)
         if first >= last:
             return
-        (rows,) = reserve("conv_fft, rows", "float64", groups * K * (last - first) * tiles.W)
+        (rows,) = reserve("conv_fft, rows", FLOAT64, groups * K * (last - first) * tiles.W)
         rows = rows.reshape(groups, K, last - first, tiles.W)
         made = spectrum[i, :groups, :K, first * down : (last - 1) * down + 1 : down]
         np.fft.irfft(made, n=tiles.W, out=rows)

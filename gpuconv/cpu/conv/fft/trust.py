@@ -102,8 +102,9 @@ def trusted(grid: Grid, weights: Weights, sums: np.ndarray, errors: np.ndarray) 
     padded[..., :high, :wide] = sums[..., :high, :wide]
     seen = np.lib.stride_tricks.sliding_window_view(padded[..., first:, left:], weights.shape, (3, 4))
     seen = seen[..., :rows, :columns, :, :].transpose(0, 1, 3, 4, 2, 5, 6)
-    own = seen.reshape(batch, groups, rows * columns, -1) @ weights.blocks.swapaxes(1, 2)
-    answer: np.ndarray = (own >= TRUSTED * errors[:, :, None]).all((1, 3))
+    with np.errstate(all="ignore"):  # what is not finite is not trusted
+        own = seen.reshape(batch, groups, rows * columns, -1) @ weights.blocks.swapaxes(1, 2)
+        answer: np.ndarray = (own >= TRUSTED * errors[:, :, None]).all((1, 3))
     return answer.reshape(batch, rows, columns)
 
 
