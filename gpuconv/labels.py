@@ -98,6 +98,8 @@ def _coordinates(spec: Any, input: xarray.DataArray, weight: Any) -> Any:
 
 def _as_slice(places: np.ndarray) -> Any:
     """Evenly spaced places as a slice, which leaves an index of a kind of its own what it is."""
+    if not len(places):
+        return slice(0)
     first, last = int(places[0]), int(places[-1])
     step = int(places[1]) - first if len(places) > 1 else 1
     is_even = (np.diff(places) == step).all()

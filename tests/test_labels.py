@@ -84,6 +84,12 @@ def test_pools_keep_their_channels():
     check(adaptive, expected, y=Y[[1, 3, 6]], x=LON[::2], latitude=LATITUDE[[1, 3, 6], ::2], **kept)
 
 
+def test_no_windows_have_no_coordinates():
+    result = gpuconv.adaptive_avg_pool2d(labelled(), (0, 5))
+    none = {"y": Y[:0], "x": LON[::2], "latitude": LATITUDE[:0, ::2], "band": list("rgb")}
+    check(result, gpuconv.adaptive_avg_pool2d(X, (0, 5)), **none)
+
+
 def test_channels_are_named_by_the_weight_or_kept_where_each_is_filtered_alone():
     named = xarray.DataArray(W, {"edge": list("nesw")}, ("edge", "band", "r", "s"))
     result = gpuconv.conv2d(labelled(), named, padding=1)

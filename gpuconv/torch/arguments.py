@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.fx import Proxy
 
 ODD = object()
-INTEGERS = (int, torch.SymInt)
+INTEGERS = (int, torch.SymInt, Proxy)  # a proxy of fx stands for what it may become
 
 
 class Form(NamedTuple):

@@ -32,6 +32,16 @@ def _casting(operator: TorchOperator, device: str, key: str) -> Callable[..., An
     return call
 
 
+def _cast_if_on(arguments: Any) -> list[Any]:
+    """What `torch.func` differentiates has to be cast before, for its formula keeps what it is given."""
+    for device in DEVICES:
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            arguments = [_cast(each, device, dtype) for each in arguments]
+    return [*arguments]
+
+
 for _operator in (CONV2D, CONV_TRANSPOSE2D):
+    _operator.cast = _cast_if_on
     for _device, _key in DEVICES.items():
         LIBRARY.impl(_operator.name, _casting(_operator, _device, _key), _key)

@@ -252,11 +252,11 @@ def adaptive_max_pool2d(input: Tensor, output_size: Size, return_indices: bool =
 def _whole(output_size: Any, input: Any) -> Any:
     """The size of an adaptive pool's output, with that of the image for each None."""
     keeps = isinstance(output_size, list | tuple) and len(output_size) == 2 and None in output_size
-    if not keeps or not isinstance(input, Tensor) or input.dim() < 2:
+    if not keeps or not isinstance(input, ops.TENSORS) or (isinstance(input, Tensor) and input.dim() < 2):
         return output_size
-    return tuple(
-        own if each is None else each for each, own in zip(output_size, input.shape[-2:], strict=True)
-    )
+    shape: Any = input.shape
+    own = shape[-2], shape[-1]  # of a proxy a slice has no length
+    return tuple(size if each is None else each for each, size in zip(output_size, own, strict=True))
 
 
 def max_unpool2d(

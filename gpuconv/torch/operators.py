@@ -4,12 +4,14 @@ Each is defined by what `gpuconv.operators` says of it: its arrays are tensors, 
 of `arguments`. A kernel hands tensors to `gpuconv.call`, a fake one asks the specs for the shapes.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import _C as _c
 from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
+from torch.fx import Proxy
 
 from gpuconv import operators
 from gpuconv.arrays import Signature, dtype_of, is_channels_last, library_of
@@ -24,6 +26,7 @@ DEFAULTS = {
     "padding": [0], "dilation": [1], "groups": 1, "padding_mode": "zeros", "ceil_mode": False,
     "count_include_pad": True,
 }  # fmt: skip
+TENSORS = (torch.Tensor, Proxy)  # of torch.fx: it has the graph call the operator
 TAGS = torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides
 _PLAIN = frozenset({torch.Tensor, torch.nn.Parameter, type(None)})
 LIES = library_of(torch.empty(0), "input")  # how gpuconv sees tensors
@@ -82,6 +85,7 @@ class TorchOperator:
         torch.library.register_fake(f"gpuconv::{name}", self._infer, lib=LIBRARY)
         self.overload = getattr(torch.ops.gpuconv, name).default
         self.function: Any = None  # by which `torch.func` differentiates it
+        self.cast: Callable[..., Any] = tuple  # what `torch.autocast` makes of arguments
 
     def __call__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
         """Call it with what a user wrote for `arrays` and `parameters`."""
@@ -98,7 +102,7 @@ class TorchOperator:
                 return self._call_odd(arrays, parameters)
             arguments.extend(written)
         for name, array in zip(self.arrays, arrays, strict=True):
-            if not isinstance(array, torch.Tensor) and array is not None:
+            if not isinstance(array, TENSORS) and array is not None:
                 raise TypeError(f"{name} must be a torch.Tensor, got {type(array).__name__}")
         return self.run(*arguments)
 
@@ -113,7 +117,7 @@ class TorchOperator:
             self._refuse_tangents(arguments)
         transform = functorch.peek_interpreter_stack()
         if transform is not None and transform.key() != functorch.TransformType.Functionalize:
-            return self.function.apply(*arguments)
+            return self.function.apply(*self.cast(arguments))
         return self.overload(*arguments)
 
     def _refuse_tangents(self, arguments: tuple[Any, ...]) -> None:

@@ -117,7 +117,8 @@ def _norm_gradient(given: Given, grad: Tensor) -> Gradients:
         found["output"] = back * g * (1 - n) * torch.where(passes, y.pow(-n), 0)
     if given.wants["input"]:
         shares = ops.AVG_POOL2D_GRADIENT.of(g * weights, input_size=given.shapes["input"], **windows)
-        found["input"] = count * (n - 1) * grad * x.pow(n - 2) * shares
+        slopes = x.pow(n - 2) if n != 1 else torch.zeros_like(x)  # of 0^-1 times n - 1 there would be a NaN
+        found["input"] = count * (n - 1) * grad * slopes * shares
     return found
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from gpuconv.torch.modules import MODULES
 
@@ -64,8 +65,7 @@ def replace(model: Model) -> Model:
         if _computes_by_itself(module, base):
             left.append(f"{name or 'the model'} ({type(module).__name__})")
         else:
-            kind: Any = type(module)
-            module.__class__ = _ours(kind, base)
+            module.__class__ = _class_of(module, base)
     if left:
         warnings.warn(
             f"gpuconv leaves these modules as they are, which have a forward of their own: {', '.join(left)}",
@@ -79,6 +79,18 @@ def _computes_by_itself(module: nn.Module, base: type) -> bool:
     return "forward" in vars(module) or any(
         getattr(kind, name, None) is not getattr(base, name, None) for name in COMPUTES
     )
+
+
+def _class_of(module: nn.Module, base: Any) -> Any:
+    """The class of ours for a module: of a parametrized one, too, one of its own, of which ours is the base.
+
+    That is how `torch.nn.utils.parametrize` makes it, and takes it away from the module again.
+    """
+    kind: Any = type(module)
+    if not is_parametrized(module):
+        return _ours(kind, base)
+    own = {name: each for name, each in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    return type(kind.__name__, (_ours(kind.__bases__[0], base),), own)
 
 
 @cache

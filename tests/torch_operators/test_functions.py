@@ -109,6 +109,18 @@ def test_indices_are_returned_and_have_no_gradient(name):
     assert values.requires_grad and not indices.requires_grad
 
 
+def test_a_sum_has_a_second_derivative_where_it_is_zero():
+    x = torch.tensor([[[[0.0, -1.0, 0.0], [2.0, 3.0, 0.0]]]], dtype=torch.float64)
+    for norm_type in (1, 2):
+        found = []
+        for module in (gpuconv.torch, functional):
+            (given,) = differentiable([x])
+            norms = module.lp_pool2d(given, norm_type, (2, 1))
+            (dx,) = torch.autograd.grad(norms[..., :2].sum(), given, create_graph=True)
+            found.append((dx, *torch.autograd.grad(dx.square().sum(), given)))
+        torch.testing.assert_close(*found)
+
+
 def test_a_window_of_padding_alone_passes_no_gradient():
     x = torch.ones(1, 1, 1, 1, dtype=torch.float64, requires_grad=True)
     y = gpuconv.torch.max_pool2d(x, 3, stride=3, padding=1, dilation=2, ceil_mode=True)
@@ -218,3 +230,17 @@ def test_autocast_is_that_of_torch():
     y.sum().backward()
     assert w.grad.dtype == torch.float32
     assert gpuconv.torch.conv2d(x, w, b).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
+def test_transforms_differentiate_in_autocast(name):
+    x, w = numbers(1, 2, 4, 4, dtype=torch.float32), numbers(2, 2, 3, 3, dtype=torch.float32)
+
+    def gradients(module):
+        loss = lambda *tensors: getattr(module, name)(*tensors, padding=1).float().square().sum()  # noqa: E731
+        with torch.autocast("cpu", torch.bfloat16):
+            return torch.func.grad(loss, argnums=(0, 1))(x, w)
+
+    ours = gradients(gpuconv.torch)
+    assert [each.dtype for each in ours] == [torch.float32] * 2
+    torch.testing.assert_close(ours, gradients(functional), rtol=0.02, atol=0.5)

@@ -163,6 +163,18 @@ def test_a_parametrized_and_a_lazy_module():
     torch.testing.assert_close(y, theirs)
 
 
+def test_parametrizations_are_removed_from_a_replaced_module_alone():
+    plain = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 2, 3))
+    other = copy.deepcopy(plain)
+    model = gpuconv.torch.replace(plain)
+    expected = model(X)
+    nn.utils.parametrize.remove_parametrizations(model, "weight")
+    assert type(model) is gpuconv.torch.Conv2d and isinstance(model.weight, nn.Parameter)
+    torch.testing.assert_close(model(X), expected)
+    assert not isinstance(other, gpuconv.torch.Conv2d)
+    torch.testing.assert_close(other(X), expected)
+
+
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, got function"):
         gpuconv.torch.replace(nn.functional.relu)

@@ -239,6 +239,19 @@ def test_tracers_keep_the_operators():
     assert torch.equal(torch.jit.trace(program, (IMAGE, WEIGHT))(*other), program(*other))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_fx_traces_functions_and_replaced_models():
+    def program(x, w):
+        return gpuconv.torch.conv2d(x, w, groups=x.shape[1] // 4, activation="relu")
+
+    graph = torch.fx.symbolic_trace(program)
+    assert sum("gpuconv" in str(node.target) for node in graph.graph.nodes) == 1
+    assert torch.equal(graph(IMAGE, WEIGHT), program(IMAGE, WEIGHT))
+    model = torch.nn.Sequential(torch.nn.Conv2d(4, 3, 2), torch.nn.AdaptiveAvgPool2d((None, 2)))
+    graph = torch.fx.symbolic_trace(gpuconv.torch.replace(model))
+    assert torch.equal(graph(IMAGE.float()), model(IMAGE.float()))
+
+
 @pytest.mark.wide  # it compiles C++
 @pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
 def test_inductor_compiles_a_model_and_its_gradients(layout):

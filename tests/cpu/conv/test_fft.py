@@ -238,3 +238,15 @@ def test_lengths_of_transforms():
     assert best_length(63, 256, 1, 10**6, even=True) == 320
     assert best_length(63, 256, 1, 100, even=True) <= 100
     assert best_length(63, 256, 1, 10, even=True) == 64
+
+
+def test_products_beyond_float32_are_not_taken_for_trusted():
+    """Least magnitudes whose product float32 does not hold, in a tile whose range is too wide."""
+    rng = np.random.default_rng(0)
+    x = rng.choice([-1e25, 1e25], (1, 1, 40, 40)).astype(np.float32)
+    w = rng.choice([-1e14, 1e14], (1, 1, 9, 9)).astype(np.float32)
+    x[0, 0, 20, 20] = 3e38
+    with np.errstate(all="ignore"):
+        expected = gpuconv.conv2d(x, w, algorithm="conv_direct")
+        found = gpuconv.conv2d(x, w, algorithm="conv_fft")
+    np.testing.assert_array_equal(np.isfinite(found), np.isfinite(expected))

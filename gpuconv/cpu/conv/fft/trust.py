@@ -117,7 +117,7 @@ def in_range(
         top, left = tile.p * spec.stride[0] - spec.pads[0][0], tile.q * spec.stride[1] - spec.pads[1][0]
         seen = x[tile.n, :, :, max(top, 0) : top + tiles.H, max(left, 0) : left + tiles.W]
         size = np.abs(seen)
-        least = size.min((1, 2, 3), initial=np.inf, where=size > 0)
+        least = size.min((1, 2, 3), initial=np.inf, where=size > 0).astype(np.float64)  # products overflow
         answers.append((least[:, None] * weights.least >= TRUSTED * error).all())
     return np.array(answers)[:, None, None]
 
