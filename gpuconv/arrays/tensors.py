@@ -36,10 +36,10 @@ class TorchLibrary(Library):
         return Transforms()
 
     def view(self, array: Any) -> View:
-        if array.is_cpu:
+        if array.is_cpu and not array.requires_grad:  # which torch.compile's `numpy` does not look at
             try:
                 return array.numpy()
-            except (TypeError, RuntimeError, ValueError):  # it requires grad, is sparse, of bfloat16, ..
+            except (TypeError, RuntimeError, ValueError):  # it is sparse, of bfloat16, ..
                 pass
         return self._view(array)
 

@@ -328,3 +328,13 @@ def test_what_they_propose_is_taken():
     quantized = torch.quantize_per_tensor(X, 1.0, 0, torch.qint8)
     np.testing.assert_array_equal(pool(quantized.dequantize()), EXPECTED)
     assert (pool(of_dtype("float8_e4m3fn").to(torch.float32)) == 0).all()
+
+
+def test_a_compiled_program_drops_no_gradient():
+    """torch.compile follows a call into gpuconv, and takes what a tensor hands to NumPy for a constant."""
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x: gpuconv.max_pool2d(x * 1, 2), backend="eager")
+    with pytest.raises(TypeError, match="requires grad"):
+        compiled(X.clone().requires_grad_())
+    with torch.no_grad():
+        assert torch.equal(compiled(X.clone().requires_grad_()), EXPECTED)
