@@ -149,5 +149,5 @@ def _forget_races(machine: Machine) -> None:
     shared = machine.races.shared
     shared.tracker = Unlogged(shared.name, shared.granule, shared.valid.size, shared.address)
     for region in machine.memory.spaces["global"].regions:
-        region.tracker = None
+        region.tracker = region.constant_loads = None
     machine.extension(AsyncCopies).holds = Unheld(machine)

@@ -162,7 +162,7 @@ def wgmma(
 
     source = "registers" if registers else "shared"
     name = f"{instruction} {source} {majors} swizzle {swizzle} scales {keep}{signs} base {base} at {start}"
-    return Sample(name, text, make_arguments, block=128)
+    return Sample(name, text, make_arguments, block=128, shared_bytes=IMAGE)
 
 
 def _each(make: Callable[..., Sample], *choices: tuple) -> tuple[Sample, ...]:
