@@ -25,7 +25,7 @@ import numpy as np
 
 from gpuconv.algorithm import Algorithm, always
 from gpuconv.cpu.conv.depthwise_channels import PRODUCTS, all_finite, parts_of_rows, rows_of
-from gpuconv.cpu.conv.lines import load_lines, set_line
+from gpuconv.cpu.conv.lines import load_lines, seen_rows, set_line
 from gpuconv.cpu.conv.taken import FINISHED, remark
 from gpuconv.cpu.engine.borders import taps_between
 from gpuconv.cpu.engine.compiled import TASKS, inner, kernel, workspace
@@ -213,11 +213,6 @@ def chunk_of(spec: ConvSpec) -> int:
 def width_of(spec: ConvSpec) -> int:
     """Columns of a band."""
     return (spec.Q - 1) * spec.stride[1] + (spec.S - 1) * spec.dilation[1] + 1
-
-
-def seen_rows(spec: ConvSpec, rows: int) -> int:
-    """Rows of the padded input that so many rows of outputs see."""
-    return (rows - 1) * spec.stride[0] + (spec.R - 1) * spec.dilation[0] + 1
 
 
 def rows_of_block(spec: ConvSpec, threads: int) -> int:
