@@ -279,6 +279,15 @@ def _gemm() -> Iterator[Problem]:
         yield conv((N, 17, 33, 31), (120, 17, 1, 1), bias=True)
 
 
+def _packed_gemm() -> Iterator[Problem]:
+    """Tiles of 64 and 128 channels of 16 and 8 bits: sums before an activation, shared ones, mixed bytes."""
+    for options in ({}, {"activation": "relu"}):
+        yield conv((1, 1400, 4, 5), (40, 1400, 3, 3), padding=1, bias=True, **options)
+    for N in (1, 4, 9, 18, 36, 64, 72, 128):
+        yield conv((N, 32, 16, 16), (128, 32, 3, 3), padding=1, activation="relu")
+        yield conv((N, 32, 16, 16), (128, 32, 3, 3), padding=1, mixed=True)
+
+
 def _pools() -> Iterator[Problem]:
     """Windows in registers and of whole planes, each with aligned rows and with others."""
     kinds: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -305,6 +314,7 @@ COVERING: dict[str, tuple[Problem, ...]] = {
         *_depthwise(),
         *(conv((1, 2, 9, 21), (K, 2, 3, 3), padding=1) for K in (7, 13, 30)),  # of few input channels
         *_gemm(),
+        *_packed_gemm(),
     ),
     "conv_grad": (),  # of the kernels of "conv"
     "conv_weight": (),

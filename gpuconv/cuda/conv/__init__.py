@@ -7,6 +7,7 @@ from gpuconv.cuda.conv import (
     epilogue,
     implicit_gemm,
     mirrored,
+    packed_gemm,
     split,
     stem,
     tiled,
@@ -21,6 +22,7 @@ SUMS: tuple[Algorithm, ...] = (
     stem.ALGORITHM,
     winograd.ALGORITHM,
     implicit_gemm.ALGORITHM,
+    packed_gemm.ALGORITHM,
     tiled.ALGORITHM,
 )
 _MIRRORED = mirrored.over(SUMS)
@@ -33,7 +35,8 @@ KERNELS: tuple[Kernel, ...] = (
     *stem.KERNELS,
     *tiled.KERNELS,
     *implicit_gemm.KERNELS,
-    split.KERNEL,
+    *packed_gemm.KERNELS,
+    *split.KERNELS,
     *winograd.KERNELS,
     *mirrored.KERNELS,
     *epilogue.KERNELS,

@@ -8,60 +8,86 @@ channels. The order of the sum does not depend on which block is first, so resul
 run. The parts are added up plainly; the epilogue is applied once, to the whole sum.
 """
 
+from collections.abc import Callable
+from functools import partial
+
+from gpuconv.cuda.conv.operands import Operands, named_pointers
 from gpuconv.cuda.device.division import quotient_and_rest, with_reciprocals
+from gpuconv.cuda.device.elements import OPERANDS, SCALARS, make_storer
 from gpuconv.cuda.device.epilogue import finish
-from gpuconv.cuda.language import cuda, float32, int64, types, uint32
-from gpuconv.cuda.ptx.memory import load4, store4
+from gpuconv.cuda.language import cuda, int64, uint32
+from gpuconv.cuda.ptx.memory import load4
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.cost import moving, start, uncached
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
-from gpuconv.spec import ConvSpec
+from gpuconv.spec import ConvSpec, Dtype
+from gpuconv.spec.dtypes import FLOAT32, INT32, SIXTEEN_BITS
 
 THREADS = 128
 
 
-def sum_splits(
-    parts, bias, y,
-    part_split, bias_k, y_n, y_k, y_p, y_q,  # strides in elements
-    pixels, quads, splits, run, runs, has_bias, aligned,
-    all_quads, quads_multiplier, quads_shift, run_multiplier, run_shift, runs_multiplier, runs_shift,
-):  # fmt: skip
-    quad = uint32(uint32(cuda.blockIdx.x) * uint32(THREADS) + uint32(cuda.threadIdx.x))
-    if quad < all_quads:
-        k, quad_of_k = quotient_and_rest(quad, (quads, quads_multiplier, quads_shift))
-        pixel = uint32(quad_of_k * uint32(4))
-        start = bias[int64(k) * bias_k] if has_bias != uint32(0) else float32(0)
-        total = cuda.local.array(4, float32)
-        for i in range(4):
-            total[i] = float32(0)
-        part = int64(quad) * 4
-        for _ in range(splits):
-            a, b, c, d = load4(parts, part)
-            total[0], total[1] = total[0] + a, total[1] + b
-            total[2], total[3] = total[2] + c, total[3] + d
-            part += part_split
+def make_function(bias_dtype: Dtype, result: Dtype) -> Callable[..., None]:
+    scalar, widen, narrow = SCALARS[result.arithmetic], OPERANDS[bias_dtype].widen, OPERANDS[result].narrow
+    store_quad = make_storer(OPERANDS[result], 4)
 
-        for i in range(4):
-            total[i] = finish(total[i], start)
-        for i in range(4):
-            here = uint32(pixel + uint32(i))
-            rest, q = quotient_and_rest(here, (run, run_multiplier, run_shift))
-            n, p = quotient_and_rest(rest, (runs, runs_multiplier, runs_shift))
-            place = int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q
-            if aligned == uint32(0) and here < pixels:
-                y[place] = total[i]
-            elif i == 0 and aligned != uint32(0):
-                store4(y, place, total[0], total[1], total[2], total[3])
+    def sum_splits(
+        parts, bias, y,
+        part_split, bias_k, y_n, y_k, y_p, y_q,  # strides in elements
+        pixels, quads, splits, run, runs, has_bias, aligned,
+        all_quads, quads_multiplier, quads_shift, run_multiplier, run_shift, runs_multiplier, runs_shift,
+    ):  # fmt: skip
+        quad = uint32(uint32(cuda.blockIdx.x) * uint32(THREADS) + uint32(cuda.threadIdx.x))
+        if quad < all_quads:
+            k, quad_of_k = quotient_and_rest(quad, (quads, quads_multiplier, quads_shift))
+            pixel = uint32(quad_of_k * uint32(4))
+            start = widen(bias[int64(k) * bias_k]) if has_bias != uint32(0) else scalar(0)
+            total = cuda.local.array(4, scalar)
+            for i in range(4):
+                total[i] = scalar(0)
+            part = int64(quad) * 4
+            for _ in range(splits):
+                a, b, c, d = load4(parts, part)
+                total[0], total[1] = total[0] + a, total[1] + b
+                total[2], total[3] = total[2] + c, total[3] + d
+                part += part_split
+
+            for i in range(4):
+                total[i] = finish(total[i], start)
+            for i in range(4):
+                here = uint32(pixel + uint32(i))
+                rest, q = quotient_and_rest(here, (run, run_multiplier, run_shift))
+                n, p = quotient_and_rest(rest, (runs, runs_multiplier, runs_shift))
+                place = int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q
+                if aligned == uint32(0) and here < pixels:
+                    y[place] = narrow(total[i])
+                elif i == 0 and aligned != uint32(0):
+                    store_quad(y, place, total)
+
+    return sum_splits
 
 
-KERNEL = Kernel(
-    "sum_splits float32",
-    lambda: sum_splits,
-    {types.CPointer(float32): "parts bias y", int64: "part_split bias_k y_n y_k y_p y_q"},
-    THREADS,
-    blocks_per_sm=8,
-)
+def make_kernel(bias: Dtype, result: Dtype) -> Kernel:
+    """The kernel for a result, whose sums are of what it is computed with, and for a bias."""
+    pointers = named_pointers(parts=result.arithmetic, bias=bias, y=result)
+    words = [result] if bias == result else [bias, "unrounded"]
+    return Kernel(
+        f"sum_splits {' '.join(words)}",
+        partial(make_function, bias, result),
+        {**pointers, int64: "part_split bias_k y_n y_k y_p y_q"},
+        THREADS,
+        blocks_per_sm=8,
+    )
+
+
+KERNELS_BY_DTYPE = {
+    (bias, result): make_kernel(bias, result)
+    for bias, result in (
+        (FLOAT32, FLOAT32), *((dtype, dtype) for dtype in (*SIXTEEN_BITS, INT32)),
+        *((dtype, FLOAT32) for dtype in SIXTEEN_BITS),
+    )
+}  # fmt: skip
+KERNELS = tuple(KERNELS_BY_DTYPE.values())
 
 
 def plan_sum(
@@ -80,7 +106,8 @@ def plan_sum(
         "has_bias": int(bias_stride is not None), "aligned": int(aligned),
         **with_reciprocals({"quads": quads, "run": run, "runs": runs}),
     }  # fmt: skip
-    return Launch(KERNEL, -(-spec.K * quads // THREADS), 0, scalars)
+    kernel = KERNELS_BY_DTYPE[Operands.of(spec).bias, spec.result]
+    return Launch(kernel, -(-spec.K * quads // THREADS), 0, scalars)
 
 
 def partial_row(spec: ConvSpec) -> int:
@@ -118,4 +145,9 @@ def runs_of(spec: ConvSpec, y: tuple[int, ...]) -> tuple[int, int, tuple[int, ..
 
 def is_quads(run: int, y: tuple[int, ...]) -> bool:
     """Whether every 4 pixels of a run lie side by side, each 4 on a multiple of 4 elements."""
-    return run % 4 == 0 and y[3] == 1 and not any(step % 4 for step in y[:3])
+    return is_grouped(run, y, 4)
+
+
+def is_grouped(run: int, y: tuple[int, ...], count: int) -> bool:
+    """Whether every `count` pixels of a run lie side by side, each on a multiple of so many elements."""
+    return run % count == 0 and y[3] == 1 and not any(step % count for step in y[:3])

@@ -43,6 +43,10 @@ class Multiprocessor:
         Bytes that shared memory is handed out by, and that each block takes besides its own.
     issue, shared_rate : int
         Warps' instructions that are issued, and bytes of shared memory, in a clock.
+    tensor : int
+        Multiply-adds of 16 bits, summed in float32, that tensor cores do in a clock by `mma.sync`: the peaks
+        of NVIDIA's data sheets; on sm_90 63 % of that, as Luo et al. measured ("Benchmarking and Dissecting
+        the Nvidia Hopper GPU Architecture via Microbenchmarking", 2024); later ones are not measured.
     """
 
     threads: int
@@ -56,16 +60,17 @@ class Multiprocessor:
     system_bytes: int = 1024
     issue: int = 4
     shared_rate: int = 128
+    tensor: int = 0
 
 
 MULTIPROCESSORS = {
     (7, 5): Multiprocessor(1024, 16, 64 * 1024, 64, 2, shared_unit=256, system_bytes=0),
-    (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32),
-    (8, 6): Multiprocessor(1536, 16, 100 * 1024, 128, 2),
-    (8, 9): Multiprocessor(1536, 24, 100 * 1024, 128, 2),
-    (9, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64),
-    (10, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64),
-    (12, 0): Multiprocessor(1536, 24, 100 * 1024, 128, 2),
+    (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32, tensor=1024),
+    (8, 6): Multiprocessor(1536, 16, 100 * 1024, 128, 2, tensor=512),
+    (8, 9): Multiprocessor(1536, 24, 100 * 1024, 128, 2, tensor=512),
+    (9, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, tensor=1290),
+    (10, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, tensor=1290),
+    (12, 0): Multiprocessor(1536, 24, 100 * 1024, 128, 2, tensor=512),
 }
 
 
@@ -182,6 +187,16 @@ class Gpu:
         67
         """
         return 2 * self.each.fp32 * self.multiprocessors * self.clock
+
+    def tensor_rate(self, itemsize: int) -> float:
+        """Multiply-adds of elements of so many bytes that tensor cores of a multiprocessor do in a clock.
+
+        Examples
+        --------
+        >>> H200.tensor_rate(1) / H200.tensor_rate(2)
+        2.0
+        """
+        return self.each.tensor * 2 / itemsize
 
     def resident(self, shared_bytes: int) -> int:
         """How many blocks that take so many bytes of shared memory a multiprocessor holds, at least 1."""

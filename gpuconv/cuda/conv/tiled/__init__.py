@@ -33,6 +33,7 @@ an image few pixels.
 from gpuconv.algorithm import Algorithm
 from gpuconv.cuda.conv.tiled import plan
 from gpuconv.cuda.conv.tiled.kernel import KERNELS_BY_TILE
+from gpuconv.cuda.conv.tiled.tiles import least_cycles
 from gpuconv.spec import CONJUGATED, PRECISIONS
 from gpuconv.spec.dtypes import BYTES, CONVOLVED
 
@@ -52,4 +53,4 @@ ALGORITHM = Algorithm(
     fast_for="few channels in a group, and whatever no other algorithm takes (predicted)",
 )
 
-__all__ = ["ALGORITHM", "KERNELS"]
+__all__ = ["ALGORITHM", "KERNELS", "least_cycles"]

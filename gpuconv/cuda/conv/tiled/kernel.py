@@ -2,40 +2,16 @@
 
 from collections.abc import Callable
 from itertools import product
-from typing import Any, NamedTuple
 
+from gpuconv.cuda.conv.operands import Operands
 from gpuconv.cuda.conv.tiled.load import fill_tables, make_load_input
 from gpuconv.cuda.conv.tiled.store import make_store
 from gpuconv.cuda.conv.tiled.tiles import BLOCKS, THREAD_PIXELS, THREADS, WARPS, TiledBlock
 from gpuconv.cuda.device.elements import CONJUGATES, OPERANDS, SCALARS
-from gpuconv.cuda.language import cuda, int64, types, uint32, uint64
+from gpuconv.cuda.language import cuda, int64, uint32, uint64
 from gpuconv.cuda.runtime.compiled import Kernel
-from gpuconv.spec import CONJUGATED, ConvSpec, Dtype
+from gpuconv.spec import CONJUGATED
 from gpuconv.spec.dtypes import BYTES, COMPLEX, FLOAT32, FLOATS, INT32, SIXTEEN_BITS
-
-
-class Operands(NamedTuple):
-    """The dtypes of the input, of the weights and of the result; and which of the first two is conjugated."""
-
-    x: Dtype
-    w: Dtype
-    y: Dtype
-    conjugate: str | None = None
-
-    @property
-    def bias(self) -> Dtype:
-        """The dtype of the bias."""
-        return self.y if self.x in BYTES else self.x
-
-    @classmethod
-    def of(cls, spec: ConvSpec) -> "Operands":
-        return cls(spec.dtype, spec.dtype_of_weights, spec.result, spec.conjugate)
-
-    def __str__(self) -> str:
-        words: list[str] = [self.x] if self.x == self.w else [self.x, self.w]
-        if self.x.is_narrow and self.y == self.x.arithmetic and self.x not in BYTES:
-            words.append("unrounded")
-        return " ".join([*words, *[f"conjugate {self.conjugate}"] * bool(self.conjugate)])
 
 
 def make_function(operands: Operands, tile: TiledBlock) -> Callable[..., None]:
@@ -129,15 +105,11 @@ def make_function(operands: Operands, tile: TiledBlock) -> Callable[..., None]:
 
 def make_kernel(operands: Operands, tile: TiledBlock) -> Kernel:
     """The kernel for dtypes and a block."""
-    pointers: dict[Any, str] = {}
-    for names, dtype in (("x", operands.x), ("w", operands.w), ("bias", operands.bias), ("y", operands.y)):
-        kind = types.CPointer(OPERANDS[dtype].stored)
-        pointers[kind] = f"{pointers.get(kind, '')} {names}"
     return Kernel(
         f"conv_tiled {operands} {tile.k}x{tile.pixels}",
         lambda: make_function(operands, tile),
         {
-            **pointers,
+            **operands.pointers,
             int64: "x_n x_c x_h x_w w_k w_c w_r w_s bias_k y_n y_k y_p y_q",
         },
         THREADS,

@@ -2,7 +2,8 @@
 
 import math
 
-from gpuconv.cuda.conv.tiled.kernel import KERNELS_BY_TILE, Operands
+from gpuconv.cuda.conv.operands import Operands
+from gpuconv.cuda.conv.tiled.kernel import KERNELS_BY_TILE
 from gpuconv.cuda.conv.tiled.tiles import TILE_Q, grid_of, largest_stage
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch, steps

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gpuconv.cuda.device.axis import StagedAxis
 from gpuconv.cuda.device.limits import BANKS_BYTES, LANES, SHARED_BYTES
+from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import BFLOAT16, COMPLEX64, COMPLEX128, FLOAT16, FLOAT32, FLOAT64, INT32
 
@@ -125,6 +126,11 @@ class TiledStage:
     @property
     def shared_bytes(self) -> int:
         return (self.w_tile + self.c * self.r * self.s * self.pitch_k) * self.itemsize
+
+
+def least_cycles(spec: ConvSpec, gpu: Gpu) -> float:
+    """Predicted at least: twice its multiply-adds, which wait for shared memory, where there are blocks."""
+    return spec.flops / gpu.each.fp32 / min(grid_of(spec).blocks, gpu.multiprocessors)
 
 
 def largest_stage(spec: ConvSpec, tile_p: int, tile_q: int, pitch_k: int) -> TiledStage:
