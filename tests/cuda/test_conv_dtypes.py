@@ -136,7 +136,7 @@ def test_the_gradient_by_the_input_conjugates_the_weights(dtype):
 HALVES, BFLOATS, MIXED = ("float16", "float16"), ("bfloat16", "bfloat16"), ("uint8", "int8")
 KERNEL, LOAD, STORE = (f"conv.tiled.{name}" for name in ("kernel", "load", "store"))
 FAULTS = [  # (module, what, old source, new source, dtypes of the input and the weights)
-    (KERNEL, "weights without a sign", '("w", operands.w)', '("w", operands.x)', MIXED),
+    ("conv.operands", "weights without a sign", "w=self.w", "w=self.x", MIXED),
     (KERNEL, "weights not widened", "value = widen(w[", "value = (w[", HALVES),
     (STORE, "a sum not rounded", "narrow(finish(", "uint32(finish(", HALVES),
     (STORE, "a bias not widened", "start = widen(", "start = scalar(", HALVES),

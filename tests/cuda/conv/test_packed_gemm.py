@@ -14,6 +14,18 @@ from gpuconv.spec import ConvSpec
 from tests import reference
 from tests.cases import BFLOAT16, CONV_CASES, ConvCase, integers, normal
 from tests.cuda.execution import compute, on_device, planned, poisoned, refusal
+from tests.cuda.mutation import (
+    BEYOND,
+    HARMLESS,
+    LATE,
+    RACE,
+    UNSET,
+    WRONG,
+    changed_room,
+    faults_of,
+    seldom,
+    verdict,
+)  # fmt: skip
 from tests.layouts import WRITABLE
 from tests.sampling import few
 
@@ -256,3 +268,66 @@ def test_layers_of_networks_go_to_the_tensor_cores_and_depthwise_ones_do_not():
 def test_a_long_depth_is_shared_where_there_are_few_pixels():
     case = ConvCase("deep", (1, 512, 7, 7), (512, 512, 3, 3), padding=1)
     assert tiles.choose(case.spec("float16"), 64 << 20, H200).splits > 1
+
+
+# Faults
+
+
+DEEPER = ConvCase("a shared depth", (1, 512, 3, 3), (8, 512, 3, 3), padding=1)
+# (what, old source, new source, the case that shows it, the verdicts that may come first)
+FAULTS = faults_of(
+    conv__packed_gemm__kernel=[
+        ("a wait for one slab too few", "PENDING = STAGES - 2", "PENDING = STAGES - 1", DEEP, (LATE,)),
+        ("no barrier before a slab is read",
+         "cuda.syncthreads()  # this slab is", "# this slab is", DEEP, (RACE,)),
+        ("the last slabs still on their way", "wait_group(0)\n", "pass\n", DEEP, (RACE, LATE)),
+        ("sums turned before all have read",
+         "wait_group(0)\n        cuda.syncthreads()", "wait_group(0)", DEEP, (RACE,)),
+        ("a slab loaded where one is read", "write = read", "write = write", DEEP, (WRONG, RACE, LATE)),
+        ("no end of a ring",
+         "read == uint32(LAST)", "read > uint32(LAST)", DEEP, (BEYOND, UNSET, WRONG, RACE)),
+        ("a share of the depth from its start",
+         "depth = uint32(first", "depth = uint32(split", DEEPER, (WRONG,)),
+        ("channels of another group",
+         "uint32(g * K + k_first + row)", "uint32(k_first + row)", DEEP, (WRONG,)),
+    ],
+    conv__packed_gemm__load=[
+        ("a row of the image beyond the last", "down) < H", "down) <= H", RAGGED, (WRONG, BEYOND, UNSET)),
+        ("a tap beyond the window", "inside and r < window[2]", "inside", RAGGED, (WRONG, BEYOND, UNSET)),
+        ("a column that never ends", "s >= S", "s > S", RAGGED, (WRONG, BEYOND)),
+        ("pixels beyond the last",
+         "uint32(OUTSIDE) if here >= pixels else h", "h", RAGGED, (BEYOND, UNSET)),
+    ],
+    conv__packed_gemm__store=[
+        ("a channel beyond the last",
+         "min(channels, uint32(STORED_K))", "uint32(STORED_K)", RAGGED, (WRONG, BEYOND)),
+        ("a pixel beyond the last",
+         "uint32(here + uint32(1)) < pixels", "here < pixels", CASES[7], (BEYOND, WRONG)),
+        ("pairs in the wrong place",
+         "pair // uint32(4)) ^", "pair // uint32(4)) +", CASES[3], (WRONG, UNSET, BEYOND, RACE)),
+        ("a sum not rounded",
+         "y[place + down] = narrow(values[0])", "y[place + down] = uint32(values[0])", RAGGED, (WRONG,)),
+    ],
+    conv__packed_gemm__pack=[
+        ("missing channels not cleared",
+         "c < C and pixel < pixels", "pixel < pixels", RAGGED, (WRONG, BEYOND, HARMLESS)),
+        ("no barrier before it is turned", "        cuda.syncthreads()\n", "", RAGGED, (RACE,)),
+        ("taps beyond the window packed", "r < R and channel < C", "channel < C", RAGGED, (BEYOND,)),
+    ],
+)  # fmt: skip
+
+
+@seldom(FAULTS, 7)
+def test_faults_in_the_source(fault):
+    """Beside a NaN, which no zero of padded weights may meet."""
+    module, _, old, new, case, expected = fault
+    room, arrays = changed_room("conv.packed_gemm", module, old, new), arrays_of(case, "float16", "float16")
+    arrays[0][0, 0, case.x[2] // 2, case.x[3] // 2] = np.nan
+
+    def compute_case():
+        spec = ConvSpec.from_arrays(*arrays, **case.parameters)
+        y = poisoned(spec.out_shape, "float16")
+        compute(room.ALGORITHM, spec, arrays, (y,))
+        return y, case.expected(*arrays)
+
+    assert verdict(compute_case) in expected
