@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpuconv.cuda import conv_grad
-from gpuconv.cuda.conv import tiled
+from gpuconv.cuda.conv import packed_gemm, tiled
 from gpuconv.spec import ConvSpec, of_input_gradient, of_transposed
 from tests import reference
 from tests.cases import BFLOAT16, CONV_CASES, TRANSPOSED_CASES, ConvCase, TransposedCase, integers, normal
@@ -17,6 +17,7 @@ PAIRS = (  # of the input's dtype and the weights'
     ("float16", "float16"), ("complex64", "complex64"), ("uint8", "int8"), ("bfloat16", "bfloat16"),
     ("complex128", "complex128"), ("int8", "uint8"), ("uint8", "uint8"), ("int8", "int8"),
 )  # fmt: skip
+PACKED = PAIRS[:3:2]  # of those that tensor cores take
 over_pairs = pytest.mark.parametrize(("input", "weight"), few(PAIRS, 3))
 NAMED = {case.name: case for case in (*CONV_CASES, *TRANSPOSED_CASES)}
 SMALL = [case for case in CONV_CASES if not case.large]
@@ -57,10 +58,16 @@ def test_integers_are_exact(input, weight):
 
 @pytest.mark.wide
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
-@pytest.mark.parametrize(("input", "weight"), PAIRS)
-def test_every_case_is_exact(case, input, weight):
+@pytest.mark.parametrize(
+    ("algorithm", "input", "weight"),
+    [*((tiled.ALGORITHM, *pair) for pair in PAIRS), *((packed_gemm.ALGORITHM, *pair) for pair in PACKED)],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_every_case_is_exact(case, algorithm, input, weight):
+    if algorithm is packed_gemm.ALGORITHM and not case.w[1]:
+        return  # refused, which tests of it show
     arrays = arrays_of(case, input, weight)
-    y = run(case, arrays)
+    y = run(case, arrays, algorithm)
     assert (y == right(case, arrays, y)).all()
 
 
