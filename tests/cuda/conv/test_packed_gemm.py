@@ -13,7 +13,7 @@ from gpuconv.cuda.runtime.gpu import GPUS, H200, Gpu
 from gpuconv.spec import ConvSpec
 from tests import reference
 from tests.cases import BFLOAT16, CONV_CASES, ConvCase, integers, normal
-from tests.cuda.execution import compute, on_device, planned, poisoned, refusal
+from tests.cuda.execution import compute, on_device, planned, poisoned, refusal, worthwhile
 from tests.cuda.mutation import (
     BEYOND,
     HARMLESS,
@@ -259,7 +259,7 @@ def test_layers_of_networks_go_to_the_tensor_cores_and_depthwise_ones_do_not():
         case = ConvCase(
             "layer", (32, channels, 28, 28), (outputs, channels // groups, 3, 3), padding=1, groups=groups
         )
-        return ALGORITHM.worth(case.spec("float16"), None, H200)
+        return worthwhile(ALGORITHM, case.spec("float16"), H200)
 
     assert is_worthwhile(64, 64) and is_worthwhile(512, 512)
     assert not is_worthwhile(64, 64, groups=64)

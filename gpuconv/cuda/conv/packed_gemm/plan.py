@@ -18,6 +18,7 @@ from gpuconv.cuda.conv.split import is_grouped, is_quads, partial_bytes, partial
 from gpuconv.cuda.conv.tiled import least_cycles
 from gpuconv.cuda.device.division import with_reciprocals
 from gpuconv.cuda.ptx.assembly import AMPERE
+from gpuconv.cuda.runtime.cost import moving, start
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch, steps
 from gpuconv.cuda.runtime.passes import BIAS, SCRATCH, Parts, Step, W, X, Y
@@ -64,7 +65,8 @@ def unsupported(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> str | None:
 
 def worth(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> bool:
     """Predicted: whether it takes less than `conv_tiled`."""
-    return cost_of(spec, choose(spec, workspace_limit(), gpu), gpu)[1] < least_cycles(spec, gpu)
+    product = cost_of(spec, choose(spec, workspace_limit(), gpu), gpu)[1]
+    return product + _packing_cycles(spec, layouts, gpu) < least_cycles(spec, gpu)
 
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Parts:
@@ -148,6 +150,14 @@ def _in_place(spec: ConvSpec, x: Layout) -> Packed | None:
     if not whole or c != 1 or any(step % piece for step in (n, h, w)):
         return None
     return Packed(n, spec.C_group, h, w)
+
+
+def _packing_cycles(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> float:
+    """Predicted, of what packs: what it reads and writes; of the input's kernel, its start too."""
+    moved = 2 * spec.K * PackedDepth.of(spec).row_bytes
+    if _in_place(spec, layouts.x) is None:
+        return start(gpu) + moving(0, moved + 2 * _image_bytes(spec), gpu)
+    return moving(0, moved, gpu)
 
 
 def _packed(spec: ConvSpec, depth: PackedDepth) -> Packed:
