@@ -41,7 +41,7 @@ if hasattr(numpy, "row_stack"):
 import gpuconv.cuda
 print(hasattr(numpy, "row_stack"))
 from gpuconv.cuda.conv import split
-assert ".entry" in split.KERNEL.ptx("sm_80")
+assert ".entry" in split.KERNELS[0].ptx("sm_80")
 print(numpy.row_stack is numpy.vstack)
 """
     assert fresh_python(code).split() == ["False", "True"]
