@@ -1,8 +1,8 @@
 """Which problems `conv_depthwise` takes, and its launch for one."""
 
-from gpuconv.cuda.conv.depthwise.kernel import SLIDING, WARPS
+from gpuconv.cuda.conv.depthwise.kernel import SLIDING
 from gpuconv.cuda.conv.depthwise.slide import steps_of_round
-from gpuconv.cuda.conv.depthwise.tiles import WIDE, Strips, is_compiled, keeps_busy, slides
+from gpuconv.cuda.conv.depthwise.tiles import WARPS, WIDE, Strips, is_compiled, keeps_busy, slides
 from gpuconv.cuda.device.division import DIVIDENDS, named_reciprocal, with_reciprocals
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
@@ -72,7 +72,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Launch:
         ),
     }  # fmt: skip
     shared_bytes = WARPS * (strips.slots + 1) * weight_pitch * spec.itemsize
-    return Launch(SLIDING[spec.R, stride, outputs], -(-strips.warps // WARPS), shared_bytes, scalars)
+    return Launch(SLIDING[spec.R, stride, outputs], strips.blocks, shared_bytes, scalars)
 
 
 def _in_vectors(count: int, array: Layout, *extents: int) -> bool:
