@@ -106,6 +106,19 @@ def test_the_scheduler_with_the_most_instructions(threads, warps, most):
     assert traffic(sample) == (warps * turns, (), 0)
 
 
+def test_a_block_alone_waits_for_its_scheduler_with_the_most_warps():
+    """Of 400 instructions that do not wait for each other."""
+    many = FIRST_WARPS.replace("shfl.sync.bfly.b32 %r3, %r3, 1, 31, -1;", "add.u32 %r3, %r2, 1;" * 400)
+
+    def path(warps):
+        kernel = SimpleNamespace(threads=32 * warps)
+        block = SimpleNamespace(kernel=kernel, blocks=1, shared_bytes=0, values=(32 * warps, 1))
+        return critical_path(SampledKernel(many).sample(block, (), 1), 500)
+
+    assert path(1) == path(4) < path(5) == path(8)
+    assert path(8) == pytest.approx(2 * path(4), rel=0.1)
+
+
 def test_arrays_are_bounded_though_they_are_not_there():
     arrays = (Operand("x", (63,), FLOAT32.numpy), Operand("y", (64,), FLOAT32.numpy))
     with pytest.raises(ptx.OutOfBoundsError, match="access of 4 bytes at byte 252"):
