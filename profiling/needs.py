@@ -17,9 +17,14 @@ LAUNCHING = {"cupy": "CuPy", "cuda.bindings": "cuda-bindings"}
 COUNTING_EXTRA, LAUNCHING_EXTRA = "test", "cuda13"
 
 
-def counting(command: str) -> None:
-    """End unless the GPU kernels can be compiled, disassembled and executed without a GPU."""
+def executing(command: str) -> None:
+    """End unless the GPU kernels can be compiled and executed without a GPU."""
     require(command, COUNTING, COUNTING_EXTRA)
+
+
+def counting(command: str) -> None:
+    """End unless they can be disassembled too."""
+    executing(command)
     find = import_module("cuda.pathfinder").find_nvidia_binary_utility
     if find("nvdisasm") is None:
         refuse(command, "nvdisasm is not installed", COUNTING_EXTRA)

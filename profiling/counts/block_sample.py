@@ -56,7 +56,7 @@ class SampledKernel(ptx.Kernel):
         scheduler, watch = Scheduler(machine, STEPS), Watch(counts)
         machine.memory.observer = watch.observe
         sample = Sample(self.program, chosen.size, machine.width // 32)
-        watch.install(machine, scheduler, self.needed, sample.trace)
+        watch.install(machine, scheduler, self.needed, sample)
         machine.begin(0, chosen.size)
         machine.special["%ctaid.x"][...] = chosen[machine.block_of_lane]
         machine.states.undefined.clear()  # what is not computed counts as known

@@ -13,6 +13,7 @@ together, the path is shorter than what is computed here.
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from gpuconv.cuda.runtime.cost import busiest_scheduler
 from profiling.counts.slots import slots_of
 from profiling.counts.watching import Sample
 from tests.ptx.program import Segment
@@ -20,10 +21,10 @@ from tests.ptx.registry import registers_read, registers_written
 from tests.ptx.report import class_of
 from tests.ptx.syntax import Instruction, Register
 
-# Cycles. Device memory and shared memory: Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU
-# Architecture via Microbenchmarking", arXiv 2402.13499 (A100, H800 and RTX 4090 lie within 10 % of each
-# other); arithmetic likewise. The others are of their size.
-DEVICE, SHARED, CONSTANT = 500, 30, 8
+# Cycles. Shared memory: Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via
+# Microbenchmarking", arXiv 2402.13499 (A100, H800 and RTX 4090 lie within 10 % of each other); arithmetic
+# likewise. The others are of their size. Device memory is the GPU's own (`gpuconv.cuda.runtime.gpu`).
+SHARED, CONSTANT = 30, 8
 ARITHMETIC, SPECIAL, SHUFFLE, BARRIER = 4, 30, 25, 25
 VISITS = 6  # of a segment that are followed; later ones take as long as the last of these
 
@@ -31,9 +32,10 @@ VISITS = 6  # of a segment that are followed; later ones take as long as the las
 class Path:
     """The clock of one warp, and when registers and copies are there."""
 
-    def __init__(self, warps: int) -> None:
+    def __init__(self, warps: int, device: int) -> None:
         self.clock = 0.0
-        self.warps_of_scheduler = max(1.0, warps / 4)
+        self.device = device  # cycles until a load from device memory is there
+        self.warps_of_scheduler = busiest_scheduler(warps)
         self.ready: defaultdict[Register, float] = defaultdict(float)
         self.copies = 0.0  # when those not yet in a group are there
         self.groups: list[float] = []
@@ -46,7 +48,7 @@ class Path:
             start = max([begin, *(self.ready[register] for register in registers_read(instruction))])
             if instruction.parts[0] == "cp":
                 begin = max(begin, self._copy(instruction, start))
-            there = start + latency(instruction)
+            there = start + latency(instruction, self.device)
             for register in registers_written(instruction):
                 self.ready[register] = there
             barrier = BARRIER if instruction.parts[0] in ("bar", "barrier") else 0
@@ -64,28 +66,29 @@ class Path:
             done = self.groups[: len(self.groups) - pending]
             return max([start, *done])
         elif parts[:2] == ("cp", "async"):
-            self.copies = max(self.copies, start + DEVICE)
+            self.copies = max(self.copies, start + self.device)
         return start
 
 
-def latency(instruction: Instruction) -> int:
+def latency(instruction: Instruction, device: int) -> int:
     """Cycles from the begin of an instruction until its result can be read."""
     parts, kind = instruction.parts, class_of(instruction)
     if parts[0] in ("ld", "ldu"):
-        return DEVICE if "global" in parts else SHARED if "shared" in parts[1] else CONSTANT
+        return device if "global" in parts else SHARED if "shared" in parts[1] else CONSTANT
     if parts[0] in ("div", "rem") or kind == "special":
         return SPECIAL
     return SHUFFLE if kind == "warp" else ARITHMETIC
 
 
-def critical_path(sample: Sample) -> float:
-    """Cycles of one sampled block alone on a multiprocessor."""
-    return path_of(sample.trace, sample.program.segments, sample.warps)
+def critical_path(sample: Sample, device: int) -> float:
+    """Cycles of one sampled block alone on a multiprocessor, `device` of them for each load from device
+    memory."""
+    return path_of(sample.trace, sample.program.segments, Path(sample.warps, device))
 
 
-def path_of(trace: Sequence[int], segments: Sequence[Segment], warps: int) -> float:
-    """Cycles of a warp, one of so many, that goes through these segments."""
-    path, visits = Path(warps), Counter[int]()
+def path_of(trace: Sequence[int], segments: Sequence[Segment], path: Path) -> float:
+    """Cycles of a warp that goes through these segments."""
+    visits = Counter[int]()
     last: dict[int, float] = {}
     skipped = 0.0
     for index in trace:

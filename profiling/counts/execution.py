@@ -125,6 +125,11 @@ def execute(spec: Spec, captured: Sequence[Captured], arch: str) -> list[Report]
     memory = dict(zip(("x", "w"), operands(spec), strict=False))
     for array in memory.values():
         array.flags.writeable = False
+    return [carry_out(each, memory, arch) for each in captured]
+
+
+def carry_out(each: Captured, memory: dict[str, np.ndarray], arch: str) -> Report:
+    """One launch on arrays by their names; those that are not there yet are made."""
 
     def pointer(operand: Operand | None) -> object:
         if operand is None or not operand.nbytes:
@@ -133,13 +138,10 @@ def execute(spec: Spec, captured: Sequence[Captured], arch: str) -> list[Report]
         fresh = not operand.is_input and operand.name != SCRATCH  # which one kernel writes and another reads
         return ptx.out(array) if fresh else ptx.pointer(array)
 
-    return [
-        executable(each.launch.kernel, arch).launch(
-            each.launch.blocks, each.launch.kernel.threads, *map(pointer, each.operands),
-            *each.launch.values, shared_bytes=each.launch.shared_bytes, count_memory=True,
-        )
-        for each in captured
-    ]  # fmt: skip
+    return executable(each.launch.kernel, arch).launch(
+        each.launch.blocks, each.launch.kernel.threads, *map(pointer, each.operands), *each.launch.values,
+        shared_bytes=each.launch.shared_bytes, count_memory=True,
+    )  # fmt: skip
 
 
 @functools.cache

@@ -36,6 +36,8 @@ class Sample:
         Of those looked at: asked for by loads, and different ones of each block.
     trace : list of int
         Segments of the program that one warp went through.
+    visits : dict of int to array
+        How often each warp of a block went through a segment, over all blocks.
     """
 
     program: Program
@@ -46,6 +48,7 @@ class Sample:
     loaded_sectors: int = 0
     distinct_sectors: int = 0
     trace: list[int] = field(default_factory=list)
+    visits: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def reuse(self) -> float:
@@ -86,9 +89,7 @@ class Watch:
         self.loaded = 0
         self.block_of_lane = np.zeros(0, np.int64)
 
-    def install(
-        self, machine: Machine, scheduler: Scheduler, needed: set[Register], trace: list[int]
-    ) -> None:
+    def install(self, machine: Machine, scheduler: Scheduler, needed: set[Register], sample: Sample) -> None:
         """Replace the steps of instructions that need not be carried out, or not always."""
         self.block_of_lane = machine.block_of_lane
         lane = machine.width * (machine.blocks // 2)
@@ -98,7 +99,7 @@ class Watch:
                     segment.steps[number] = _nothing
                 elif only_moves_data(instruction, needed):
                     segment.steps[number] = self._thinned(instruction, segment.steps[number])
-            segment.run = _traced(segment.run, segment.index, lane, trace)
+            segment.run = _traced(segment.run, segment.index, lane, sample)
 
     def _thinned(self, instruction: Instruction, step: Step) -> Step:
         tally = self.carried_out[instruction] = Tally()
@@ -164,10 +165,13 @@ def _nothing(active: Active) -> None:
     pass
 
 
-def _traced(run: Callable, index: int, lane: int, trace: list[int]) -> Callable:
+def _traced(run: Callable, index: int, lane: int, sample: Sample) -> Callable:
+    visits = sample.visits[index] = np.zeros(sample.warps, np.int64)
+
     def traced(active: Active) -> int | None:
         if active.mask[lane]:
-            trace.append(index)
+            sample.trace.append(index)
+        visits[...] += active.mask.reshape(sample.blocks, sample.warps, 32).any(2).sum(0)
         return run(active)
 
     return traced

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 
+from gpuconv.cuda.device.limits import SCHEDULERS
+from gpuconv.cuda.runtime.cost import ISSUE, MEMORY, Wave, busiest, waves
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import Spec
 from profiling.counts import WARP, Counted, blocks_per_sm, counted
 from tests.ptx.counts import SECTOR
-
-ISSUE, MEMORY = 0.95, 0.9  # of the rates of schedulers and device memory that is reached: assumptions
-LATENCY = 500  # cycles until the first data arrive
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,7 @@ def together(launches: Sequence[Prediction]) -> Prediction:
     return Prediction(*sums, longest.waves, longest.bound, longest.kernel, len(launches))
 
 
+_OF_WAVES = ("issue", "math", "shared", "latency")
 _PARTS = ("issue_us", "math_us", "shared_us", "l2_us", "device_us", "latency_us")
 _SUMMED = ("us", "graph_us", *_PARTS)
 
@@ -65,27 +64,43 @@ _SUMMED = ("us", "graph_us", *_PARTS)
 def of_launch(launch: Counted, gpu: Gpu) -> Prediction:
     """The time of one launch."""
     resident = blocks_per_sm(gpu.each, launch.threads, launch.registers, launch.shared_bytes)
-    most = ceil(launch.blocks / gpu.multiprocessors)  # blocks of the busiest multiprocessor
-    parts = {"issue": launch.work.issued / gpu.each.issue / ISSUE, "math": math_cycles(launch, gpu)}
-    parts["shared"] = shared_cycles(launch, gpu)
-    busy, latency = waves(most, resident, max(parts.values()), launch.path_cycles)
-    us = {name: gpu.microseconds(most * cycles) for name, cycles in parts.items()}
-    us["latency"] = gpu.microseconds(latency)
+    parts = [
+        of_wave(launch, wave, gpu) for wave in waves(busiest(launch.blocks, gpu), resident, _warps(launch))
+    ]
+    busy = gpu.microseconds(sum(max(each.values()) for each in parts))
+    us = {name: gpu.microseconds(sum(each[name] for each in parts)) for name in _OF_WAVES}
     l2_cycles = launch.blocks * launch.l2_bytes / (gpu.measured.l2_rate * gpu.multiprocessors)
     us["l2"] = gpu.microseconds(l2_cycles)
     us["device"] = device_bytes(launch, gpu) / (gpu.device_gbytes * MEMORY) / 1e3
     decisive = max(us, key=us.__getitem__)
-    total = gpu.microseconds(LATENCY) + max(gpu.microseconds(busy), us["l2"], us["device"])
+    total = gpu.microseconds(gpu.measured.device_latency) + max(busy, us["l2"], us["device"])
     ordered = [us[name.removesuffix("_us")] for name in _PARTS]
     full = launch.blocks / (resident * gpu.multiprocessors)
     queued = total + gpu.measured.stream_us, total + gpu.measured.graph_us
     return Prediction(*queued, *ordered, full, decisive, launch.kernel)
 
 
+def of_wave(launch: Counted, wave: Wave, gpu: Gpu) -> dict[str, float]:
+    """Clocks of a multiprocessor for a wave as often as it comes, each part as if nothing else took time."""
+    share = (
+        wave.times * wave.scheduler_warps / _warps(launch) * launch.imbalance
+    )  # of what a block's warps do
+    return {
+        "issue": share * launch.work.issued / ISSUE, "math": share * math_cycles(launch, gpu),
+        "shared": wave.times * wave.blocks * shared_cycles(launch, gpu),
+        "latency": wave.times * launch.path_cycles,
+    }  # fmt: skip
+
+
+def _warps(launch: Counted) -> int:
+    return -(-launch.threads // WARP)
+
+
 def math_cycles(launch: Counted, gpu: Gpu) -> float:
-    """Clocks in which the busiest of the units for arithmetic carries out a block's instructions."""
+    """Clocks in which the busiest of a scheduler's units for arithmetic carries out a block's
+    instructions."""
     units = ("fp32", "fp64", "integer", "special")
-    return max(getattr(launch.work, unit) * WARP / getattr(gpu.each, unit) for unit in units)
+    return max(getattr(launch.work, unit) * WARP * SCHEDULERS / getattr(gpu.each, unit) for unit in units)
 
 
 def shared_cycles(launch: Counted, gpu: Gpu) -> float:
@@ -94,20 +109,6 @@ def shared_cycles(launch: Counted, gpu: Gpu) -> float:
         max(requests, sectors * SECTOR / gpu.measured.load_rate) for requests, sectors in launch.accesses
     )
     return launch.shared_cycles * 128 / gpu.each.shared_rate + sum(loaded)
-
-
-def waves(blocks: int, resident: int, cycles: float, path: float) -> tuple[float, float]:
-    """Clocks of a multiprocessor that carries out `blocks`, `resident` at once, and how many of its paths
-    alone.
-
-    Examples
-    --------
-    >>> waves(5, 2, cycles=10.0, path=12.0)  # 2, 2 and 1 block
-    (52.0, 36.0)
-    """
-    full, rest = divmod(blocks, resident)
-    busy = full * max(resident * cycles, path) + (max(rest * cycles, path) if rest else 0.0)
-    return busy, (full + bool(rest)) * path
 
 
 def device_bytes(launch: Counted, gpu: Gpu) -> float:

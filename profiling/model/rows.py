@@ -15,8 +15,8 @@ A row of the file, all of it predicted and nothing measured:
     issue_us ... latency_us    each part as if nothing else took time
     known_us, known            what is known of another library on such a GPU, and where from; null elsewhere
 
-`layers` in the file says how many there are, one on two GPUs being two, and how many there were to be: a run
-that was stopped has fewer.
+`left_out` in the file says what the model does not know, `layers` how many there are, one on two GPUs being
+two, and how many there were to be: a run that was stopped has fewer.
 """
 
 from collections.abc import Sequence
@@ -38,6 +38,14 @@ from profiling.workloads import Layer, Workload, convolution, describe, label, o
 KNOWN = {
     (convolution(32, 64, 56, 64, 3), "sm_90a"): (31.0, "cuDNN, bfloat16, kernel alone; read, not measured"),
 }
+# Printed below the tables, and written with them.
+LEFT_OUT = (
+    "the clock that a power limit leaves: it is the data sheet's boost clock",
+    "schedulers that wait for a warp though a block alone would not take longer",
+    "the caches of instructions and of translated addresses, and conflicts between banks of registers",
+    "loads that a cache serves sooner than device memory, and lines of it that blocks take from each other",
+    "arrays with gaps, a bias, and inputs that a kernel before has left in a cache",
+)
 # Heading and key of each column.
 COLUMNS = {
     "layer": "layer", "x": "multiplicity", "algorithm": "algorithm", "": "mark", "us": "us",
@@ -132,6 +140,7 @@ def print_tables(found: Sequence[Row]) -> None:
             if row["known_us"] and row["selected"]:
                 print(f"known: {row['layer']} takes {row['known_us']} us: {row['known']}")
     _show("Summary of predictions", SUMMARY, summarise(found))
+    print("\nPredicted, not measured. Left out:", *LEFT_OUT, sep="\n- ")
 
 
 def _mark(row: Row) -> str:
@@ -153,6 +162,6 @@ def write(path: Path, found: Sequence[Row], layers: Sequence[int]) -> None:
     """The rows and their summary, with what they depend on, and of how many of all layers they are."""
     head = {
         "date": results.today(), "commit": results.commit(), "predicted": True,
-        "packages": results.versions(*TOOLS), "layers": layers,
+        "packages": results.versions(*TOOLS), "layers": layers, "left_out": LEFT_OUT,
     }  # fmt: skip
     results.write(path, head, summary=summarise(found), rows=found)

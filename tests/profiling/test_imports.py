@@ -58,6 +58,7 @@ def test_the_executor_knows_nothing_of_gpuconv():
         ("bench", {"bench", "device", "workloads", "results", *FILES}),
         ("counts", {"counts", "workloads", "results", *FILES}),
         ("model", {"model", "counts", "workloads", "results", *FILES}),
+        ("export", {"export", "counts", "workloads", "results", *FILES}),
     ],
 )
 def test_rooms_lie_on_each_other_in_one_direction(room, may):

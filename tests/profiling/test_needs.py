@@ -85,7 +85,7 @@ def test_measuring_on_a_gpu_needs_cupy(lacking, capsys, main):
     assert stopped.value.code == 2 and "CuPy is not installed" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["kernels", "model"])
+@pytest.mark.parametrize("module", ["kernels", "model", "export"])
 def test_a_command_ends_at_once_and_without_a_traceback(module, tmp_path):
     """In a process of its own, to which ml-dtypes and the packages of CUDA are hidden."""
     hidden = "ml_dtypes", "cuda", "numba_cuda"

@@ -10,8 +10,9 @@ peak is computed with: a card held back by its power limit runs slower, an L4 mo
 What no data sheet says, `MEASURED`, comes from the tables of RRZE's microbenchmarks,
 https://github.com/RRZE-HPC/gpu-benches at 1038c5d: gpu-l2-cache (rate, and size until the rate falls),
 gpu-cache and gpu-strides (loads that the first-level cache serves), gpu-small-kernels (10,000 kernels one
-behind the other; the time a kernel takes beyond its work is the same from 64 KB to 1 GB). Nothing in this
-file has been measured by this project.
+behind the other; the time a kernel takes beyond its work is the same from 64 KB to 1 GB), gpu-latency (loads
+that wait for each other, in as much memory as no cache keeps). Nothing in this file has been measured by this
+project.
 """
 
 import functools
@@ -41,8 +42,8 @@ class Multiprocessor:
         and selections; conversions and approximations.
     shared_unit, system_bytes : int
         Bytes that shared memory is handed out by, and that each block takes besides its own.
-    issue, shared_rate : int
-        Warps' instructions that are issued, and bytes of shared memory, in a clock.
+    shared_rate : int
+        Bytes of shared memory in a clock.
     tensor : int
         Multiply-adds of 16 bits, summed in float32, that tensor cores do in a clock by `mma.sync`: the peaks
         of NVIDIA's data sheets; on sm_90 63 % of that, as Luo et al. measured ("Benchmarking and Dissecting
@@ -58,7 +59,6 @@ class Multiprocessor:
     special: int = 16
     shared_unit: int = 128
     system_bytes: int = 1024
-    issue: int = 4
     shared_rate: int = 128
     tensor: int = 0
 
@@ -88,6 +88,8 @@ class Measured:
         Bytes of loads that the first-level cache serves in a clock.
     stream_us, graph_us : float
         What a kernel of a stream, and of a CUDA graph, takes beyond its work, in microseconds.
+    device_latency : int
+        Clocks from a load to its value in device memory.
     """
 
     l2_rate: float
@@ -95,11 +97,13 @@ class Measured:
     load_rate: int
     stream_us: float
     graph_us: float
+    device_latency: int
 
 
-A100 = Measured(35.5, 0.65, 128, 2.7, 1.4)  # 5.42 TB/s up to 26 of 40 MB; 126 bytes of loads
-HOPPER = Measured(35.0, 0.75, 128, 2.5, 1.3)  # H100 PCIe 6.95 TB/s, to 37 of 50 MB; H200 37 bytes, to 41
-ADA = Measured(14.7, 0.85, 64, 1.6, 1.0)  # L40: 5.2 TB/s up to 85 of 96 MB; 64 bytes of loads, as an A40
+A100 = Measured(35.5, 0.65, 128, 2.7, 1.4, 552)  # 5.42 TB/s up to 26 of 40 MB; 126 bytes of loads
+# The latency is that of a GH200.
+HOPPER = Measured(35.0, 0.75, 128, 2.5, 1.3, 689)  # H100 PCIe 6.95 TB/s, to 37 of 50 MB; H200 37 bytes, to 41
+ADA = Measured(14.7, 0.85, 64, 1.6, 1.0, 625)  # L40: 5.2 TB/s up to 85 of 96 MB; 64 bytes of loads, as an A40
 MEASURED = {
     (7, 5): ADA,  # not measured: taken for the nearest that was
     (8, 0): A100,

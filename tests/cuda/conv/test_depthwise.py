@@ -222,7 +222,8 @@ def test_the_loop_slides_without_a_branch(arch, extent, stride, outputs):
 def test_few_large_windows_are_left_to_the_other_kernel():
     many, few = (convolution(n, 96, 56, 96, 7, groups=96) for n in (8, 1))
     assert slides(many, H200) and not slides(few, H200)
-    assert slides(convolution(2, 96, 56, 96, 7, groups=96), GPUS["l4"])  # of half the multiprocessors
+    half = convolution(4, 96, 56, 96, 7, groups=96)
+    assert slides(half, GPUS["l4"]) and not slides(half, H200)  # of half the multiprocessors
     assert not slides(convolution(32, 256, 14, 256, 7, groups=256), H200)
     assert slides(convolution(1, 32, 14, 32, 3, groups=32), H200)
 

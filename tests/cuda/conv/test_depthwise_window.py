@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gpuconv.cuda.conv import depthwise_window
 from gpuconv.cuda.conv.depthwise_window import plan
 from gpuconv.cuda.conv.depthwise_window.kernel import KERNELS_BY_SHAPE
-from gpuconv.cuda.conv.depthwise_window.tiles import SHAPES, WindowRows, WindowTile, choose
+from gpuconv.cuda.conv.depthwise_window.tiles import SHAPES, WindowRows, WindowTile, choose, tile_of
 from gpuconv.cuda.device.limits import LANES, SHARED_BYTES
 from gpuconv.cuda.device.rings import CHUNK
 from gpuconv.cuda.runtime.gpu import H200
@@ -166,6 +166,13 @@ def test_a_tile_fits_covers_the_output_and_meets_all_banks(problem, which):
         for lane in range(min(LANES, tile.tile_q * tile.slots))
     ]
     assert all(len(set(places[i : i + 8])) == len(places[i : i + 8]) for i in range(0, len(places), 8))
+
+
+def test_a_long_window_keeps_all_schedulers_busy():
+    """With whole rows of 56, two of a block's four warps would compute, each for a scheduler of its own."""
+    shape, tile = tile_of(convolution(1, 128, 56, 128, 31, groups=128), H200)
+    assert shape.threads == 4 * LANES
+    assert tile.tile_q * tile.groups * tile.slots > 3 * LANES
 
 
 def test_stages_where_a_window_is_too_large_at_once():

@@ -260,11 +260,24 @@ def test_few_pixels_share_a_long_depth():
 
 
 def test_a_choice_is_made_for_the_gpu_at_hand():
-    """196 tiles of 64x64: two for the busiest of 132 multiprocessors as of 108, but for these that is a whole
-    wave; 132 do better with shares of the depth."""
+    """196 tiles of 64x64, two for the busiest multiprocessor of 108 and of 132: four warps, one for each
+    scheduler. In four shares six tiles come to one of 132, three warps of a quarter of the depth."""
     spec = convolution(8, 512, 28, 128, 1)
-    assert choose(spec, 64 << 20, H200) == GemmChoice(TILES[1], 2)
+    assert choose(spec, 64 << 20, H200) == GemmChoice(TILES[1], 4)
     assert choose(spec, 64 << 20, replace(H200, multiprocessors=108)) == GemmChoice(TILES[1], 1)
+
+
+def test_three_blocks_of_two_warps_take_as_long_as_four():
+    def cycles(tile, blocks):
+        """Of so many blocks on each multiprocessor of an H200."""
+        images = 132 * blocks * tile.pixels // 8**2
+        spec = convolution(images, 512, 8, tile.k, 1)
+        return gemm_tiles.cycles(spec, GemmChoice(tile, 1), H200)
+
+    large, small, _ = TILES
+    assert (large.warps, small.warps) == (8, 2)
+    assert cycles(small, 3) == cycles(small, 4) > 1.6 * cycles(small, 2)
+    assert cycles(large, 3) < 0.8 * cycles(large, 4)
 
 
 def test_where_memory_decides_the_tile_that_computes_least_is_taken():

@@ -8,12 +8,14 @@ from gpuconv.cuda.runtime.cost import (
     HOST_CALL,
     HOST_KERNEL,
     busiest,
+    busiest_scheduler,
     cache_rate,
     cost,
     is_even,
     moving,
     start,
     uncached,
+    waves,
 )
 from gpuconv.cuda.runtime.gpu import ADA, GPUS, H200, MEASURED, MULTIPROCESSORS, gpu, gpus
 from tests.cuda.noting_driver import Status
@@ -75,6 +77,31 @@ def test_costs():
     assert [splits for splits in range(1, 8) if is_even(7, splits)] == [1, 2, 3, 4, 7]
 
 
+def test_warps_stay_with_their_scheduler():
+    assert [busiest_scheduler(warps) for warps in (0, 1, 4, 5, 6, 8, 9)] == [0, 1, 1, 2, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "resident", "warps", "of_scheduler"),
+    [
+        (0, 8, 2, []),
+        (1, 8, 2, [(1, 1, 1)]),
+        (3, 8, 2, [(1, 3, 2)]),  # six warps: two schedulers have two
+        (8, 8, 2, [(1, 8, 4)]),
+        (11, 8, 2, [(1, 8, 4), (1, 3, 2)]),
+        (5, 5, 2, [(1, 5, 3)]),
+        (15, 5, 2, [(2, 5, 2.5), (1, 5, 3)]),  # a block that ends makes room before the others end
+        (3, 1, 2, [(2, 1, 1), (1, 1, 1)]),  # two schedulers have nothing
+        (3, 1, 6, [(2, 1, 2), (1, 1, 2)]),
+        (7, 3, 8, [(2, 3, 6), (1, 1, 2)]),
+    ],
+)
+def test_waves(blocks, resident, warps, of_scheduler):
+    found = waves(blocks, resident, warps)
+    assert [(each.times, each.blocks, each.scheduler_warps) for each in found] == of_scheduler
+    assert sum(each.times * each.blocks for each in found) == blocks
+
+
 def test_the_slower_of_host_and_device_decides_and_then_the_device():
     long, short = H200.cycles(100.0), H200.cycles(1.0)
     assert cost(long, 2, H200) == (long + start(H200), long)
@@ -88,17 +115,18 @@ def test_what_others_have_measured_is_known_of_every_kind():
 
 
 @pytest.mark.parametrize(
-    ("card", "l2_tbytes_s", "kept_mbytes", "loads", "stream_us", "graph_us"),
-    [("h200", 9.7, 41, 126, 2.5, 1.3), ("a100", 5.4, 28, 126, 2.7, 1.4), ("rtx4090", 5.2 * 128 / 142, 62, 64,
-      1.6, 1.0)],
+    ("card", "l2_tbytes_s", "kept_mbytes", "loads", "stream_us", "graph_us", "latency"),
+    [("h200", 9.7, 41, 126, 2.5, 1.3, 689), ("a100", 5.4, 28, 126, 2.7, 1.4, 552),
+     ("rtx4090", 5.2 * 128 / 142, 62, 64, 1.6, 1.0, 625)],
 )  # fmt: skip
 def test_cards_are_described_as_they_were_measured(
-    card, l2_tbytes_s, kept_mbytes, loads, stream_us, graph_us
+    card, l2_tbytes_s, kept_mbytes, loads, stream_us, graph_us, latency
 ):
-    """RRZE gpu-benches: H200, A100 and, for the multiprocessors of an RTX 4090, an L40."""
+    """RRZE gpu-benches: H200 (latency: GH200), A100 and, for the multiprocessors of an RTX 4090, an L40."""
     described = GPUS[card]
     rate = described.measured.l2_rate * described.multiprocessors * described.clock / 1e3
     assert rate == pytest.approx(l2_tbytes_s, rel=0.07)
     assert described.l2_bytes / 1e6 == pytest.approx(kept_mbytes, rel=0.1)
     assert described.measured.load_rate == pytest.approx(loads, rel=0.02)
     assert (described.measured.stream_us, described.measured.graph_us) == (stream_us, graph_us)
+    assert described.measured.device_latency == latency

@@ -15,7 +15,8 @@ from gpuconv.spec.dtypes import FLOAT32
 from profiling.counts import counted, launches, selected, slots
 from profiling.counts.block_sample import SampledKernel, executable, spread
 from profiling.counts.captured import Operand, contiguous
-from profiling.counts.critical_path import BARRIER, DEVICE, SHARED, critical_path
+from profiling.counts.counted import imbalance, traffic
+from profiling.counts.critical_path import BARRIER, SHARED, critical_path
 from profiling.counts.watching import FIRST, Tally, paired
 from profiling.workloads import convolution
 from tests import ptx
@@ -73,8 +74,49 @@ def test_traffic_stands_for_all_executions(sample):
 
 def test_a_turn_waits_for_its_load(sample):
     """To device memory and to shared memory and a barrier, each turn anew; the arithmetic is hidden."""
-    turn = critical_path(sample) / TURNS
-    assert DEVICE + BARRIER <= turn <= DEVICE + BARRIER + SHARED + 40
+    for device in (500, 700):
+        turn = critical_path(sample, device) / TURNS
+        assert device + BARRIER <= turn <= device + BARRIER + SHARED + 40
+
+
+FIRST_WARPS = """
+.version 8.0 .target sm_90 .address_size 64
+.visible .entry shuffle(.param .u32 lanes, .param .u32 turns) {
+  .reg .b32 %r<5>; .reg .pred %p<2>;
+  ld.param.u32 %r0, [lanes]; ld.param.u32 %r1, [turns]; mov.u32 %r2, %tid.x; mov.u32 %r3, 1;
+  setp.ge.u32 %p0, %r2, %r0; @%p0 bra end;
+again:
+  shfl.sync.bfly.b32 %r3, %r3, 1, 31, -1;
+  sub.u32 %r1, %r1, 1; setp.ne.u32 %p1, %r1, 0; @%p1 bra again;
+end:
+  ret; }"""
+
+
+@pytest.mark.parametrize(
+    ("threads", "warps", "most"),
+    [(128, 4, 1.0), (128, 1, 4.0), (128, 2, 2.0), (256, 4, 1.0), (256, 5, 1.6), (256, 1, 4.0), (64, 1, 2.0)],
+)
+def test_the_scheduler_with_the_most_instructions(threads, warps, most):
+    """The first warps of a block shuffle, which takes as long as a pass through shared memory; each fourth
+    is of the same scheduler."""
+    kernel, turns = SimpleNamespace(threads=threads), 1000
+    block = SimpleNamespace(kernel=kernel, blocks=10, shared_bytes=0, values=(32 * warps, turns))
+    sample = SampledKernel(FIRST_WARPS).sample(block, (), 4)
+    assert imbalance(sample) == pytest.approx(most, rel=0.02)
+    assert traffic(sample) == (warps * turns, (), 0)
+
+
+def test_a_block_alone_waits_for_its_scheduler_with_the_most_warps():
+    """Of 400 instructions that do not wait for each other."""
+    many = FIRST_WARPS.replace("shfl.sync.bfly.b32 %r3, %r3, 1, 31, -1;", "add.u32 %r3, %r2, 1;" * 400)
+
+    def path(warps):
+        kernel = SimpleNamespace(threads=32 * warps)
+        block = SimpleNamespace(kernel=kernel, blocks=1, shared_bytes=0, values=(32 * warps, 1))
+        return critical_path(SampledKernel(many).sample(block, (), 1), 500)
+
+    assert path(1) == path(4) < path(5) == path(8)
+    assert path(8) == pytest.approx(2 * path(4), rel=0.1)
 
 
 def test_arrays_are_bounded_though_they_are_not_there():

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from gpuconv.cuda.runtime.cost import ISSUE, MEMORY
 from gpuconv.cuda.runtime.gpu import GPUS, H200
 from profiling.counts import Counted, Work, supported
 from profiling.model import command, predict, prediction, rows
@@ -14,7 +15,7 @@ from profiling.workloads import WORKLOADS, Layer, Workload, convolution, pool
 LARGE = replace(H200, multiprocessors=100, clock=1.0, device_gbytes=1000.0)
 NOTHING = Counted("made up", 100, 256, 32, 0, Work(), 0.0, (), 0.0, 0.0, 0, 0)
 STREAM = LARGE.measured.stream_us
-OVERHEAD = STREAM + prediction.LATENCY / 1e3  # at 1 GHz, in microseconds
+OVERHEAD = STREAM + LARGE.measured.device_latency / 1e3  # at 1 GHz, in microseconds
 
 
 def launch(**fields):
@@ -27,7 +28,7 @@ def launch(**fields):
 @pytest.mark.parametrize(
     ("fields", "bound", "us"),
     [
-        ({"work": Work(issued=4000 * prediction.ISSUE, fp32=100)}, "issue", 1.0),
+        ({"work": Work(issued=4000 * ISSUE, fp32=100)}, "issue", 1.0),
         ({"work": Work(issued=4000, fp32=8000)}, "math", 2.0),  # 32 of 128 lanes
         ({"work": Work(integer=4000)}, "math", 2.0),  # 32 of 64 lanes
         ({"work": Work(fp64=4000)}, "math", 2.0),
@@ -36,7 +37,7 @@ def launch(**fields):
         ({"accesses": ((10, 40), (1000, 4000), (500, 1000))}, "shared", 1.51),
         ({"accesses": ((3000, 3000),)}, "shared", 3.0),
         ({"l2_bytes": LARGE.measured.l2_rate * 5000}, "l2", 5.0),
-        ({"l2_bytes": 1e5, "array_bytes": int(6e6 * prediction.MEMORY)}, "device", 6.0),
+        ({"l2_bytes": 1e5, "array_bytes": int(6e6 * MEMORY)}, "device", 6.0),
         ({"path_cycles": 7000.0, "shared_cycles": 10.0}, "latency", 7.0),
     ],
 )
@@ -58,11 +59,38 @@ def test_the_multiprocessor_with_the_most_blocks_counts(blocks, waves, us):
     assert found.us == pytest.approx(us + OVERHEAD)
 
 
-def test_a_wave_takes_at_least_what_a_block_takes_alone():
-    assert prediction.waves(8, 8, cycles=10.0, path=100.0) == (100.0, 100.0)
-    assert prediction.waves(9, 8, cycles=10.0, path=100.0) == (200.0, 200.0)
-    assert prediction.waves(8, 8, cycles=20.0, path=100.0) == (160.0, 100.0)
-    assert prediction.waves(9, 8, cycles=20.0, path=10.0) == (180.0, 20.0)
+@pytest.mark.parametrize(
+    ("blocks", "cycles", "path", "us", "latency_us"),
+    [
+        (800, 10, 1000, 1.0, 1.0),
+        (900, 10, 1000, 2.0, 2.0),
+        (800, 200, 1000, 1.6, 1.0),
+        (900, 200, 100, 1.8, 0.2),
+    ],
+)
+def test_a_wave_takes_at_least_what_a_block_takes_alone(blocks, cycles, path, us, latency_us):
+    """8 or 9 blocks of a multiprocessor that holds 8."""
+    found = prediction.of_launch(launch(blocks=blocks, shared_cycles=cycles, path_cycles=path), LARGE)
+    assert found.us == pytest.approx(us + OVERHEAD)
+    assert found.latency_us == pytest.approx(latency_us)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "us"),
+    [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3.5), (8, 4.5), (10, 5.5), (15, 8)],
+)
+@pytest.mark.parametrize("work", [Work(issued=2000 * ISSUE), Work(fp32=2000)], ids=["issue", "math"])
+def test_warps_do_not_split_among_schedulers(blocks, us, work):
+    """Blocks of two warps, five of them at once, whose warps take a scheduler a microsecond each: of ten
+    warps it has three."""
+    five = launch(blocks=100 * blocks, threads=64, shared_bytes=40_000, work=work)
+    assert prediction.of_launch(five, LARGE).us == pytest.approx(us + OVERHEAD)
+
+
+def test_one_warp_that_does_the_work_of_four_keeps_one_scheduler_busy():
+    fields = {"blocks": 100, "threads": 128, "work": Work(issued=4000 * ISSUE)}
+    assert prediction.of_launch(launch(**fields), LARGE).issue_us == pytest.approx(1)
+    assert prediction.of_launch(launch(**fields, imbalance=4.0), LARGE).issue_us == pytest.approx(4)
 
 
 def test_registers_and_shared_memory_limit_what_hides_latency():
@@ -143,6 +171,8 @@ def test_the_command_writes_a_row_for_each_gpu_layer_and_algorithm(tmp_path, cap
     assert tiled["us"] == significant(predict(SMALL, "conv_tiled", H200).us)
     printed = capsys.readouterr().out
     assert "predicted" in printed and "conv_tiled" in printed and "H100 SXM" in printed
+    assert written["left_out"] == [*rows.LEFT_OUT]
+    assert "".join(f"- {each}\n" for each in rows.LEFT_OUT) in printed
 
 
 def test_an_interrupt_leaves_the_layers_whose_algorithms_are_all_counted(tmp_path, capsys, monkeypatch):

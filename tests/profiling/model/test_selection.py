@@ -25,22 +25,22 @@ def depthwise(N, C, size, kernel, stride=1, multiplier=1, dilation=1):
 
 # The algorithm, and predicted us of the depthwise ones, conv_stem, conv_implicit_gemm, conv_tiled on an H200.
 OTHERS = {
-    depthwise(32, 256, 14, 9): "conv_depthwise_window",  # 18, 217, none, 247
-    depthwise(32, 192, 28, 11): "conv_depthwise_window",  # 47, 196, none, 259
-    depthwise(32, 192, 28, 11, stride=2): "conv_depthwise_window",  # 26, 3442, none, 280
-    depthwise(1, 128, 56, 31): "conv_depthwise_window",  # 28, 37, none, 134
-    depthwise(32, 128, 32, 5, dilation=2): "conv_depthwise_window",  # 27, none, 308, 88
-    depthwise(32, 64, 28, 9, multiplier=2): "conv_depthwise_window",  # 27, 114, none, 89
-    depthwise(1, 96, 56, 7): "conv_depthwise_window",  # 4.8, 8.5, 42, 14
-    convolution(64, 1, 28, 6, 5): "conv_depthwise_window",  # 4.2, 5.2, 6.0, 8.7
-    convolution(1, 1, 512, 64, 3): "conv_depthwise",  # 22, 24, 24, 66
-    convolution(1, 1, 512, 16, 5): "conv_stem",  # 16, 11, 23, 32
-    convolution(1, 4, 512, 16, 7): "conv_stem",  # none, 46, 90, 141
-    convolution(8, 3, 224, 96, 11, 4): "conv_stem",  # none, 68, none, 125
-    convolution(1, 3, 1080, 1, 3): "conv_stem",  # none, 25, 80, 48
-    convolution(8, 3, 32, 16, 3): "conv_implicit_gemm",  # none, 6.4, 3.9, 9.2
-    convolution(32, 3, 224, 64, 7, 2): "conv_implicit_gemm",  # none, 250, 178, 382
-    convolution(8, 128, 56, 128, 3, groups=32): "conv_tiled",  # none, 135, 74, 38
+    depthwise(32, 256, 14, 9): "conv_depthwise_window",  # 20, 223, none, 256
+    depthwise(32, 192, 28, 11): "conv_depthwise_window",  # 49, 206, none, 267
+    depthwise(32, 192, 28, 11, stride=2): "conv_depthwise_window",  # 32, 3300, none, 291
+    depthwise(1, 128, 56, 31): "conv_depthwise_window",  # 31, 39, none, 136
+    depthwise(32, 128, 32, 5, dilation=2): "conv_depthwise_window",  # 26, none, 304, 93
+    depthwise(32, 64, 28, 9, multiplier=2): "conv_depthwise_window",  # 31, 117, none, 90
+    depthwise(1, 96, 56, 7): "conv_depthwise_window",  # 5.9, 9.6, 43, 15
+    convolution(64, 1, 28, 6, 5): "conv_depthwise_window",  # 5.0, 6.0, 7.7, 11
+    convolution(1, 1, 512, 64, 3): "conv_depthwise",  # 19, 26, 25, 69
+    convolution(1, 1, 512, 16, 5): "conv_stem",  # 17, 12, 22, 39
+    convolution(1, 4, 512, 16, 7): "conv_stem",  # none, 49, 83, 148
+    convolution(8, 3, 224, 96, 11, 4): "conv_stem",  # none, 68, none, 131
+    convolution(1, 3, 1080, 1, 3): "conv_stem",  # none, 27, 79, 59
+    convolution(8, 3, 32, 16, 3): "conv_implicit_gemm",  # none, 7.7, 5.6, 10
+    convolution(32, 3, 224, 64, 7, 2): "conv_implicit_gemm",  # none, 267, 186, 432
+    convolution(8, 128, 56, 128, 3, groups=32): "conv_tiled",  # none, 147, 72, 39
 }
 
 

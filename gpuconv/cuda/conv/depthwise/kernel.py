@@ -5,13 +5,12 @@ from collections.abc import Callable
 from gpuconv.cuda.conv.depthwise.load import row_loader, window_filler
 from gpuconv.cuda.conv.depthwise.slide import row_adders, steps_of_round
 from gpuconv.cuda.conv.depthwise.store import row_storer
-from gpuconv.cuda.conv.depthwise.tiles import EXTENTS, STRIDES
+from gpuconv.cuda.conv.depthwise.tiles import EXTENTS, STRIDES, WARPS
 from gpuconv.cuda.device.division import quotient, quotient_and_rest
 from gpuconv.cuda.language import boolean, cuda, float32, int32, int64, types, uint32
 from gpuconv.cuda.ptx.memory import load_if
 from gpuconv.cuda.runtime.compiled import Kernel
 
-WARPS = 2  # of a block: few, so that small problems reach every multiprocessor
 THREADS = 32 * WARPS
 BLOCKS_PER_SM = {3: 8, 5: 6, 7: 4}  # 128, 170 and 255 registers a thread: what sm_75 and sm_80 need
 

@@ -1,8 +1,8 @@
 """Which problems `conv_depthwise` takes, and its launch for one."""
 
-from gpuconv.cuda.conv.depthwise.kernel import SLIDING, WARPS
+from gpuconv.cuda.conv.depthwise.kernel import SLIDING
 from gpuconv.cuda.conv.depthwise.slide import steps_of_round
-from gpuconv.cuda.conv.depthwise.tiles import WIDE, Strips, is_compiled, keeps_busy, slides
+from gpuconv.cuda.conv.depthwise.tiles import WARPS, WIDE, Strips, is_compiled, keeps_busy, slides
 from gpuconv.cuda.device.division import DIVIDENDS, named_reciprocal, with_reciprocals
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
@@ -39,7 +39,8 @@ def outweighs_sharing(spec: ConvSpec, gpu: Gpu) -> bool:
     """Predicted: for 8 outputs of a group and more, a kernel that shares the loaded x among them is faster,
     if there are enough of them; but not for windows of 3x3, whose results take longer to store.
 
-    On an H200, us, the depthwise kernels / the fastest other: 1 -> 6 5x5 @28 N 64 4.2 / `conv_stem` 5.2;
+    On an H200, when `profiling.model` still shared warps out to all schedulers, us, the depthwise kernels /
+    the fastest other: 1 -> 6 5x5 @28 N 64 4.2 / `conv_stem` 5.2;
     1 -> 4 11x11 @512 10 / 15; 1 -> 1 31x31 @2048 176 / 194; 1 -> 8 15x15 @2048 375 / 331; 1 -> 16 5x5 @512
     16 / 11; 1 -> 8 7x7 @64 N 8 4.5 / 6.2; 1 -> 64 3x3 @512 21.8 / 23.9; 1 -> 16 3x3 @48x480 N 16 9.4 / 10.2.
     """
@@ -72,7 +73,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Launch:
         ),
     }  # fmt: skip
     shared_bytes = WARPS * (strips.slots + 1) * weight_pitch * spec.itemsize
-    return Launch(SLIDING[spec.R, stride, outputs], -(-strips.warps // WARPS), shared_bytes, scalars)
+    return Launch(SLIDING[spec.R, stride, outputs], strips.blocks, shared_bytes, scalars)
 
 
 def _in_vectors(count: int, array: Layout, *extents: int) -> bool:

@@ -16,13 +16,16 @@ that request little the one is taken whose predicted time, in cycles, is the lea
 
 from dataclasses import dataclass
 
-from gpuconv.cuda.device.limits import LANES, SCHEDULERS
+from gpuconv.cuda.device.limits import LANES
+from gpuconv.cuda.runtime.cost import busiest, busiest_scheduler
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
 EXTENTS, STRIDES = (3, 5, 7), (1, 2)  # that are compiled
+WARPS = 2  # of a block: few, so that small problems reach every multiprocessor
 WIDE = 20  # columns; where they are fewer, one a lane keeps more lanes and warps busy
-MANY = 3971  # elements of all images for each multiprocessor, whose strips of 5x5 and 7x7 keep it busy
+MANY = 3971  # elements of all images for each multiprocessor, which keep it busy
+SLID = 14000  # likewise, whose strips of 5x5 and 7x7 do
 MOST_REQUESTED = 1.18  # times the least bytes
 MOST_CUTS = 512  # that are compared
 
@@ -43,19 +46,19 @@ def slides(spec: ConvSpec, gpu: Gpu) -> bool:
 
     The larger a kernel, the longer a warp takes for its strip, so that few strips leave the chip idle; and
     narrow lanes issue a shuffle for each column of a window. Predicted on an H200, us, sliding /
-    `conv_depthwise_window`: 3x3 144 @56 N 1 3.4 / 4.6; 5x5 192 @28 N 1 7.6 / 3.7, N 8 8.8 / 9.1, N 32
-    16 / 24; 7x7 96 @56 N 1 12.0 / 4.8, N 8 12.1 / 12.5, N 32 32 / 40; 7x7 256 @14 N 1 9.6 / 4.0, N 32
-    32 / 15.
+    `conv_depthwise_window`: 3x3 144 @56 N 1 4.2 / 5.5; 5x5 192 @28 N 1 9.8 / 4.5, N 8 11.4 / 9.7, N 16
+    11.4 / 14.3, N 32 20 / 26; 7x7 96 @56 N 1 15.4 / 5.9, N 8 15.4 / 15.2, N 16 19 / 28, N 32 35 / 52; 7x7 256
+    @14 N 1 12.4 / 4.7, N 32 41 / 17.
     """
     if spec.R == 3:
         return True
-    many = keeps_busy(spec.N * spec.K * spec.H * spec.W, gpu)
+    many = keeps_busy(spec.N * spec.K * spec.H * spec.W, gpu, SLID)
     return many and (spec.R == 5 or spec.stride[1] == 2 or spec.Q >= WIDE)
 
 
-def keeps_busy(elements: int, gpu: Gpu) -> bool:
-    """Whether strips of so many elements give every multiprocessor enough to do."""
-    return elements // gpu.multiprocessors >= MANY
+def keeps_busy(elements: int, gpu: Gpu, each: int = MANY) -> bool:
+    """Whether so many elements are enough for every multiprocessor."""
+    return elements // gpu.multiprocessors >= each
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Strips:
     tiles_q: int
     tile_p: int
     strips: int
-    warps: int
+    blocks: int
     rounds: int
     requested: float  # bytes asked for over the bytes that must move
     cycles: float  # predicted
@@ -92,11 +95,12 @@ class Strips:
             requested = planes * (rows * columns + spec.P * spec.Q + strips * tiles_q * taps)
             rounds = -(-(tile_p + (spec.R - 1) // spec.stride[0]) // steps)
             instructions = SETUP + rounds * steps * (taps * outputs + STEP * spec.stride[0])
-            issued = -(-groups * strips // (gpu.multiprocessors * SCHEDULERS)) * instructions
+            blocks = -(-groups * strips // WARPS)
+            issued = busiest_scheduler(WARPS * busiest(blocks, gpu)) * instructions
             moved = requested * spec.itemsize / gpu.device_bytes
             cycles = LATENCY + CYCLES * instructions + max(issued, moved)
             return cls(
-                *lanes, tile_q, tiles_q, tile_p, strips, groups * strips, rounds,
+                *lanes, tile_q, tiles_q, tile_p, strips, blocks, rounds,
                 requested / max(1, least), cycles,
             )  # fmt: skip
 

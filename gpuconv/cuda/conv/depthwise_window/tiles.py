@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 from gpuconv.cuda.conv.depthwise_window.load import COLUMNS, ROWS
 from gpuconv.cuda.device.axis import StagedAxis
-from gpuconv.cuda.device.limits import LANES, SCHEDULERS, SHARED_BYTES
+from gpuconv.cuda.device.limits import LANES, SHARED_BYTES
 from gpuconv.cuda.device.rings import CHUNK, WEIGHTS
-from gpuconv.cuda.runtime.cost import busiest
+from gpuconv.cuda.runtime.cost import busiest, busiest_scheduler
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import FLOAT32, FLOAT64
@@ -163,9 +163,12 @@ def _cycles(
     fill = stages * slots * (-(-columns // COLUMNS) * patch + -(-spec.R * taps // LANES) * PER_WEIGHT)
     resident = min(shape.blocks_per_sm, gpu.resident(shared_bytes))
     most = busiest(blocks, gpu)
-    idle = max(1.0, ENOUGH * SCHEDULERS / (min(resident, max(1, most)) * warps))
-    path = stages * STAGE + CYCLES * (thread + fill * LANES / shape.threads)
-    return path + most * (warps * thread + fill) / SCHEDULERS * min(idle, 4.0)
+    # A block of 4 or 8 warps gives each scheduler as many, of which those that compute are the first.
+    computing, filling = busiest_scheduler(warps), busiest_scheduler(shape.threads // LANES)
+    filled = fill * LANES / shape.threads  # of a warp
+    idle = max(1.0, ENOUGH / (min(resident, max(1, most)) * computing))
+    path = stages * STAGE + CYCLES * (thread + filled)
+    return path + most * (computing * thread + filling * filled) * min(idle, 4.0)
 
 
 def _congruent(least: int, to: int, modulus: int) -> int:

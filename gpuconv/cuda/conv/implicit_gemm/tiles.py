@@ -4,9 +4,9 @@ A choice is made by a prediction of cycles on the GPU at hand (`runtime/cost.py`
 `profiling.model` says, in short:
 
 - a slab costs a warp as many instructions as the main loop is long; multiply-adds take longer where there
-  are 64 units
+  are 64 units; the scheduler with the most warps counts
 - a block begins and ends with about OVERHEAD instructions a warp, and alone, with nothing to hide it, waits
-  STALL cycles in each slab and START in all
+  STALL cycles in each slab, START in all and once for device memory
 - the cache behind the multiprocessors hands out the slabs
 
 Predicted for ResNet-50, VGG-16, U-Net and DeepBench on H200, RTX 4090 and A100, tiles of 64x128, 128x64,
@@ -20,7 +20,16 @@ from dataclasses import dataclass
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB, Depth
 from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
-from gpuconv.cuda.runtime.cost import ISSUE, busiest, cost, is_even, moving, uncached
+from gpuconv.cuda.runtime.cost import (
+    ISSUE,
+    busiest,
+    busiest_scheduler,
+    cost,
+    is_even,
+    moving,
+    uncached,
+    waves,
+)
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
@@ -30,7 +39,7 @@ SIDE = 8  # channels, and pixels, of a thread
 SUMS = SIDE**2
 WARP_K, WARP_PIXELS = 32, 64
 OVERHEAD = 1400  # instructions
-STALL, START = 40, 3000  # cycles
+STALL, START = 40, 2500  # cycles
 MAX_SPLITS = 32
 MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 
@@ -51,6 +60,10 @@ class GemmTile:
     @property
     def threads(self) -> int:
         return self.k * self.pixels // SUMS
+
+    @property
+    def warps(self) -> int:
+        return self.threads // LANES
 
     def shared_bytes(self, table: int) -> int:
         """Of a block with so many bytes of a table of taps."""
@@ -141,15 +154,17 @@ def cycles(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
 def _computing(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
     """Predicted cycles of the first kernel, but for device memory."""
     tile, depth = choice.tile, Depth.of(spec)
-    slabs, warps = -(-depth.slabs // choice.splits), tile.threads / LANES
+    slabs = -(-depth.slabs // choice.splits)
     instructions = tile.pointwise if spec.is_pointwise and spec.stride == (1, 1) else tile.gathered
-    issue = warps / SCHEDULERS * (slabs * instructions + OVERHEAD) / ISSUE
-    work = max(issue, warps * slabs * SLAB * SUMS * LANES / gpu.each.fp32)
-    alone = max(1, warps / SCHEDULERS) * (slabs * (instructions + STALL) + OVERHEAD) + START
+    products = slabs * SLAB * SUMS * LANES * SCHEDULERS / gpu.each.fp32
+    warp = max((slabs * instructions + OVERHEAD) / ISSUE, products)
+    alone = busiest_scheduler(tile.warps) * (slabs * (instructions + STALL) + OVERHEAD)
+    alone += START + gpu.measured.device_latency
     blocks = busiest(tile.blocks(spec) * choice.splits, gpu)
     resident = min(tile.blocks_per_sm, gpu.resident(tile.shared_bytes(depth.table_bytes)))
-    waves, rest = divmod(blocks, resident)
-    busy = waves * max(resident * work, alone) + (max(rest * work, alone) if rest else 0)
+    busy = sum(
+        wave.times * max(wave.scheduler_warps * warp, alone) for wave in waves(blocks, resident, tile.warps)
+    )
     pixels = tile.pixels * spec.stride[1] / spec.S  # the taps of a row find their sectors in the nearer cache
     loaded = tile.blocks(spec) * depth.slabs * SLAB * 4 * (tile.k + pixels)
     return max(busy, moving(loaded, 0, gpu))

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes
-from gpuconv.cuda.device.limits import LANES, SCHEDULERS
+from gpuconv.cuda.device.limits import SCHEDULERS
 from gpuconv.cuda.ptx.matrices import A_ROWS, B_ROWS, PIECE_BYTES, ROW_BYTES, SUMS
-from gpuconv.cuda.runtime.cost import ISSUE, busiest, cost, is_even, moving, uncached
+from gpuconv.cuda.runtime.cost import ISSUE, busiest, cost, is_even, moving, uncached, waves
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
@@ -146,15 +146,17 @@ def cycles(spec: ConvSpec, choice: PackedChoice, gpu: Gpu) -> float:
 def _computing(spec: ConvSpec, choice: PackedChoice, gpu: Gpu) -> float:
     """Predicted cycles of the product, but for device memory."""
     tile, depth = choice.tile, PackedDepth.of(spec)
-    slabs, warps = -(-depth.slabs // choice.splits), THREADS / LANES
-    issue = warps / SCHEDULERS * (slabs * tile.instructions + OVERHEAD) / ISSUE
-    products = slabs * tile.k * tile.pixels * PIECES * depth.elements
-    work = max(issue, products / gpu.tensor_rate(spec.itemsize))
-    alone = slabs * (tile.instructions + STALL) + OVERHEAD + START
+    slabs = -(-depth.slabs // choice.splits)
+    products = slabs * tile.k * tile.pixels * PIECES * depth.elements / WARPS
+    warp = max(
+        (slabs * tile.instructions + OVERHEAD) / ISSUE, products * SCHEDULERS / gpu.tensor_rate(spec.itemsize)
+    )
+    alone = slabs * (tile.instructions + STALL) + OVERHEAD + START + gpu.measured.device_latency
     blocks = busiest(tile.blocks(spec) * choice.splits, gpu)
     resident = min(tile.blocks_per_sm, gpu.resident(tile.shared_bytes))
-    waves, rest = divmod(blocks, resident)
-    busy = waves * max(resident * work, alone) + (max(rest * work, alone) if rest else 0)
+    busy = sum(
+        wave.times * max(wave.scheduler_warps * warp, alone) for wave in waves(blocks, resident, WARPS)
+    )
     pixels = tile.pixels * spec.stride[1] / spec.S  # the taps of a row find their sectors in the nearer cache
     loaded = tile.blocks(spec) * depth.slabs * ROW_BYTES * (tile.k + pixels)
     return max(busy, moving(loaded, 0, gpu))

@@ -47,9 +47,10 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> bool:
 
     The tiles of `conv_tiled` have 1, 4 or 32 channels, those of the implicit GEMM 32 and slabs of 16 taps,
     of which a share is lost; but a problem of a few blocks is faster by the smaller tiles of the GEMM.
-    `profiling.model` predicts on an H200, us, this / the GEMM: 3 -> 64 7x7/2 @224 N 8 66 / 46, 3 -> 32 3x3/2
-    @224 N 8 17 / 10, 4 -> 16 7x7 @512 46 / 90, 3 -> 16 3x3 @32 N 8 6.4 / 3.9; this / `conv_tiled`: 3 -> 96
-    11x11/4 @224 N 8 68 / 125, 3 -> 1 3x3 @1080 25 / 48, 32 groups of 4 -> 4 3x3 @56 N 8 135 / 38.
+    `profiling.model` predicted on an H200, when it still shared warps out to all schedulers, us, this / the
+    GEMM: 3 -> 64 7x7/2 @224 N 8 66 / 46, 3 -> 32 3x3/2 @224 N 8 17 / 10, 4 -> 16 7x7 @512 46 / 90, 3 -> 16
+    3x3 @32 N 8 6.4 / 3.9; this / `conv_tiled`: 3 -> 96 11x11/4 @224 N 8 68 / 125, 3 -> 1 3x3 @1080 25 / 48,
+    32 groups of 4 -> 4 3x3 @56 N 8 135 / 38.
     """
     stage, shape = stage_of(spec), shape_of(spec)
     if stage is None:

@@ -1,11 +1,11 @@
 """How `conv_winograd` cuts a problem, and what that is predicted to cost beside the implicit GEMM.
 
 As for the implicit GEMM, cycles are predicted (`runtime/cost.py`), so that the two can be compared: LOOP and
-OVERHEAD are instructions of a warp of the main kernel, ARITHMETIC those of a slab that multiply or add, and a
-multiprocessor has two of its warps for each scheduler. The weights are transformed in a kernel of their own.
-Where there are few blocks, several share the input channels of each, and a last kernel adds up their sums in
-order (`conv/split.py`). On the layers of U-Net and VGG-16 on an A100, an L4 and an RTX 4090 this is within
-11 % of what `profiling.model` predicts, and within 2 % in the median.
+OVERHEAD are instructions of a warp of the main kernel, ARITHMETIC those of a slab that multiply or add. The
+one block of a multiprocessor has two warps for each scheduler. The weights are transformed in a kernel of
+their own. Where there are few blocks, several share the input channels of each, and a last kernel adds up
+their sums in order (`conv/split.py`). On the layers of U-Net and VGG-16 on an A100, an L4 and an RTX 4090
+this is within 12 % of what `profiling.model` predicts, and within 3 % in the median.
 """
 
 import functools
@@ -13,16 +13,25 @@ from dataclasses import dataclass
 
 from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes
 from gpuconv.cuda.conv.winograd.load import TILES
-from gpuconv.cuda.conv.winograd.transform import BLOCK_K, SLAB_C, SLAB_WORDS
+from gpuconv.cuda.conv.winograd.transform import BLOCK_K, SLAB_C, SLAB_WORDS, WARPS
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
-from gpuconv.cuda.runtime.cost import ISSUE, busiest, cache_rate, cost, is_even, moving, start, uncached
+from gpuconv.cuda.runtime.cost import (
+    ISSUE,
+    busiest,
+    busiest_scheduler,
+    cache_rate,
+    cost,
+    is_even,
+    moving,
+    start,
+    uncached,
+)
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
 LOOP, OVERHEAD, ARITHMETIC = 1220, 1600, 1056  # instructions
-WARPS = 2  # of a scheduler
 SLAB_BYTES = 4 * SLAB_WORDS + 9000  # that a block loads for a slab: weights, and inputs (counted)
-START = 1500  # cycles that the only block of a multiprocessor waits at its beginning and its end
+START = 1000  # cycles that the only block of a multiprocessor waits, beside once for device memory
 MAX_SPLITS = 16
 
 
@@ -84,9 +93,9 @@ def cycles(spec: ConvSpec, splits: int, gpu: Gpu) -> float:
 
 def _computing(cut: Cut, splits: int, gpu: Gpu) -> float:
     """Predicted cycles of the main kernel, but for device memory."""
-    slabs = -(-cut.slabs // splits)
-    issue = WARPS * (slabs * LOOP + OVERHEAD) / ISSUE
-    math = SCHEDULERS * WARPS * slabs * ARITHMETIC * LANES / gpu.each.fp32
+    slabs, warps = -(-cut.slabs // splits), busiest_scheduler(WARPS)
+    issue = warps * (slabs * LOOP + OVERHEAD) / ISSUE
+    math = warps * slabs * ARITHMETIC * LANES * SCHEDULERS / gpu.each.fp32
     work = max(issue, math, slabs * SLAB_BYTES / cache_rate(gpu))
-    alone = WARPS * slabs * LOOP + OVERHEAD + START
+    alone = warps * slabs * LOOP + OVERHEAD + START + gpu.measured.device_latency
     return busiest(cut.blocks * splits, gpu) * max(work, alone)
