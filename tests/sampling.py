@@ -6,9 +6,11 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
 - every test that is no product, and every function that is one;
 - of tests of each kernel: one of each family, compiled for sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
-  (most often float32); with the other dtypes, one test for each of them and for each algorithm;
+  (most often float32); one test with each of the other dtypes;
+- of the CPU engine's rooms, which test one algorithm each, no float64: its kernels are compiled anew, and are
+  those of float32 with wider elements. Tests of the operators, and the examples, have it;
 - of the tests of a CUDA kernel, which the executor runs, the first, for sm_90a; of those of `test_execution`
-  each value of each parameter in the first dtype, and one in 32 of the others;
+  one for each algorithm and what it is to compute, and one in 32 of the others;
 - one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison, which
   other tests run: the first of each function is in the wide set, the others are slow.
 
@@ -31,6 +33,8 @@ LEAST = 8  # tests of a function: fewer are no product, unless each compiles a k
 FAULTS = 64
 EXECUTED = 32
 VARIANTS = ("dtype", "arch")
+DOUBLE = "float64", "complex128"
+CPU_ROOMS = "tests/cpu/", "tests/test_compiled"
 DEFAULT_ARCH = "sm_90a"
 
 
@@ -78,7 +82,7 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     if tests[0].nodeid.startswith("tests/cuda/"):  # each takes a kernel of its own
         if "test_execution" in tests[0].nodeid:
             yield from plain[::EXECUTED]
-            yield from first_of_each(plain, _values)
+            yield from first_of_each(plain, lambda test: {(_value(test, "algorithm"), _operator(test))})
         else:
             yield from plain[:1]
         return
@@ -87,7 +91,9 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     else:
         yield from plain
     here = [test for test in others if "arch" not in default or _value(test, "arch") == default["arch"]]
-    yield from first_of_each(here, lambda test: {_value(test, "algorithm"), *_variants(test, default)})
+    if tests[0].nodeid.startswith(CPU_ROOMS):
+        here = [test for test in here if _value(test, "dtype") not in DOUBLE]
+    yield from first_of_each(here, lambda test: _variants(test, default))
 
 
 def first_of_each(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> Iterator[Any]:
@@ -118,12 +124,6 @@ def _pairs_with_the_algorithm(test: pytest.Function) -> set[Hashable]:
     algorithm = _value(test, "algorithm")
     others = [name for name in test.callspec.params if name not in ("algorithm", *VARIANTS)]
     return {(algorithm, name, _value(test, name)) for name in others}
-
-
-def _values(test: pytest.Function) -> set[Hashable]:
-    """Each value of a parameter; of an algorithm, beside the operator that it is to compute."""
-    found = {(name, _value(test, name)) for name in test.callspec.params if name != "algorithm"}
-    return {*found, (_value(test, "algorithm"), _operator(test))}
 
 
 def _variants(test: pytest.Function, default: dict[str, str]) -> set[Hashable]:

@@ -63,11 +63,19 @@ def test_a_kernel_of_every_family_and_every_architecture():
     assert values(found, "arch") == {(arch,) for arch in archs}
 
 
-def test_each_tile_and_each_case_of_what_the_executor_runs():
-    found = sample(product("tests/cuda/test_execution.py::test", tile=range(4), case=range(6)))
-    assert values(found, "tile") == {(i,) for i in range(4)}
-    assert values(found, "case") == {(i,) for i in range(6)}
-    assert len(found) < 16
+def test_each_algorithm_and_operator_that_the_executor_runs():
+    axes = {"algorithm": ("a", "b"), "op": ("max", "avg"), "case": range(6), "dtype": ("float32", "float64")}
+    found = sample(product("tests/cuda/test_execution.py::test", **axes))
+    assert values(found, "algorithm", "op") == set(itertools.product(axes["algorithm"], axes["op"]))
+    assert len(found) == 4 and values(found, "dtype") == {("float32",)}
+
+
+def test_rooms_of_the_cpu_engine_leave_float64_to_tests_of_the_operators():
+    axes = {"case": range(9), "dtype": ("float32", "float64", "float16")}
+    found = sample(product("tests/cpu/pool/test_small.py::test", **axes))
+    assert values(found, "dtype") == {("float32",), ("float16",)}
+    found = sample(product("tests/test_pool2d.py::test", **axes))
+    assert values(found, "dtype") == {(dtype,) for dtype in axes["dtype"]}
 
 
 def test_one_of_a_function_that_compiles_a_kernel_for_each():

@@ -120,6 +120,7 @@ def test_nothing_is_cast(function):
     assert function(x, 2, out=out) is out
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_nothing_of_it_imports_ml_dtypes(fresh_python):
     code = """
 import sys, numpy as np, gpuconv

@@ -133,6 +133,7 @@ def test_long_sums_are_accurate(size, parameters, layout):
     np.testing.assert_allclose(y, case.expected(x), rtol=8 * np.finfo(np.float32).eps)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @given(
     geometries(), st.sampled_from(DTYPES), st.sampled_from((1, 3, 16, 21)), st.sampled_from(LAYOUTS),
     st.integers(1, 4096), st.integers(1, 5),

@@ -32,6 +32,7 @@ print("numba.cuda" in loaded())
     assert made.endswith("[]") and compiled == "True"
 
 
+@pytest.mark.wide  # seconds of fresh processes
 def test_numpy_without_row_stack_is_taken(fresh_python):
     """As NumPy 2.5 is, and numba-cuda 0.30 does not know."""
     code = """

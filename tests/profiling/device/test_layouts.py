@@ -74,6 +74,7 @@ def test_the_executor_runs_each_sample_and_every_result_depends_on_the_arguments
         assert results[0][-1] != results[2][-1]
 
 
+@pytest.mark.wide  # seconds
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 def test_each_sample_links(sample, arch):
