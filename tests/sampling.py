@@ -7,10 +7,11 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
 - of tests of each kernel: one of each family, compiled for sm_90a; and one for each other architecture;
 - of an algorithm's tests: it with each value of every other parameter, in the first dtype that the test has
   (most often float32); one test with each of the other dtypes;
+- of any other product, be it of many tests: each value of each parameter, and dtypes likewise;
 - of the CPU engine's rooms, which test one algorithm each, no float64: its kernels are compiled anew, and are
   those of float32 with wider elements. Tests of the operators, and the examples, have it;
 - of the tests of a CUDA kernel, which the executor runs, the first, for sm_90a; of those of `test_execution`
-  one for each algorithm and what it is to compute, and one in 32 of the others;
+  one for each algorithm, and one in 32 of the others;
 - one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison, which
   other tests run: the first of each function is in the wide set, the others are slow.
 
@@ -30,6 +31,7 @@ ROOMS = (
     "test_adaptive_pool2d", "test_extremes",
 )  # fmt: skip
 LEAST = 8  # tests of a function: fewer are no product, unless each compiles a kernel of its own
+MANY = 64  # in other files
 FAULTS = 64
 EXECUTED = 32
 VARIANTS = ("dtype", "arch")
@@ -49,19 +51,30 @@ def mark_wide(items: Iterable[pytest.Item]) -> None:
     products, unharmed = defaultdict(list), set()
     for item in items:
         function = item.nodeid.split("[")[0]
-        ours = function.removeprefix("tests/").startswith(ROOMS)
-        if not ours or item.get_closest_marker("slow") or item.get_closest_marker("wide"):
+        if item.get_closest_marker("slow") or item.get_closest_marker("wide"):
             continue
-        if "unharmed" in function:
+        if "unharmed" in function and _compiles(item):
             item.add_marker(pytest.mark.slow if function in unharmed else pytest.mark.wide)
             unharmed.add(function)
         elif hasattr(item, "callspec"):
             products["faults" if _plants_faults(item) else function].append(item)
     for tests in products.values():
-        least = 2 if tests[0].nodeid.startswith("tests/cuda/") else LEAST
-        if len(tests) >= least or _plants_faults(tests[0]) or "arch" in tests[0].callspec.params:
+        if len(tests) >= _least(tests[0]):
             for item in set(tests) - set(_sample(tests)):
                 item.add_marker(pytest.mark.wide)
+
+
+def _least(test: pytest.Function) -> int:
+    """How many tests its function has at least, if it is a product."""
+    if not _compiles(test):
+        return MANY
+    if _plants_faults(test) or "arch" in test.callspec.params:
+        return 1
+    return 2 if test.nodeid.startswith("tests/cuda/") else LEAST
+
+
+def _compiles(test: pytest.Item) -> bool:
+    return test.nodeid.removeprefix("tests/").startswith(ROOMS)
 
 
 def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
@@ -82,14 +95,14 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     if tests[0].nodeid.startswith("tests/cuda/"):  # each takes a kernel of its own
         if "test_execution" in tests[0].nodeid:
             yield from plain[::EXECUTED]
-            yield from first_of_each(plain, lambda test: {(_value(test, "algorithm"), _operator(test))})
+            yield from first_of_each(plain, lambda test: {_value(test, "algorithm")})
         else:
             yield from plain[:1]
         return
     if "algorithm" in parameters:
         yield from first_of_each(plain, _pairs_with_the_algorithm)
     else:
-        yield from plain
+        yield from first_of_each(plain, _values)
     here = [test for test in others if "arch" not in default or _value(test, "arch") == default["arch"]]
     if tests[0].nodeid.startswith(CPU_ROOMS):
         here = [test for test in here if _value(test, "dtype") not in DOUBLE]
@@ -107,6 +120,8 @@ def first_of_each(items: Iterable[Any], features: Callable[[Any], set[Hashable]]
 
 def _plants_faults(test: pytest.Function) -> bool:
     """Whether it compiles a kernel of its own, be it one without a fault for comparison."""
+    if not _compiles(test):
+        return False
     module = test.nodeid.split("::")[0]
     return "fault" in test.callspec.params or module.endswith("faults.py")
 
@@ -124,6 +139,11 @@ def _pairs_with_the_algorithm(test: pytest.Function) -> set[Hashable]:
     algorithm = _value(test, "algorithm")
     others = [name for name in test.callspec.params if name not in ("algorithm", *VARIANTS)]
     return {(algorithm, name, _value(test, name)) for name in others}
+
+
+def _values(test: pytest.Function) -> set[Hashable]:
+    """Each value of a parameter, which all its tests share."""
+    return {(name, id(value)) for name, value in test.callspec.params.items()}
 
 
 def _variants(test: pytest.Function, default: dict[str, str]) -> set[Hashable]:

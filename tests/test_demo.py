@@ -372,6 +372,7 @@ def drawn(name, aspect=0.5, height=64):
     return np.asarray(Image.open(io.BytesIO(contact_sheet.draw([(name, panels)] * 3, aspect, "heading"))))
 
 
+@pytest.mark.wide  # seconds
 def test_every_text_fits_on_the_sheet():
     """The paper's edge stays blank on all sides, whatever the pictures are called."""
     paper = tuple(int(contact_sheet.PAPER[i : i + 2], 16) for i in (1, 3, 5))

@@ -100,6 +100,7 @@ def test_the_bias_is_added_before_the_sum_is_rounded():
     assert run(case, (x, w, np.ones(1, "f2"))).item() == 2050
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_a_complex_product_is_four_real_ones():
     case = ConvCase("parts", (1, 5, 4, 5), (2, 5, 2, 2))
     x = np.full(case.x, 1e16 + 1j, "complex64")

@@ -80,6 +80,7 @@ def test_a_limit_is_no_longer_there_after_its_body():
         time.sleep(5)
 
 
+@pytest.mark.wide  # seconds of fresh processes
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is sent to a group of processes")
 @pytest.mark.parametrize("command", few([
     ["model", "--workload", "vgg16", "--jobs", "2"], ["kernels", "--jobs", "2"],

@@ -43,6 +43,7 @@ def geometries(draw):
     return case
 
 
+@pytest.mark.wide  # seconds
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(geometries(), st.integers(1, 200))
 def test_blocks_of_any_size(block, case, elements):

@@ -17,6 +17,7 @@ def loaded():
 """
 
 
+@pytest.mark.wide  # seconds of fresh processes
 def test_no_compiler_is_imported_before_a_kernel_has_to_be_compiled(fresh_python, tmp_path):
     code = (
         LOADED

@@ -176,6 +176,7 @@ def test_an_algorithm_is_measured_by_being_listed(ready, tmp_path, monkeypatch):
     assert "other" not in {row["algorithm"] for row in result["rows"]}
 
 
+@pytest.mark.wide  # seconds
 def test_a_wrong_result_is_not_timed_and_fails_the_run(ready, tmp_path, monkeypatch, capsys):
     def zeros(x, w, bias, y):
         y[...] = 0
