@@ -15,6 +15,10 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
 - one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison, which
   other tests run: the first of each function is in the wide set, the others are slow.
 
+Slow are also every other fault that is left, each of which compiles a kernel of its own, and, of the kernels
+that the executor runs, three in four tests of a dtype whose kernels are those of another one: bfloat16's of
+float16 but for a conversion, float64's and complex128's with wider registers. Each algorithm keeps one.
+
 Where each test of a few takes long, it is marked by hand, or its parameter is given by `few`.
 """
 
@@ -36,6 +40,8 @@ FAULTS = 64
 EXECUTED = 32
 VARIANTS = ("dtype", "arch")
 DOUBLE = "float64", "complex128"
+ALIKE = "bfloat16", "float64", "complex128"
+KEPT = 4
 CPU_ROOMS = "tests/cpu/", "tests/test_compiled"
 DEFAULT_ARCH = "sm_90a"
 
@@ -60,8 +66,10 @@ def mark_wide(items: Iterable[pytest.Item]) -> None:
             products["faults" if _plants_faults(item) else function].append(item)
     for tests in products.values():
         if len(tests) >= _least(tests[0]):
-            for item in set(tests) - set(_sample(tests)):
-                item.add_marker(pytest.mark.wide)
+            left = set(tests) - set(_sample(tests))
+            seldom = set(_seldom(left))
+            for item in left:
+                item.add_marker(pytest.mark.slow if item in seldom else pytest.mark.wide)
 
 
 def _least(test: pytest.Function) -> int:
@@ -87,7 +95,7 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     names = {test: _kernel_name(test) for test in tests}
     default = {name: _default(name, tests) for name in VARIANTS if name in parameters}
     plain = [test for test in tests if all(_value(test, name) == default[name] for name in default)]
-    others = sorted(set(tests) - set(plain), key=lambda test: zlib.crc32(test.nodeid.encode()))
+    others = sorted(set(tests) - set(plain), key=_mixed)
     if all(names.values()):
         yield from first_of_each(plain, lambda test: {names[test].split()[0]})
         yield from first_of_each(others, lambda test: {_value(test, "arch")})
@@ -107,6 +115,26 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
     if tests[0].nodeid.startswith(CPU_ROOMS):
         here = [test for test in here if _value(test, "dtype") not in DOUBLE]
     yield from first_of_each(here, lambda test: _variants(test, default))
+
+
+def _seldom(left: Iterable[pytest.Function]) -> Iterator[pytest.Function]:
+    """Of the tests that are not in the sample those that are slow, and not in the wide set either."""
+    mixed = sorted(left, key=_mixed)
+    yield from [test for test in mixed if _plants_faults(test)][1::2]
+    alike = [
+        test for test in mixed if test.nodeid.startswith("tests/cuda/") and _value(test, "dtype") in ALIKE
+    ]
+    kept = {*first_of_each(alike, _algorithm_and_dtype), *alike[::KEPT]}
+    yield from (test for test in alike if test not in kept)
+
+
+def _algorithm_and_dtype(test: pytest.Function) -> set[Hashable]:
+    return {(_value(test, "algorithm"), _value(test, "dtype"))}
+
+
+def _mixed(test: pytest.Function) -> int:
+    """A number to sort by, the same in every process."""
+    return zlib.crc32(test.nodeid.encode())
 
 
 def first_of_each(items: Iterable[Any], features: Callable[[Any], set[Hashable]]) -> Iterator[Any]:

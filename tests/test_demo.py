@@ -93,6 +93,7 @@ def test_pictures_of_every_kind_make_one_batch(folder, capsys):
     assert (folder / "sheet.PNG").exists()
 
 
+@pytest.mark.wide  # seconds
 def test_many_pictures_are_all_computed_and_the_first_are_shown(folder, capsys):
     paths = [save(folder / f"{n}.png", gradient(16, 16)) for n in range(demo.SHOWN + 1)]
     assert main(["demo", *paths]) == 0

@@ -37,7 +37,7 @@ def product(function, **values):
 
 def sample(tests):
     sampling.mark_wide(tests)
-    return [test.params for test in tests if "wide" not in test.marks]
+    return [test.params for test in tests if not test.marks]
 
 
 def values(found, *names):
@@ -96,6 +96,24 @@ def test_one_of_64_faults_and_no_kernel_without():
     unharmed = product("tests/cuda/test_faults.py::test_unharmed", case=range(3))
     sampling.mark_wide(unharmed)
     assert [test.marks for test in unharmed] == [["wide"], ["slow"], ["slow"]]
+
+
+def test_every_other_fault_is_slow():
+    faults = product("tests/cuda/test_faults.py::test", fault=range(17))
+    sampling.mark_wide(faults)
+    marks = [test.marks for test in faults]
+    assert [marks.count(each) for each in ([], ["wide"], ["slow"])] == [1, 8, 8]
+
+
+def test_one_in_four_of_a_dtype_that_is_like_another_is_in_the_wide_set():
+    axes = {"algorithm": ("a", "b"), "case": range(20), "dtype": ("float32", "float16", "bfloat16")}
+    tests = product("tests/cuda/test_execution.py::test", **axes)
+    sampling.mark_wide(tests)
+    slow = [test.params for test in tests if "slow" in test.marks]
+    assert values(slow, "dtype") == {("bfloat16",)} and 28 <= len(slow) <= 30
+    wide = [test.params for test in tests if "wide" in test.marks]
+    assert {(name, "bfloat16") for name in "ab"} < values(wide, "algorithm", "dtype")
+    assert not any("slow" in test.marks for test in product("tests/cpu/conv/test_fft.py::test", **axes))
 
 
 def test_other_generations_are_left_to_the_tests_of_each_kernel():

@@ -388,6 +388,7 @@ def test_a_file_that_another_process_has_open_is_no_reason_to_warn(kernel, monke
     assert cache._reasons == []
 
 
+@pytest.mark.wide  # seconds of fresh processes
 @pytest.mark.parametrize("place", few(["file", "folder in a file"], 1))
 def test_a_cache_folder_that_cannot_be_made_gives_way_to_the_next(place, tmp_path, fresh_python):
     (tmp_path / "file").write_text("no folder")

@@ -136,6 +136,7 @@ print(count)
 """
 
 
+@pytest.mark.wide  # seconds of fresh processes
 @pytest.mark.parametrize(
     "code",
     few([POOLS, CONVOLUTIONS, OTHERS, EPILOGUES], 1),

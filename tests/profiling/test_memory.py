@@ -25,6 +25,7 @@ def takes(beside, result):
     return call
 
 
+@pytest.mark.wide  # seconds
 @pytest.mark.parametrize("size", few([8, 80], 1))
 def test_what_a_call_takes_beside_its_result(size):
     found, result = memory.in_child(lambda: memory.beside(takes(size * MEGABYTE, 4)))

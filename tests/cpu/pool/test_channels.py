@@ -118,6 +118,7 @@ def test_channels_that_are_a_part_of_a_larger_array():
     check(case, np.moveaxis(whole[:, 1:8, 2:10, 5:26], -1, 1), "channels last")
 
 
+@pytest.mark.wide  # seconds
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("size", "parameters"),

@@ -63,6 +63,7 @@ def allowed(taps):
     return 8 * math.log2(taps)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("extent", [(1, 6000), (60, 100), (6000, 1), (3, 3), (1, 33)], ids=str)
 def test_direct_sums_are_short(depths, extent):
     depths(direct)
