@@ -29,7 +29,9 @@ hypothesis.settings.register_profile("gpuconv", deadline=None)
 hypothesis.settings.load_profile("gpuconv")
 
 # Where files of tests begin, those that take longest first: the last to end is then a short one.
-LONGEST_FIRST = ("tests/cuda/", "tests/cpu/", "tests/test_", "tests/ptx/", "tests/")
+LONGEST_FIRST = (
+    "tests/profiling/counts/test_kernels", "tests/cuda/", "tests/cpu/", "tests/test_", "tests/ptx/", "tests/",
+)  # fmt: skip
 
 
 def pytest_addoption(parser):
@@ -53,6 +55,8 @@ def _rank(item):
 
 
 def pytest_configure(config):
+    """Tests and compilers make objects by the million: looking for garbage takes a tenth of the time."""
+    gc.set_threshold(100_000, 50, 50)
     missing = [f"*/gpuconv/{name}/*" for name in ("jax", "torch") if find_spec(name) is None]
     config.option.ignore_glob = [*(config.option.ignore_glob or []), *missing]  # whose examples need it
 
@@ -63,10 +67,9 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_finish():
-    """Compilers make objects by the million: looking for garbage among all would take a tenth of the time."""
+    """What is there now stays to the end, and is not looked through again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
 
 
 @functools.cache

@@ -444,6 +444,7 @@ def test_compile_cpu_compiles_every_kernel_for_both_dtypes(capsys):
         assert (name, "float32") in compiled and (name, "float64") in compiled
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_gpu_code_is_compiled_into_the_folder_that_is_named_and_the_command_speaks_at_once(tmp_path):
     """The real engine, some kernels, one architecture, two processes: cubins are there afterwards."""
     began = time.monotonic()

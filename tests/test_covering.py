@@ -29,11 +29,8 @@ WINOGRAD = {"conv_winograd", "winograd_weights"}  # more shared memory than a bl
 TENSOR_CORES = {kernel.name for kernel in (*packed_gemm.KERNELS, *split.KERNELS[1:])}  # which begin there
 
 
-FEW = ("H200",)
-EACH = [gpu if gpu.name in FEW else pytest.param(gpu, marks=pytest.mark.wide) for gpu in CARDS]
-
-
-@pytest.mark.parametrize("gpu", EACH, ids=lambda gpu: gpu.name)
+@pytest.mark.wide  # seconds
+@pytest.mark.parametrize("gpu", CARDS, ids=lambda gpu: gpu.name)
 def test_every_kernel_is_launched(gpu):
     launched = {name for each in covering_here(gpu) for name in each.kernels}
     assert launched == {kernel.name for kernel in cuda.KERNELS} - (
@@ -45,6 +42,7 @@ def test_there_is_a_card_of_each_capability_that_is_known():
     assert {card.capability for card in CARDS} == MULTIPROCESSORS.keys()
 
 
+@pytest.mark.wide  # seconds
 def test_no_problem_is_there_twice_for_a_kernel():
     chosen = covering_here(H200)
     names = [name for each in chosen for name in each.kernels]

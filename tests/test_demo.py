@@ -93,6 +93,7 @@ def test_pictures_of_every_kind_make_one_batch(folder, capsys):
     assert (folder / "sheet.PNG").exists()
 
 
+@pytest.mark.wide  # seconds
 def test_many_pictures_are_all_computed_and_the_first_are_shown(folder, capsys):
     paths = [save(folder / f"{n}.png", gradient(16, 16)) for n in range(demo.SHOWN + 1)]
     assert main(["demo", *paths]) == 0
@@ -372,6 +373,7 @@ def drawn(name, aspect=0.5, height=64):
     return np.asarray(Image.open(io.BytesIO(contact_sheet.draw([(name, panels)] * 3, aspect, "heading"))))
 
 
+@pytest.mark.wide  # seconds
 def test_every_text_fits_on_the_sheet():
     """The paper's edge stays blank on all sides, whatever the pictures are called."""
     paper = tuple(int(contact_sheet.PAPER[i : i + 2], 16) for i in (1, 3, 5))

@@ -11,6 +11,7 @@ from gpuconv.spec.epilogue import Epilogue, as_epilogue
 from tests import reference
 from tests.cases import CONV_CASES, DTYPES, TRANSPOSED_CASES, integers, normal
 from tests.layouts import READABLE, WRITABLE
+from tests.sampling import first_of_each
 
 ACTIVATIONS = [
     "relu", "relu6", "leaky_relu", ("leaky_relu", 0.3), ("leaky_relu", -2), "sigmoid", "tanh", "gelu",
@@ -141,9 +142,13 @@ def supported(algorithm, shape):
 
 
 PAIRS = [(shape, name) for shape in SHAPES for name in NAMES if supported(name, shape)]
+SAMPLE = set(first_of_each(PAIRS, set))  # each shape, and each algorithm
 
 
-@pytest.mark.parametrize(("shape", "algorithm"), PAIRS)
+@pytest.mark.parametrize(
+    ("shape", "algorithm"),
+    [pytest.param(*each, marks=() if each in SAMPLE else pytest.mark.wide) for each in PAIRS],
+)
 def test_every_algorithm_and_every_activation(shape, algorithm):
     x_shape, w_shape, parameters = SHAPES[shape]
     x, w, bias = integers(x_shape, "f4"), integers(w_shape, "f4", 1), integers(w_shape[:1], "f4", 2)

@@ -240,7 +240,8 @@ def test_a_picture_that_cannot_be_written_is_told_before_anything_is_learned(
 # The sheet
 
 
-@pytest.mark.parametrize("wrong", [0, 40])
+@pytest.mark.wide  # seconds
+@pytest.mark.parametrize("wrong", [40, pytest.param(0, marks=pytest.mark.wide)])
 def test_everything_fits_on_the_sheet(wrong):
     """Its edge stays blank on all sides, however much was misread."""
     from gpuconv.commands import learning_sheet

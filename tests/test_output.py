@@ -18,7 +18,7 @@ over_commands = pytest.mark.parametrize(
     "arguments",
     few(
         ["--help", "compile --cpu --kernel max_rows", "--version", "info", "verify --algorithm pool_direct"],
-        2,
+        1,
     ),
 )
 

@@ -23,6 +23,7 @@ from gpuconv import cli
 from gpuconv.arrays import GPU_ENGINE_HINT
 from gpuconv.commands import environment
 from gpuconv.engines import COMPILER_HINT
+from tests.sampling import few
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -253,6 +254,7 @@ def wheel_with_cubins(tmp_path_factory):
     return folder / "site"
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_a_release_wheel_carries_an_archive_of_each_architecture(wheel_with_cubins):
     from gpuconv.cuda import KERNELS
 
@@ -303,7 +305,7 @@ def test_the_first_call_on_a_gpu_loads_no_compiler(wheel_with_cubins, tmp_path):
     assert not list((tmp_path / "cache").glob("*"))  # nothing was compiled and kept
 
 
-@pytest.mark.parametrize("wanted", ["sm_80 sm_70", "1"])
+@pytest.mark.parametrize("wanted", few(["sm_80 sm_70", "1"], 1))
 def test_a_wheel_without_what_was_asked_for_is_not_built(wanted, tmp_path):
     pytest.importorskip("hatchling", reason=HATCHLING)
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules.update({'numba.cuda': None})")

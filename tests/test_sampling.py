@@ -37,7 +37,7 @@ def product(function, **values):
 
 def sample(tests):
     sampling.mark_wide(tests)
-    return [test.params for test in tests if "wide" not in test.marks]
+    return [test.params for test in tests if not test.marks]
 
 
 def values(found, *names):
@@ -63,11 +63,26 @@ def test_a_kernel_of_every_family_and_every_architecture():
     assert values(found, "arch") == {(arch,) for arch in archs}
 
 
-def test_each_tile_and_each_case_of_what_the_executor_runs():
-    found = sample(product("tests/cuda/test_execution.py::test", tile=range(4), case=range(6)))
-    assert values(found, "tile") == {(i,) for i in range(4)}
-    assert values(found, "case") == {(i,) for i in range(6)}
-    assert len(found) < 16
+def test_each_algorithm_that_the_executor_runs():
+    axes = {"algorithm": ("a", "b"), "case": range(6), "dtype": ("float32", "float64")}
+    found = sample(product("tests/cuda/test_execution.py::test", **axes))
+    assert values(found, "algorithm", "dtype") == {("a", "float32"), ("b", "float32")} and len(found) == 2
+
+
+def test_each_value_of_what_has_no_algorithm():
+    axes = {"case": range(12), "size": range(5), "dtype": ("float32", "float64")}
+    for path in ("tests/cpu/conv/test_small.py", "tests/test_pool2d.py", "tests/spec/test_spec.py"):
+        found = sample(product(f"{path}::test", **axes))
+        assert values(found, "case") == {(i,) for i in range(12)}
+        assert values(found, "size") == {(i,) for i in range(5)} and len(found) < 20
+
+
+def test_rooms_of_the_cpu_engine_leave_float64_to_tests_of_the_operators():
+    axes = {"case": range(9), "dtype": ("float32", "float64", "float16")}
+    found = sample(product("tests/cpu/pool/test_small.py::test", **axes))
+    assert values(found, "dtype") == {("float32",), ("float16",)}
+    found = sample(product("tests/test_pool2d.py::test", **axes))
+    assert values(found, "dtype") == {(dtype,) for dtype in axes["dtype"]}
 
 
 def test_one_of_a_function_that_compiles_a_kernel_for_each():
@@ -81,6 +96,24 @@ def test_one_of_64_faults_and_no_kernel_without():
     unharmed = product("tests/cuda/test_faults.py::test_unharmed", case=range(3))
     sampling.mark_wide(unharmed)
     assert [test.marks for test in unharmed] == [["wide"], ["slow"], ["slow"]]
+
+
+def test_every_other_fault_is_slow():
+    faults = product("tests/cuda/test_faults.py::test", fault=range(17))
+    sampling.mark_wide(faults)
+    marks = [test.marks for test in faults]
+    assert [marks.count(each) for each in ([], ["wide"], ["slow"])] == [1, 8, 8]
+
+
+def test_one_in_four_of_a_dtype_that_is_like_another_is_in_the_wide_set():
+    axes = {"algorithm": ("a", "b"), "case": range(20), "dtype": ("float32", "float16", "bfloat16")}
+    tests = product("tests/cuda/test_execution.py::test", **axes)
+    sampling.mark_wide(tests)
+    slow = [test.params for test in tests if "slow" in test.marks]
+    assert values(slow, "dtype") == {("bfloat16",)} and 28 <= len(slow) <= 30
+    wide = [test.params for test in tests if "wide" in test.marks]
+    assert {(name, "bfloat16") for name in "ab"} < values(wide, "algorithm", "dtype")
+    assert not any("slow" in test.marks for test in product("tests/cpu/conv/test_fft.py::test", **axes))
 
 
 def test_other_generations_are_left_to_the_tests_of_each_kernel():

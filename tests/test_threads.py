@@ -63,6 +63,7 @@ print(results == [[[[[1, 1], [1, 1]]]]] * 8, compiled)
     assert fresh_python(code) == "True ['mean_rows']"
 
 
+@pytest.mark.wide  # seconds
 def test_the_number_of_threads_may_change_while_calls_are_in_flight(fresh_python):
     code = """
 import itertools

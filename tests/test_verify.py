@@ -38,6 +38,7 @@ OF_FLOATS = of_dtype((*CONVOLUTIONS, *(each for each in OPTIONS if each not in M
 GROUPED = [problem for problem in OF_FLOATS if "groups" in problem.parameters]
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_cpu_passes(capsys):
     assert main(["verify", "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -128,7 +129,7 @@ def test_all_says_which_device_is_skipped_and_why(monkeypatch, capsys):
         raise verify.CommandError("no such thing here")
 
     monkeypatch.setitem(verify.DEVICES, "cuda", missing)
-    assert main(["verify"]) == 0
+    assert main(["verify", "--algorithm", "pool_direct"]) == 0
     assert "cuda  skipped: no such thing here" in capsys.readouterr().out.splitlines()
 
 
@@ -159,7 +160,7 @@ def test_a_wrong_border_is_found(monkeypatch, capsys):
             y[0, 0, 0, 0] += 1
 
     planted(conv_direct, monkeypatch, fault)
-    assert main(["verify", "--device", "cpu"]) == 1
+    assert main(["verify", "--device", "cpu", "--algorithm", "conv_direct"]) == 1
     printed = capsys.readouterr().out
     failed = [line for line in printed.splitlines() if " FAILED " in line]
     padded = [p for p in OF_FLOATS if p.parameters.get("padding") and 0 not in p.shape]
@@ -175,7 +176,7 @@ def test_a_nan_that_is_lost_and_a_wrong_index_are_found(monkeypatch, capsys):
             places[..., -1, -1] += 1
 
     planted(pool_direct, monkeypatch, fault)
-    assert main(["verify", "--device", "cpu"]) == 1
+    assert main(["verify", "--device", "cpu", "--algorithm", "pool_direct"]) == 1
     failed = [line for line in capsys.readouterr().out.splitlines() if " FAILED " in line]
     assert any("with nan" in line for line in failed)
     assert any("return_indices=True" in line and "with" not in line for line in failed)
@@ -188,7 +189,7 @@ def test_an_exception_is_a_failure_and_the_rest_still_runs(monkeypatch, capsys):
         compute(*arrays)
 
     planted(conv_direct, monkeypatch, fault)
-    assert main(["verify", "--device", "cpu"]) == 1
+    assert main(["verify", "--device", "cpu", "--algorithm", "conv_direct"]) == 1
     printed = capsys.readouterr().out
     assert "groups=5 padding=1 stride=2: MemoryError: no room" in printed
     assert f"ok      {len(OF_FLOATS) - len(GROUPED)} problems" in printed
@@ -197,7 +198,8 @@ def test_an_exception_is_a_failure_and_the_rest_still_runs(monkeypatch, capsys):
 def test_declined_problems_are_counted(monkeypatch, capsys):
     planted(conv_direct, monkeypatch, None, lambda spec, *rest: "grouped" if spec.groups > 1 else None)
     planted(pool_direct, monkeypatch, None, lambda spec, *rest: "never")
-    assert main(["verify", "--device", "cpu"]) == 0
+    for name in ("conv_direct", "pool_direct"):
+        assert main(["verify", "--device", "cpu", "--algorithm", name]) == 0
     printed = capsys.readouterr().out
     assert (
         f"ok      {len(OF_FLOATS) - len(GROUPED)} problems, {len(MIRRORED) + len(GROUPED)} declined"

@@ -145,6 +145,7 @@ def test_a_package_in_an_archive_knows_its_sources(copy, fresh_python):
     assert fresh_python(code, **in_place_of_the_package(copy / "package.zip")) == f"True {sources.digest()}"
 
 
+@pytest.mark.wide  # seconds of fresh processes
 def test_a_package_without_files_is_known_by_its_bytecode(copy, fresh_python):
     code = """
 import importlib.resources
@@ -263,7 +264,7 @@ def a_bit_of_code(data):
             (".nbc", lambda data: data[: len(data) // 2]),
             (".nbc", lambda data: b"\x80\x05garbage" * 9),
         ],
-        2,
+        1,
     ),
     ids=["a bit of the code", "index emptied", "index of garbage", "code cut short", "code of garbage"],
 )
@@ -387,6 +388,7 @@ def test_a_file_that_another_process_has_open_is_no_reason_to_warn(kernel, monke
     assert cache._reasons == []
 
 
+@pytest.mark.wide  # seconds of fresh processes
 @pytest.mark.parametrize("place", few(["file", "folder in a file"], 1))
 def test_a_cache_folder_that_cannot_be_made_gives_way_to_the_next(place, tmp_path, fresh_python):
     (tmp_path / "file").write_text("no folder")

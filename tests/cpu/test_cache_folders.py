@@ -86,6 +86,7 @@ os.chdir("elsewhere")
     assert cubins == str(there) or variable == "NUMBA_CACHE_DIR"
 
 
+@pytest.mark.wide  # seconds of fresh processes
 @POSIX
 @pytest.mark.parametrize("relative", few(["NUMBA_CACHE_DIR", "GPUCONV_CACHE_DIR"], 1))
 def test_a_program_in_a_deleted_folder_passes_over_a_relative_one(relative, fresh_python, tmp_path):

@@ -31,6 +31,7 @@ def test_integers_are_exact(algorithm, layout):
     np.testing.assert_array_equal(db, DY.sum(axis=(0, 2, 3)))
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", ["float16", pytest.param("float64", marks=pytest.mark.wide)])
 def test_other_dtypes(dtype):
     dy, db = DY.astype(dtype), poisoned((4,), dtype)
@@ -68,6 +69,7 @@ def test_faults_in_the_parts(fault):
     assert verdict(compute_case) in (WRONG, UNSET)
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_of_no_images_there_is_nothing():
     dy, db = np.zeros((0, 4, 5, 7), "f4"), poisoned((4,), "float32")
     for algorithm in SUMS:

@@ -71,6 +71,7 @@ def test_every_case_is_exact(case, algorithm, input, weight):
     assert (y == right(case, arrays, y)).all()
 
 
+@pytest.mark.wide  # seconds of the compiler
 @over_pairs
 @pytest.mark.parametrize("name", ["U-Net's 2x2 at stride 2", "groups", "no input channels"])
 def test_transposed_convolutions_are_exact(name, input, weight):
@@ -98,6 +99,7 @@ def test_sums_of_16_bits_are_those_of_float32_rounded_once(dtype):
     assert (error <= reference.rounded_bound(expected, magnitudes, dtype)).all()
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_the_bias_is_added_before_the_sum_is_rounded():
     """2049 lies half-way between two numbers of float16, and is rounded to 2048."""
     case = ConvCase("rounded", (1, 2, 1, 1), (1, 2, 1, 1), bias=True)
@@ -105,6 +107,7 @@ def test_the_bias_is_added_before_the_sum_is_rounded():
     assert run(case, (x, w, np.ones(1, "f2"))).item() == 2050
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_a_complex_product_is_four_real_ones():
     case = ConvCase("parts", (1, 5, 4, 5), (2, 5, 2, 2))
     x = np.full(case.x, 1e16 + 1j, "complex64")
@@ -118,6 +121,7 @@ def test_a_complex_product_is_four_real_ones():
         assert (np.isfinite(got) == np.isfinite(wanted)).all()
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_what_is_beyond_int32_is_left_modulo_2_to_the_32():
     case = ConvCase("wrapped", (1, 40, 1, 1), (1, 40, 1, 1), bias=True)
     x, w = np.full(case.x, 255, "u1"), np.full(case.w, 127, "i1")
@@ -134,6 +138,7 @@ def gradient(algorithm, dtype="complex64"):
     return dx, reference.conv2d_input(size, w, dy, **parameters)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", few(["complex64", "complex128"], 1))
 def test_the_gradient_by_the_input_conjugates_the_weights(dtype):
     dx, expected = gradient(PHASES, dtype)

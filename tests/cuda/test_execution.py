@@ -135,6 +135,7 @@ WINDOWED = [
 ]  # the others take one window for each plane
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("algorithm", WINDOWED, ids=lambda algorithm: algorithm.name)
 @pytest.mark.parametrize("reduction", ["max", "mean"])
 def test_pools_take_any_strides(algorithm, reduction):

@@ -32,6 +32,7 @@ def test_arrays_of_any_strides(name, layout):
     np.testing.assert_array_equal(y, case.expected(x, w, bias).astype("float32"))
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("part", [np.s_[:, :3], np.s_[:, ::2], np.s_[:, 1:2]], ids=str)
 def test_groups_whose_weights_are_a_part_of_larger_ones(part):
     case = TransposedCase("parts", (1, 4, 4, 5), (4, 6, 3, 2), 2, 1, groups=4)

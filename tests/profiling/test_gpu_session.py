@@ -138,6 +138,7 @@ def test_each_algorithm_is_sanitized_in_a_process_of_its_own(session, tmp_path):
     assert shown == [("output of compute-sanitizer", name) for name in ("conv_one", "pool_two")]
 
 
+@pytest.mark.wide  # seconds of fresh processes
 def test_sanitizers_of_several_algorithms_run_at_once_and_are_ended(session):
     finished = session("memcheck", HANG="--tool memcheck", STEP_SECONDS="2")
     assert summary(finished) == {"memcheck": "FAILED: over 2 s"}
@@ -178,6 +179,7 @@ def test_a_step_that_takes_too_long_is_ended(session):
     assert summary(finished) == {"layouts": "FAILED: over 1 s", "latency": "ok"}
 
 
+@pytest.mark.wide  # seconds of fresh processes
 def test_a_step_may_take_what_is_left_of_the_total(session):
     finished = session("layouts", "latency", "bench", HANG="layouts", TOTAL_SECONDS="2")
     assert finished.returncode == 1

@@ -64,6 +64,7 @@ def test_other_errors_in_finalisers_are_reported_as_ever(monkeypatch):
     assert sys.unraisablehook == lost.append
 
 
+@pytest.mark.wide  # seconds of fresh processes
 def test_the_end_of_the_time_is_not_lost_in_a_finaliser():
     begun = time.monotonic()
     with pytest.raises(TimeIsUp), interrupts.never_lost(), interrupts.time_limit(0.05):
@@ -79,6 +80,7 @@ def test_a_limit_is_no_longer_there_after_its_body():
         time.sleep(5)
 
 
+@pytest.mark.wide  # seconds of fresh processes
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is sent to a group of processes")
 @pytest.mark.parametrize("command", few([
     ["model", "--workload", "vgg16", "--jobs", "2"], ["kernels", "--jobs", "2"],

@@ -9,6 +9,7 @@ import pytest
 from gpuconv.spec import ConvSpec
 from profiling import memory
 from profiling.workloads import drawn
+from tests.sampling import few
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 MEGABYTE = 1 << 20
@@ -24,7 +25,8 @@ def takes(beside, result):
     return call
 
 
-@pytest.mark.parametrize("size", [8, 80])
+@pytest.mark.wide  # seconds
+@pytest.mark.parametrize("size", few([8, 80], 1))
 def test_what_a_call_takes_beside_its_result(size):
     found, result = memory.in_child(lambda: memory.beside(takes(size * MEGABYTE, 4)))
     assert result == 4 and abs(found - size * MEGABYTE) < 2 * MEGABYTE

@@ -51,6 +51,7 @@ def test_a_choice_loses_what_the_fastest_takes_less():
     np.testing.assert_allclose(rates.lost(times, rate), [1.5, 1.0])
 
 
+@pytest.mark.wide  # seconds
 def test_the_command_keeps_times_and_prints_rates(tmp_path, monkeypatch, capsys):
     path = tmp_path / "times.json"
     monkeypatch.setattr(rates, "ROUNDS", 1)

@@ -91,6 +91,7 @@ def test_one_of_both_lies_so(case, sides):
     )
 
 
+@pytest.mark.wide  # seconds
 @over_names
 @pytest.mark.parametrize("options", [{"activation": "relu"}, {"activation": "tanh"}, {"residual": True}])
 @pytest.mark.parametrize("case", [CASES[0], CASES[1]], ids=str)

@@ -240,6 +240,7 @@ def test_lengths_of_transforms():
     assert best_length(63, 256, 1, 10, even=True) == 64
 
 
+@pytest.mark.wide  # seconds
 def test_products_beyond_float32_are_not_taken_for_trusted():
     """Least magnitudes whose product float32 does not hold, in a tile whose range is too wide."""
     rng = np.random.default_rng(0)

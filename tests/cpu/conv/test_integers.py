@@ -43,6 +43,7 @@ def test_every_case_is_exact(case, input, weight):
     np.testing.assert_array_equal(y, wrapped(case, *arrays), strict=True)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(geometries(), problems()), st.sampled_from(MIXES), st.integers(0, 3000),

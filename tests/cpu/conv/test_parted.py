@@ -58,6 +58,7 @@ def test_a_small_part_is_kept_beside_a_large_one(dtype):
     assert (gpuconv.conv2d(x, w).imag == 288).all() and (gpuconv.conv2d(w, x[:, :, :3, :3]).imag == 288).all()
 
 
+@pytest.mark.wide  # seconds of the compiler
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(geometries(), problems()), st.sampled_from(DTYPES), st.integers(0, 6000), st.data())
 def test_blocks_of_any_size_in_any_layout(limit_workspace, case, dtype, limit, data):
@@ -85,6 +86,7 @@ def test_a_value_that_is_not_finite_reaches_what_the_definition_says(value, size
     assert np.isfinite(y[0, :, 6:]).all()
 
 
+@pytest.mark.wide  # seconds of the compiler
 @given(convolutions())
 def test_the_gradient_by_the_input_is_the_adjoint(problem):
     size, weight, result, parameters = problem

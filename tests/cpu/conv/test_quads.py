@@ -192,6 +192,7 @@ print(verdicts["conv_quads"])
 """
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="an x86-64 processor is needed")
 def test_without_the_instruction_it_says_so_and_nothing_is_compiled_for_it(fresh_python):
     plain = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"}

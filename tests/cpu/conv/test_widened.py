@@ -53,6 +53,7 @@ def test_sums_are_those_of_float32_rounded_once(case, make, dtype):
     assert (error <= reference.rounded_bound(expected, magnitudes, dtype)).all()
 
 
+@pytest.mark.wide  # seconds
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(geometries(), problems()), st.sampled_from(HALVES), st.integers(0, 3000), st.data())
 def test_blocks_of_any_size_in_any_layout(limit_workspace, case, dtype, limit, data):

@@ -105,6 +105,7 @@ def test_the_mean_error_is_as_small_as_documented(C, precision, limit):
     assert np.linalg.norm(error) < limit * np.linalg.norm(expected)
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_float64_keeps_its_accuracy_whatever_the_precision():
     case = FEW[0]
     x, w, bias = case.arrays("float64", integers)

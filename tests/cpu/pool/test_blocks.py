@@ -43,6 +43,7 @@ def geometries(draw):
     return case
 
 
+@pytest.mark.wide  # seconds
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(geometries(), st.integers(1, 200))
 def test_blocks_of_any_size(block, case, elements):
@@ -120,6 +121,7 @@ def test_nothing_is_cast(function):
     assert function(x, 2, out=out) is out
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_nothing_of_it_imports_ml_dtypes(fresh_python):
     code = """
 import sys, numpy as np, gpuconv

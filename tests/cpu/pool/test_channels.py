@@ -118,6 +118,7 @@ def test_channels_that_are_a_part_of_a_larger_array():
     check(case, np.moveaxis(whole[:, 1:8, 2:10, 5:26], -1, 1), "channels last")
 
 
+@pytest.mark.wide  # seconds
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("size", "parameters"),
@@ -133,6 +134,7 @@ def test_long_sums_are_accurate(size, parameters, layout):
     np.testing.assert_allclose(y, case.expected(x), rtol=8 * np.finfo(np.float32).eps)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @given(
     geometries(), st.sampled_from(DTYPES), st.sampled_from((1, 3, 16, 21)), st.sampled_from(LAYOUTS),
     st.integers(1, 4096), st.integers(1, 5),

@@ -76,6 +76,7 @@ def test_ragged_shapes_are_exact_on_integers(case):
     np.testing.assert_array_equal(convolve(case.spec(), *host), case.expected(*host).astype("float32"))
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_kernel_of_any_window_takes_the_same_problems(case):
     host = case.arrays("float64", integers)
@@ -90,6 +91,7 @@ def test_rounding_stays_within_the_error_bound(case):
     assert (error <= reference.error_bound(*host, **case.parameters)).all()
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("stride", [1, 2])
 def test_rows_that_are_not_aligned_are_loaded_one_by_one(stride):
     buffer, w = integers((1, 2, 9, 65), "float32"), integers((2, 1, 3, 3), "float32", 1)
@@ -206,6 +208,7 @@ def test_bytes_requested_on_the_layers_of_mobilenet(batch, place):
 # The machine code
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("arch", ["sm_90a"])
 @pytest.mark.parametrize(("extent", "stride", "outputs"), SHAPES)
 def test_the_loop_slides_without_a_branch(arch, extent, stride, outputs):

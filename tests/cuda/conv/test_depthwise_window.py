@@ -60,6 +60,7 @@ def test_ragged_shapes_are_exact_on_integers(monkeypatch, case, shape, dtype):
     assert planned(ALGORITHM, case.spec(dtype), x, w, None, y).kernel is KERNELS_BY_SHAPE[shape]
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("cut", [(1, 1, 3, 1), (5, 2, 2, 2), (8, 1, 4, 3), (3, 3, 1, 9)], ids=str)
 @pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[5], CASES[6]], ids=str)
 def test_every_cut_is_exact(monkeypatch, case, cut):
@@ -184,6 +185,7 @@ def test_stages_where_a_window_is_too_large_at_once():
     assert reason == "a column of taps and the pixels that it meets do not fit shared memory"
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 @pytest.mark.parametrize(("shape", "dtype"), EVERY, ids=str)
 def test_the_loop_is_arithmetic(shape, dtype, arch):

@@ -53,6 +53,7 @@ def test_arrays_of_any_strides(layout):
     np.testing.assert_array_equal(y, right.astype("f4"))
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("activation", ACTIVATIONS[::3], ids=str)
 @pytest.mark.parametrize("dtype", few(HALVES, 1), ids=str)
 def test_sums_of_16_bits_are_activated_in_float32_and_rounded_once(activation, dtype):
@@ -75,6 +76,7 @@ def test_the_cpu_gives_the_same_but_for_a_few_roundings(dtype):
     np.testing.assert_allclose(y.astype("f8"), on_cpu.astype("f8"), rtol=within, atol=1e-6)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", few(HALVES, 1), ids=str)
 def test_a_sum_is_rounded_behind_the_residual(dtype):
     """2048 + 1 is no number of 16 bits, and 2048 + 1 - 2048 is."""
@@ -84,6 +86,7 @@ def test_a_sum_is_rounded_behind_the_residual(dtype):
     assert y.item() == 1
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", few(["int8", "complex64", "complex128", "uint8"], 1))
 @pytest.mark.parametrize("layout", few(["strided", "contiguous", "reversed"], 1))
 def test_residuals_of_complex_numbers_and_integers(dtype, layout):
@@ -91,6 +94,7 @@ def test_residuals_of_complex_numbers_and_integers(dtype, layout):
     np.testing.assert_array_equal(y, right.astype(y.dtype))
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_an_integer_beyond_int32_is_left_modulo_2_to_the_32():
     x, w = np.full((1, 1, 1, 2), 100, "i1"), np.full((1, 1, 1, 1), 100, "i1")
     residual, y = np.full(x.shape, 2**31 - 1, "i4"), poisoned(x.shape, "i4")
@@ -99,6 +103,7 @@ def test_an_integer_beyond_int32_is_left_modulo_2_to_the_32():
     assert (y == 10_000 - 2**31 - 1).all()
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", few(HALVES, 1), ids=str)
 def test_sums_that_fit_into_a_workspace(dtype, monkeypatch):
     """Of one image they are 560 bytes, of a plane 140, of which one at least is computed at a time."""
@@ -123,6 +128,7 @@ def test_groups_are_whole_in_pieces(limit, monkeypatch):
     np.testing.assert_array_equal(y, np.maximum(case.expected(x, w, bias), 0).astype("float16"))
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", few(["float16", "complex64", "bfloat16", "int8"], 1))
 def test_behind_a_padding_mode(dtype):
     activation = None if dtype in ("complex64", "int8") else "relu"

@@ -92,6 +92,7 @@ def test_every_tile_is_exact_on_integers(chosen, tile, case):
     expect(case)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize(
     ("case", "splits"), [(STRIDED, 2), (DEEP, 5), (DEEP, 40), (CASES[4], 1), (CASES[5], 2)], ids=str
 )
@@ -133,6 +134,7 @@ def arrays_of(spec):
     return [np.broadcast_to(np.float32(0), shape).copy() for shape in shapes]
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("C", [16, 21])
 @pytest.mark.parametrize("shift", [0, 1, 2])
 def test_what_is_not_aligned_is_loaded_and_stored_one_by_one(chosen, C, shift):
@@ -222,6 +224,7 @@ def test_the_main_loop_is_mostly_arithmetic(kernel, arch):
     assert row["loop_mix"]["FFMA"] == gemm_tiles.SUMS * SLAB
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("pointwise", [False, True], ids=["gathered", "pointwise"])
 @pytest.mark.parametrize("tile", few(TILES, 1), ids=NAMES)
 def test_predictions_use_the_instructions_of_the_machine_code(tile, pointwise):

@@ -40,6 +40,7 @@ def test_integers_are_exact(name, mode, dtype):
     np.testing.assert_array_equal(y, right.astype(y.dtype))
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", few(["float16", "uint8", "complex64", "bfloat16", "int8", "complex128"], 3))
 def test_integers_of_other_dtypes_are_exact(dtype):
     y, right = run("four sides", "circular", dtype, layout="strided")

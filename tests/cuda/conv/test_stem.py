@@ -83,6 +83,7 @@ def test_rounding_stays_within_the_error_bound(case):
     assert (error <= reference.error_bound(*host, **case.parameters)).all()
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_long_sums_begin_anew():
     """2^24 + 1 is no float32: a single sum would lose each 1 that comes after 2^24."""
     x, w = np.ones((1, 1, 20, 31), "float32"), np.ones((1, 1, 20, 31), "float32")
@@ -91,6 +92,7 @@ def test_long_sums_begin_anew():
     assert 2**24 + 250 < got.item() <= 2**24 + 620
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_an_output_that_is_not_aligned():
     x, w = integers((1, 3, 9, 32), "float32"), integers((9, 3, 3, 3), "float32", 1)
     spec, buffer = ConvSpec.from_arrays(x, w, padding=1), poisoned((1, 9, 9, 34), "float32")
@@ -167,6 +169,7 @@ def test_what_it_is_for():
     assert not worthwhile(ALGORITHM, convolution(1, 4, 3, 8, 3))
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a", "sm_120"])
 @pytest.mark.parametrize("shape", KERNELS_BY_SHAPE, ids=lambda shape: str(shape.k))
 def test_the_loop_is_arithmetic(shape, arch):

@@ -92,6 +92,7 @@ def test_errors_stay_within_the_bound_of_the_tile(split_in, case, make):
     assert (error <= bound).all(), f"{(error / bound).max()} times the bound"
 
 
+@pytest.mark.wide  # seconds of the executor
 def test_the_mean_error_is_small(split_in):
     split_in(1)
     case = ConvCase("normal", (1, 256, 8, 8), (64, 256, 3, 3), padding=1)

@@ -30,6 +30,7 @@ def test_the_main_loop_is_mostly_arithmetic(arch):
     assert (row["loop_mix"]["LDS.128"], row["loop_mix"]["LDGSTS.128"]) == (64, 8)
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_predictions_use_the_instructions_of_the_machine_code():
     found = machine_code.of(winograd.KERNELS[0], "sm_90a")["loop_instructions"]
     assert abs(found - winograd_tiles.LOOP) <= 0.02 * winograd_tiles.LOOP

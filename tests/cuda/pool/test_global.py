@@ -102,6 +102,7 @@ def test_the_kernel_fits_the_planes(launch, name, blocks):
     assert (launch.kernel.name, launch.blocks) == (name, blocks)
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_no_sum_is_longer_than_a_stage(monkeypatch):
     """With stages of one access the result of integers is the same."""
     monkeypatch.setattr(kernel, "STAGE", 1)

@@ -27,6 +27,7 @@ def minima_of(x):
     return PoolSpec.from_arrays("min", x, (3, 2), (2, 1), 1, (1, 2), True)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", few(("float32", "int8", *POOL_DTYPES[1:], *INTEGER_DTYPES[1:]), 2))
 def test_minima(dtype):
     x = any_integers((2, 2, 9, 8), dtype) if dtype in INTEGER_DTYPES else integers((2, 2, 9, 8), dtype)
@@ -41,6 +42,7 @@ def test_maxima_of_integers(dtype, with_indices):
     assert equals_cpu(DIRECT, spec, x)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", few(["float32", *INTEGER_DTYPES], 2))
 def test_windows_of_padding_alone(dtype):
     x = np.ones((1, 2, 1, 1), dtype)
@@ -63,6 +65,7 @@ def test_adaptive_maxima(dtype, with_indices, shape, size):
     assert equals_cpu(DIRECT, of_adaptive("max", x, size, with_indices), x)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize(("shape", "size"), few(SIZES, 1))
 @pytest.mark.parametrize("dtype", few(POOL_DTYPES, 1))
 def test_adaptive_means(dtype, shape, size):
@@ -72,6 +75,7 @@ def test_adaptive_means(dtype, shape, size):
     assert equals_cpu(DIRECT, of_adaptive("mean", x, size), x, bound=bound)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("norm", few([2, 3, math.inf, 1, 2.5, -1, -math.inf], 3))
 @pytest.mark.parametrize("dtype", few(POOL_DTYPES, 1))
 def test_norms(dtype, norm):

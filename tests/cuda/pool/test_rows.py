@@ -62,6 +62,7 @@ def test_values_that_are_not_finite(op, window, stride, columns, dtype):
     check(case, x)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize(("window", "stride"), few(WINDOWS, 1))
 @pytest.mark.parametrize("fill", [-np.inf, np.inf, np.nan, 0.0])
 def test_the_index_of_equals_is_the_first_inside(fill, window, stride):
@@ -103,6 +104,7 @@ def test_vectors_are_taken_where_they_are_aligned(launch, width, vectors):
     assert launch.scalars["y_vectors"] == vectors
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("offset", [0, 4, 8])
 @pytest.mark.parametrize("indices", [False, True])
 def test_arrays_that_begin_anywhere(offset, indices):

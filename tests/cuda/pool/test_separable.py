@@ -242,6 +242,7 @@ FULL = (
 )
 
 
+@pytest.mark.wide  # seconds of the executor
 @pytest.mark.parametrize("spec", FULL, ids=lambda spec: f"{spec.reduction} {spec.R}x{spec.S} @{spec.H}")
 def test_each_element_is_requested_about_once(spec):
     x, y = zeros((spec.N, spec.C, spec.H, spec.W), spec.dtype), poisoned(spec.out_shape, spec.dtype)

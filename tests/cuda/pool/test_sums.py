@@ -63,6 +63,7 @@ def allowed(taps):
     return 8 * math.log2(taps)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("extent", [(1, 6000), (60, 100), (6000, 1), (3, 3), (1, 33)], ids=str)
 def test_direct_sums_are_short(depths, extent):
     depths(direct)
@@ -70,6 +71,7 @@ def test_direct_sums_are_short(depths, extent):
     assert 1 < found <= allowed(math.prod(extent))
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("window", [(3, 1), (3, 2), (2, 2)])
 def test_sums_by_rows_are_short(depths, window):
     size, stride = window
@@ -79,6 +81,7 @@ def test_sums_by_rows_are_short(depths, window):
     assert found == 2 * (size - 1) + 1 <= allowed(size * size)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("team", global_.kernel.TEAMS, ids=lambda team: team.name)
 @pytest.mark.parametrize("wide", [True, False])
@@ -123,6 +126,7 @@ def test_the_longest_separable_sums_are_short():
     assert refusal(separable.ALGORITHM, spec) is None
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize(
     ("algorithm", "extent"),
     [

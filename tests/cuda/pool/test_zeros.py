@@ -74,6 +74,7 @@ def runs(cases=CASES):
                 yield pytest.param(algorithm, case, id=f"{algorithm.name}, {case.name}")
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("algorithm", "case"), list(runs()))
 def test_the_first_of_the_zeros_counts(algorithm, case, dtype):

@@ -17,6 +17,7 @@ def loaded():
 """
 
 
+@pytest.mark.wide  # seconds of fresh processes
 def test_no_compiler_is_imported_before_a_kernel_has_to_be_compiled(fresh_python, tmp_path):
     code = (
         LOADED
@@ -32,6 +33,7 @@ print("numba.cuda" in loaded())
     assert made.endswith("[]") and compiled == "True"
 
 
+@pytest.mark.wide  # seconds of fresh processes
 def test_numpy_without_row_stack_is_taken(fresh_python):
     """As NumPy 2.5 is, and numba-cuda 0.30 does not know."""
     code = """

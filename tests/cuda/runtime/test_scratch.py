@@ -149,6 +149,7 @@ def test_the_legacy_stream_says_so_while_another_is_captured(driver):
 # Arrays of others
 
 
+@pytest.mark.wide  # seconds
 def test_arrays_are_held_until_the_event_behind_the_kernel_is_reached(driver):
     first, second = fakes.FakeCuPyArray(np.zeros(1)), fakes.FakeCuPyArray(np.zeros(1))
     alive = weakref.ref(first)

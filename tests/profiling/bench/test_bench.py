@@ -161,6 +161,7 @@ def test_quick_takes_a_layer_of_each_workload_in_turn():
     assert len(every) == 15 and {workload.name for workload, _ in every} == {"unet"}
 
 
+@pytest.mark.wide  # seconds
 def test_an_algorithm_is_measured_by_being_listed(ready, tmp_path, monkeypatch):
     listed = engine.ALGORITHMS["conv"]
     other = replace(direct.ALGORITHM, name="other")
@@ -175,6 +176,7 @@ def test_an_algorithm_is_measured_by_being_listed(ready, tmp_path, monkeypatch):
     assert "other" not in {row["algorithm"] for row in result["rows"]}
 
 
+@pytest.mark.wide  # seconds
 def test_a_wrong_result_is_not_timed_and_fails_the_run(ready, tmp_path, monkeypatch, capsys):
     def zeros(x, w, bias, y):
         y[...] = 0
@@ -189,6 +191,7 @@ def test_a_wrong_result_is_not_timed_and_fails_the_run(ready, tmp_path, monkeypa
     assert "wrong is wrong" in capsys.readouterr().err
 
 
+@pytest.mark.wide  # seconds
 def test_a_run_without_peers_has_null_peers(ready, tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "find_spec", lambda name: None)
     _, result = run(tmp_path, "--workload", "call_cost")
@@ -442,6 +445,7 @@ def test_the_import_is_measured_in_fresh_processes(monkeypatch, tmp_path):
     assert row["peer"] == "numpy" and row["ms"] > 0
 
 
+@pytest.mark.wide  # seconds
 def test_problems_drawn_at_random(ready, tmp_path):
     status, result = run(tmp_path, "--random", "3", "--seed", "5")
     assert status == 0 and result["layers"] == [3, 3]

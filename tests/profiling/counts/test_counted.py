@@ -172,6 +172,7 @@ def test_a_kernel_is_counted_as_by_hand():
     assert twice.work.fp32 - found.work.fp32 == pytest.approx(products, rel=0.3)
 
 
+@pytest.mark.wide  # seconds of the compiler
 def test_memory_between_launches_counts_once():
     """A block of Winograd's main kernel reads weights from it and writes sums into it."""
     spec = convolution(1, 64, 8, 64, 3)
@@ -213,6 +214,7 @@ def test_opcodes_go_to_their_units(opcode, unit):
     assert one.issued == 2 and sum((one.fp32, one.fp64, one.integer, one.special)) == 2 * bool(unit)
 
 
+@pytest.mark.wide  # seconds of the compiler
 @pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.k}x{tile.pixels}")
 def test_operands_of_128_bits_are_loaded_in_two_passes(monkeypatch, tile):
     monkeypatch.setattr(implicit_gemm.plan, "choose", lambda *problem: GemmChoice(tile, 1))

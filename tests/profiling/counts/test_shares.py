@@ -45,6 +45,7 @@ def test_an_interrupt_leaves_what_was_done():
     assert shares.share_out(interrupted_at_2, range(4), 0, str) == {0: 0, 1: 1}
 
 
+@pytest.mark.wide  # seconds of fresh processes
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Ctrl-C is sent as a signal")
 def test_an_interrupt_ends_processes_in_the_middle_of_their_work(interruptible):
     press = threading.Timer(3, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])

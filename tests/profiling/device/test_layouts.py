@@ -15,6 +15,7 @@ from tests.ptx.sample import BLOCK, COUNT, FORMATS, Sample, any_values, special_
 from tests.ptx.samples import SAMPLES
 from tests.sampling import few
 
+OTHERS = [sample for i, sample in enumerate(SAMPLES) if i % 8]
 BY_NAME = {sample.name: sample for sample in SAMPLES}
 
 
@@ -58,7 +59,9 @@ def no_driver():
 # The samples
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize(
+    "sample", few([*SAMPLES[::8], *OTHERS], len(SAMPLES[::8])), ids=lambda each: each.name
+)
 def test_the_executor_runs_each_sample_and_every_result_depends_on_the_arguments(sample):
     results = []
     for seed in (1, 1, 2):
@@ -74,6 +77,7 @@ def test_the_executor_runs_each_sample_and_every_result_depends_on_the_arguments
         assert results[0][-1] != results[2][-1]
 
 
+@pytest.mark.wide  # seconds
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 def test_each_sample_links(sample, arch):

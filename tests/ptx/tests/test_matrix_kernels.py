@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests import ptx
+from tests.sampling import few
 
 from . import matrix_kernels
 from .matrix_kernels import warp_product_bf16, warp_product_tf32, warpgroup_product
@@ -167,17 +168,20 @@ def test_wrong_results_of_changes_in_the_text(piece):
 
 @pytest.mark.parametrize(
     ("function", "change"),
-    [
-        (warp_product_tf32, ("tile_a[group, place + 4]", "tile_a[group + 8, place + 4]")),
-        (warp_product_tf32, ("tile_a[group, place]", "tile_a[place, group]")),
-        (warp_product_tf32, ("tile_b[place, warp * 8 + group]", "tile_b[group, warp * 8 + place]")),
-        (warp_product_tf32, ("row + group + half * 8", "row + group + 8 - half * 8")),
-        (warp_product_bf16, ("a0, a1, a2, a3 =", "a0, a2, a1, a3 =")),
-        (warp_product_bf16, ("b0, b1 =", "b1, b0 =")),
-        (warpgroup_product, ("chunk ^ (line & uint32(7))", "chunk ^ (line & uint32(3))")),
-        (warpgroup_product, ("uint64(1) << uint64(62)", "uint64(2) << uint64(62)")),
-        (warpgroup_product, ("from_b += uint64(2)", "from_b += uint64(0)")),
-    ],
+    few(
+        [
+            (warp_product_tf32, ("tile_a[group, place + 4]", "tile_a[group + 8, place + 4]")),
+            (warp_product_tf32, ("tile_a[group, place]", "tile_a[place, group]")),
+            (warp_product_tf32, ("tile_b[place, warp * 8 + group]", "tile_b[group, warp * 8 + place]")),
+            (warp_product_tf32, ("row + group + half * 8", "row + group + 8 - half * 8")),
+            (warp_product_bf16, ("a0, a1, a2, a3 =", "a0, a2, a1, a3 =")),
+            (warp_product_bf16, ("b0, b1 =", "b1, b0 =")),
+            (warpgroup_product, ("chunk ^ (line & uint32(7))", "chunk ^ (line & uint32(3))")),
+            (warpgroup_product, ("uint64(1) << uint64(62)", "uint64(2) << uint64(62)")),
+            (warpgroup_product, ("from_b += uint64(2)", "from_b += uint64(0)")),
+        ],
+        2,
+    ),
 )
 def test_wrong_results_of_changes_in_the_source(function, change):
     """A fragment transposed, a layout that does not fit: nothing is undefined, so NumPy has to tell."""
@@ -192,18 +196,29 @@ def compiled_change(function, *changes) -> str:
 
 @pytest.mark.parametrize(
     ("function", "change", "error"),
-    [
-        (warp_product_bf16, ("lane % 16 * 32", "(lane % 16 + 1) * 32"), ptx.OutOfBoundsError),
-        (warp_product_bf16, ("warp * 16)", "warp * 8)"), ptx.MisalignedError),
-        (warp_product_bf16, ("range(thread, 256, 64)", "range(thread, 255, 64)"), ptx.UninitialisedError),
-        (warp_product_tf32, ("range(thread, 128, 64)", "range(thread, 64, 64)"), ptx.UninitialisedError),
-        (warpgroup_product, ("range(thread, 1280, 256)", "range(thread, 1279, 256)"), ptx.UninitialisedError),
-        (warpgroup_product, ("uint64(64) << uint64(32)", "uint64(512) << uint64(32)"), ptx.OutOfBoundsError),
-        (warpgroup_product, ("from_a += uint64(2)", "from_a += uint64(3)"), ptx.MisalignedError),
-        (warpgroup_product, ("lane // 32 * 16 + lane % 32 // 4", "lane // 4"), ptx.RaceError),
-        (warpgroup_product, ("stage += uint32(20480)", "stage += uint32(20352)"), ptx.PtxError),
-        (warpgroup_product, ("uint32(61440)", "uint32(40960)"), (ptx.AsynchronousError, ptx.RaceError)),
-    ],
+    few(
+        [
+            (warp_product_bf16, ("lane % 16 * 32", "(lane % 16 + 1) * 32"), ptx.OutOfBoundsError),
+            (warp_product_bf16, ("warp * 16)", "warp * 8)"), ptx.MisalignedError),
+            (warp_product_bf16, ("range(thread, 256, 64)", "range(thread, 255, 64)"), ptx.UninitialisedError),
+            (warp_product_tf32, ("range(thread, 128, 64)", "range(thread, 64, 64)"), ptx.UninitialisedError),
+            (
+                warpgroup_product,
+                ("range(thread, 1280, 256)", "range(thread, 1279, 256)"),
+                ptx.UninitialisedError,
+            ),
+            (
+                warpgroup_product,
+                ("uint64(64) << uint64(32)", "uint64(512) << uint64(32)"),
+                ptx.OutOfBoundsError,
+            ),
+            (warpgroup_product, ("from_a += uint64(2)", "from_a += uint64(3)"), ptx.MisalignedError),
+            (warpgroup_product, ("lane // 32 * 16 + lane % 32 // 4", "lane // 4"), ptx.RaceError),
+            (warpgroup_product, ("stage += uint32(20480)", "stage += uint32(20352)"), ptx.PtxError),
+            (warpgroup_product, ("uint32(61440)", "uint32(40960)"), (ptx.AsynchronousError, ptx.RaceError)),
+        ],
+        2,
+    ),
 )
 def test_faults_in_the_source(function, change, error):
     with pytest.raises(error):
