@@ -22,7 +22,7 @@ STORED_K = 32  # channels that a warp stores at a time
 PIECES = ROW_BYTES // PIECE_BYTES  # of a row of a slab
 LOAD_ROWS = THREADS // PIECES  # rows that all threads load at once
 OVERHEAD = 1500  # instructions
-STALL, START = 40, 3000  # cycles
+STALL, START = 40, 2500  # cycles
 MAX_SPLITS = 32
 MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 
