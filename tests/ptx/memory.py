@@ -12,7 +12,7 @@ from .region import Region
 WINDOW_BITS = 48
 WINDOWS = {"global": 0, "shared": 1, "local": 2, "param": 3, "frame": 4, "const": 5}
 GLOBAL_BASE = 1 << 44
-GLOBAL_SPACING_BITS = 40  # arrays of `tests.ptx.apart` reach far
+GLOBAL_SPACING_BITS = 42  # arrays of `tests.ptx.apart` reach far
 
 
 class Space:
