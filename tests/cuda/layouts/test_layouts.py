@@ -23,7 +23,8 @@ ROWS = "2^31 elements or more lie between neighbouring rows or columns"
 REFUSED = {
     ("conv_winograd", SIDES): {"x, columns apart", "x, channels last"},
     ("conv_implicit_gemm", WINDOW): {  # of few channels, which it rounds up; of many it takes the last
-        "x, channels beyond 2^32 elements", "x, rows beyond 2^32 elements", "x, channels within 2^31 elements",
+        "x, channels beyond 2^32 elements", "x, channels within 2^31 elements",
+        "x, rows beyond 2^32 elements",
     },
     ("pool_separable", ROWS): {f"{array}, rows beyond 2^32 elements" for array in "xy"},
     ("bias_at_once", "the rows of a plane do not follow each other"): {
