@@ -163,8 +163,13 @@ def _begins(view):
     return view.pointer - view.owner.__array_interface__["data"][0]
 
 
+MOST_BLOCKS = 2**16  # of a grid that is executed; of a larger one it is the last
+
+
 def execute(launch, *arrays, arch="sm_90a", **options):
     """Run a launch with views from `on_device` as its pointers; returns the executor's report."""
+    if launch.blocks > MOST_BLOCKS:
+        options["only"] = range(launch.blocks - 1, launch.blocks)
     pointers = [argument(array) for array in arrays[: len(launch.kernel.pointers)]]
     report = executable(launch.kernel, arch).launch(
         launch.blocks, launch.kernel.threads, *pointers, *launch.values,
