@@ -227,6 +227,12 @@ CASES: dict[str, tuple[Case, ...]] = {
             lambda: pool("max", (2, 3, 6, 16), 5, stride=1, padding=TWO_AND_ONE),
             ALIGNED_NAMES,
         ),
+        case(
+            "5x5, several planes of a tile",
+            "pool_separable",
+            lambda: pool("max", (2, 200, 4, 8), 5, stride=1, padding=2),
+            BRIEF[1:3],
+        ),
         case("5x5, means", "pool_separable", lambda: mean((2, 3, 6, 16), 5, stride=1, padding=2)),
         case("whole plane", "pool_global", lambda: mean((2, 5, 4, 8), (4, 8)), far=FAR),
         case("whole plane, columns", "pool_global", lambda: pool("max", (2, 5, 3, 9), (3, 9)), ALIGNED_NAMES),
