@@ -44,7 +44,9 @@ True
 
 `numba_array` expands an array to the parameters that Numba's calling convention has for it, and
 `out` declares that its contents must not be read before they are written. For other compilers'
-kernels pass arrays as they are, or `pointer` for an address within one. A fault:
+kernels pass arrays as they are, or `pointer` for an address within one. What no memory
+has room for is had by `apart`, for parts that are said to lie far from each other, and by ``only``, for some
+blocks of a grid. A fault:
 
 >>> ptx.Kernel(text.replace("setp.ge.s64", "setp.gt.s64")).launch(
 ...     8, 128, ptx.numba_array(x), ptx.numba_array(ptx.out(y)), 2.0)  # doctest: +ELLIPSIS
@@ -98,6 +100,7 @@ Blocks run some at a time; a grid of up to 8192 threads that may wait for other 
 To add an instruction, see `tests.ptx.registry`.
 """
 
+from .apart import apart
 from .arguments import numba_array, out, pointer
 from .faults import (
     AsynchronousError,
@@ -139,6 +142,7 @@ __all__ = [
     "TrapError",
     "UninitialisedError",
     "UnknownInstructionError",
+    "apart",
     "compile_numba",
     "im2col_map",
     "numba_array",

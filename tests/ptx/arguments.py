@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from .apart import Apart
 from .faults import LaunchError
 from .memory import GlobalSpace
 from .numba_types import NumbaArray
@@ -155,6 +156,8 @@ class Arguments:
         block.region.fill(0, block.bytes())
         block.region.all_valid = all(given.defined for given in block.pointers)
         for given in block.pointers:
+            if isinstance(given.array, Apart):
+                block.region.fold = given.array.fold()
             if not given.defined:
                 offset = given.array.__array_interface__["data"][0] - block.low
                 spread = _byte_offsets(given.array) + offset + block.region.lead

@@ -60,6 +60,8 @@ class Counts:
         Empty unless `observe` was installed.
     executions : Counter of Instruction to warps
     thread_executions : Counter of Instruction to threads
+    obeyed : set of Instruction
+        Those with a guard, other than branches, that it let a thread execute.
     """
 
     def __init__(self) -> None:
@@ -68,6 +70,7 @@ class Counts:
         self.traffic: dict[Instruction, dict[str, Traffic]] = {}
         self.executions: Counter[Instruction] = Counter()
         self.thread_executions: Counter[Instruction] = Counter()
+        self.obeyed: set[Instruction] = set()
 
     def diverged(self, before: np.ndarray, taken: np.ndarray) -> None:
         """Count the warps in which some, but not all, of the lanes `before` are `taken`."""

@@ -55,6 +55,11 @@ class Kernel:
         """Name of the entry function."""
         return self.program.entry.name
 
+    @property
+    def lines(self) -> dict[int, str]:
+        """The text of each instruction by its line."""
+        return {each.line: each.text for each in self.program.instructions() if each.line}
+
     def launch(
         self,
         grid: int | tuple[int, ...],
@@ -66,6 +71,7 @@ class Kernel:
         limit: int = 1_000_000,
         reverse: bool = False,
         both_orders: bool = False,
+        only: range | None = None,
     ) -> Report:
         """Execute the kernel for a whole grid.
 
@@ -91,6 +97,9 @@ class Kernel:
             Whether the last block, and the last warp of each block, come first.
         both_orders : bool
             Whether to execute the kernel twice, in either order, and compare the results bit by bit.
+        only : range, optional
+            Of a grid that is too large to execute, the numbers of the blocks that are: consecutive ones, in
+            this order.
 
         Returns
         -------
@@ -104,6 +113,8 @@ class Kernel:
         grid, block = _dimensions(grid, "grid"), _dimensions(block, "block")
         check_launch(self.program, grid, block, shared_bytes)
         check_arrays(self.name, arguments)
+        if only is not None and (reverse or both_orders):
+            raise LaunchError("some blocks of a grid are executed in their order")
         runs = []
         for backwards in (not reverse, reverse) if both_orders else (reverse,):
             counts, space = Counts(), GlobalSpace(self.program.granule)
@@ -113,22 +124,22 @@ class Kernel:
                 for variable in self.module.variables.values()
                 if variable.space == "global" and variable.size
             }
-            at_once = self._blocks_at_once(grid, block)
+            blocks = range(grid[0] * grid[1] * grid[2]) if only is None else only
+            at_once = self._blocks_at_once(len(blocks), block)
             machine = Machine(self.program, grid, block, at_once, shared_bytes, space, counts, backwards)
             if count_memory:
                 machine.memory.observer = counts.observe
             self._initialise(machine, given, variables)
-            self._run(Scheduler(machine, limit, exited_threads_arrive), machine, at_once)
+            self._run(Scheduler(machine, limit, exited_threads_arrive), machine, blocks, at_once)
             runs.append(space)
         if both_orders:
             compare(*runs, self.name)
         given.copy_back()
         return Report.of(self.name, grid, block, counts)
 
-    def _blocks_at_once(self, grid: tuple[int, ...], block: tuple[int, ...]) -> int:
+    def _blocks_at_once(self, total: int, block: tuple[int, ...]) -> int:
         width = self.program.width(block[0] * block[1] * block[2])
         lanes = LANES_WITH_CLOCKS if needs_thread_clocks(self.program) else LANES
-        total = grid[0] * grid[1] * grid[2]
         if any(instruction.callee == GRID_BARRIER for instruction in self.program.instructions()):
             return total
         if total * width <= LANES and may_wait_for_blocks(self.program):
@@ -136,10 +147,9 @@ class Kernel:
         rounds = -(-total // max(1, lanes // width))
         return -(-total // rounds)
 
-    def _run(self, scheduler: Scheduler, machine: Machine, at_once: int) -> None:
-        total = machine.grid[0] * machine.grid[1] * machine.grid[2]
-        for first in range(0, total, at_once):
-            count = min(at_once, total - first)
+    def _run(self, scheduler: Scheduler, machine: Machine, blocks: range, at_once: int) -> None:
+        for first in blocks[::at_once]:
+            count = min(at_once, blocks.stop - first)
             machine.begin(first, count)
             scheduler.run(count)
         for segment in scheduler.segments:

@@ -12,7 +12,7 @@ from .region import Region
 WINDOW_BITS = 48
 WINDOWS = {"global": 0, "shared": 1, "local": 2, "param": 3, "frame": 4, "const": 5}
 GLOBAL_BASE = 1 << 44
-GLOBAL_SPACING_BITS = 36
+GLOBAL_SPACING_BITS = 42  # arrays of `tests.ptx.apart` reach far
 
 
 class Space:
@@ -36,10 +36,7 @@ class Space:
 
     def _out_of_bounds(self, addresses: np.ndarray, size: int) -> None:
         region = self.region
-        bad = (addresses < region.base + region.lead) | (
-            addresses + size > region.base + region.lead + region.size
-        )
-        lane = int(np.flatnonzero(bad)[0])
+        lane = int(np.flatnonzero(region.outside(addresses, size))[0])
         raise OutOfBoundsError(
             f"access of {size} bytes beyond the {region.size} bytes of {region.name}",
             lane=lane,
@@ -95,7 +92,7 @@ class GlobalSpace:
     @staticmethod
     def _out_of_bounds(region: Region, addresses: np.ndarray, size: int) -> None:
         start = region.base + region.lead
-        lane = int(np.flatnonzero((addresses < start) | (addresses + size > start + region.size))[0])
+        lane = int(np.flatnonzero(region.outside(addresses, size))[0])
         offset = int(addresses[lane]) - start
         where = f"{-offset} bytes before the start" if offset < 0 else f"byte {offset}"
         raise OutOfBoundsError(

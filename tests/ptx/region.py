@@ -75,6 +75,7 @@ class Region:
         self.stride = -(-(lead + size) // 16) * 16
         self.shift = None if stretch is None else stretch * self.stride
         self.writeable = writeable
+        self.fold: tuple[int, int, int] | None = None
         total = self.stride * stretches
         self.data = np.full(total, 0xFF, np.uint8)
         self.valid = np.zeros(total // granule, bool)
@@ -141,10 +142,30 @@ class Region:
     def locate(self, addresses: np.ndarray, active: Active, size: int) -> np.ndarray | None:
         """Positions in `data` of accesses of `size` bytes, or None if any is out of bounds."""
         positions = addresses - self.base
+        if self.fold is not None:
+            return self._folded(positions - self.lead, size)
         span = (positions - self.lead).view(np.uint64).max()
         if span > self.size - size or size > self.size:
             return None
         return positions if self.shift is None else positions + active.gather(self.shift)
+
+    def _folded(self, offsets: np.ndarray, size: int) -> np.ndarray | None:
+        """As `locate`, of an array whose parts are said to lie far apart: see `tests.ptx.apart`."""
+        number, offset, outside = self._parts(offsets, size)
+        return None if outside.any() else self.lead + number * self.fold[1] + offset
+
+    def _parts(self, offsets: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(number of the part, offset in it, whether that is beyond it) of accesses."""
+        step, pitch, part = self.fold
+        number, offset = np.divmod(offsets, step)
+        return number, offset, (offset > part - size) | (number < 0) | (number * pitch + part > self.size)
+
+    def outside(self, addresses: np.ndarray, size: int) -> np.ndarray:
+        """Which accesses reach beyond the stretch."""
+        offsets = addresses - self.base - self.lead
+        if self.fold is not None:
+            return self._parts(offsets, size)[2]
+        return (offsets < 0) | (offsets + size > self.size)
 
     def read(self, positions: np.ndarray, size: int) -> np.ndarray:
         """The bytes at `positions`, multiples of `size`, as one chunk for each lane."""
@@ -223,4 +244,7 @@ class Region:
 
     def address(self, position: int) -> int:
         """The address, in this region's state space, of a position in `data`."""
+        if self.fold is not None:
+            number, offset = divmod(position - self.lead, self.fold[1])
+            return self.base + self.lead + number * self.fold[0] + offset
         return self.base + (position % self.stride if self.shift is not None else position)

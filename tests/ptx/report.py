@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .counts import Counts, Traffic
+from .registry import lookup
 from .syntax import Instruction
 
 _CLASSES = {
@@ -79,6 +80,8 @@ class Report:
         Warps that arrived at barriers of their block.
     divergent_branches : int
         How often the threads of a warp took both ways of a branch.
+    executed : frozenset of int
+        The lines that a thread has executed: those with a guard that was never true are not among them.
     float_atomics : int
         Atomics and reductions on floating-point numbers, counted once for each warp: sums of them differ
         from run to run.
@@ -92,6 +95,7 @@ class Report:
     opcodes: dict[str, int]
     barriers: int
     divergent_branches: int
+    executed: frozenset[int]
     float_atomics: int = 0
 
     @classmethod
@@ -119,6 +123,11 @@ class Report:
             dict(opcodes),
             counts.barriers,
             counts.divergent_branches,
+            frozenset(
+                each.line
+                for each in counts.executions
+                if each.guard is None or each in counts.obeyed or lookup(each)[1].control
+            ),
             sum(warps for opcode, warps in opcodes.items() if is_float_atomic(opcode)),
         )
 

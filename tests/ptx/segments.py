@@ -114,6 +114,7 @@ def bind(machine: Machine, instruction: Instruction, following: int, successors:
         return _guarded_control(machine, step, predicate, select, following)
 
     group = binder.operation.group if binder.operation.whole else 0
+    obeyed = machine.counts.obeyed
 
     def guarded(active: Active) -> None:
         mask = select(active.mask, predicate)
@@ -124,6 +125,7 @@ def bind(machine: Machine, instruction: Instruction, following: int, successors:
                 lane=int(np.flatnonzero(partial)[0]),
             )
         if count:
+            obeyed.add(instruction)
             step(active.narrow(mask, count))
 
     return guarded

@@ -20,7 +20,7 @@ from gpuconv.cuda.runtime.cost import is_even
 from gpuconv.cuda.runtime.gpu import GPUS, H200, gpu
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import FLOAT32
-from tests import reference
+from tests import ptx, reference
 from tests.cases import ConvCase, integers
 from tests.cuda.execution import (
     compute,
@@ -28,7 +28,6 @@ from tests.cuda.execution import (
     on_device,
     poisoned,
     refusal,
-    with_far_images,
     worthwhile,
 )
 from tests.cuda.layers import RESNET50, UNET, VGG16, convolution
@@ -182,15 +181,13 @@ def test_layouts_that_the_kernel_cannot_address_are_refused_and_taken_by_conv_ti
     assert reason(narrower, w) is None
 
 
-def test_offsets_beyond_2_to_the_31_elements(chosen, monkeypatch):
-    """The kernel is told that the second images lie 2^31 elements on; an access to them is folded back."""
+def test_offsets_beyond_2_to_the_31_elements(chosen):
     chosen(TILES[2])
     far = 4 * 2**31  # bytes
     x, w = integers((2, 4, 10, 10), "float32"), integers((5, 4, 3, 3), "float32", 2)
     spec = ConvSpec.from_arrays(x, w)
-    y = poisoned(spec.out_shape, "float32")
-    from_x, to_y = with_far_images(monkeypatch, far, x, y)
-    compute(ALGORITHM, spec, (from_x, w, None), (to_y,))
+    y = ptx.apart(poisoned(spec.out_shape, "float32"), 0, far)
+    compute(ALGORITHM, spec, (ptx.apart(x, 0, far), w, None), (y,))
     np.testing.assert_array_equal(y, reference.conv2d(x, w).astype("float32"))
 
 

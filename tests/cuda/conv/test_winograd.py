@@ -13,9 +13,9 @@ from gpuconv.cuda.conv.winograd.tiles import Cut
 from gpuconv.cuda.runtime.gpu import H200, MULTIPROCESSORS, Gpu
 from gpuconv.spec import ConvSpec
 from gpuconv.spec.dtypes import FLOAT32
-from tests import reference
+from tests import ptx, reference
 from tests.cases import ConvCase, dynamic_range, integers, normal
-from tests.cuda.execution import compute, layouts_of, on_device, poisoned, refusal, with_far_images
+from tests.cuda.execution import compute, layouts_of, on_device, poisoned, refusal
 from tests.cuda.layers import convolution
 from tests.sampling import few
 
@@ -239,15 +239,13 @@ def test_columns_that_are_not_side_by_side_are_refused(split_in):
     expect(column, np.repeat(x, 2, 3)[..., ::2], w, None)
 
 
-def test_offsets_beyond_2_to_the_31_elements(split_in, monkeypatch):
-    """The kernel is told that the second images lie 2^31 elements on; an access to them is folded back."""
+def test_offsets_beyond_2_to_the_31_elements(split_in):
     split_in(1)
     far = 4 * 2**31  # bytes
     x, w = integers((2, 4, 10, 10), "float32"), integers((5, 4, 3, 3), "float32", 2)
     spec = ConvSpec.from_arrays(x, w)
-    y = poisoned(spec.out_shape, "float32")
-    from_x, to_y = with_far_images(monkeypatch, far, x, y)
-    compute(ALGORITHM, spec, (from_x, w, None), (to_y,))
+    y = ptx.apart(poisoned(spec.out_shape, "float32"), 0, far)
+    compute(ALGORITHM, spec, (ptx.apart(x, 0, far), w, None), (y,))
     np.testing.assert_array_equal(y, reference.conv2d(x, w).astype("float32"))
 
 

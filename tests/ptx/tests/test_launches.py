@@ -183,3 +183,67 @@ def test_an_empty_array_and_a_scalar_of_another_kind():
     a = np.ones(3, np.float32)
     kernel.launch(1, 32, ptx.numba_array(a), np.int32(3))
     assert (a == 3).all()
+
+
+def test_parts_said_to_lie_far_apart_are_folded_back():
+    host = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    for axis, far in ((0, 2**38), (1, 2**33 + 4), (2, 2**31)):
+        x, y = ptx.apart(host, axis, far), ptx.apart(np.zeros_like(host), axis, far)
+        steps = [np.arange(n) * step for n, step in zip(host.shape, x.device_strides, strict=True)]
+        copied(x, y, np.add.outer(np.add.outer(*steps[:2]), steps[2]).reshape(-1))
+        np.testing.assert_array_equal(y, host)
+        for beyond in (x.part, far - 4, host.shape[axis] * far, -4, -far):
+            with pytest.raises(ptx.OutOfBoundsError):
+                copied(x, y, np.array([beyond]))
+
+
+def copied(x, y, offsets):
+    """Copy 32 bits at each offset in bytes, a thread for each."""
+    body = """
+      mov.u32 %r0, %tid.x;
+      mul.wide.u32 %rd3, %r0, 8;
+      ld.param.u64 %rd2, [p2];
+      add.u64 %rd2, %rd2, %rd3;
+      ld.global.u64 %rd4, [%rd2];
+      ld.param.u64 %rd0, [p0];
+      ld.param.u64 %rd1, [p1];
+      add.u64 %rd0, %rd0, %rd4;
+      add.u64 %rd1, %rd1, %rd4;
+      ld.global.u32 %r1, [%rd0];
+      st.global.u32 [%rd1], %r1;
+    """
+    kernel(body, 3).launch(1, len(offsets), x, ptx.out(y), offsets)
+
+
+def test_only_some_blocks_of_a_large_grid():
+    y = np.zeros(4, np.uint32)
+    total = 2**31 - 1
+    body = """
+      ld.param.u64 %rd0, [p0];
+      mov.u32 %r0, %ctaid.x;
+      mul.wide.u32 %rd1, %r0, 4;
+      add.u64 %rd0, %rd0, %rd1;
+      st.global.u32 [%rd0], %r0;
+    """
+    last = ptx.pointer(y, -4 * (total - 4))
+    kernel(body, 1).launch(total, 1, last, only=range(total - 3, total))
+    assert y.tolist() == [0, total - 3, total - 2, total - 1]
+    with pytest.raises(ptx.LaunchError, match="in their order"):
+        kernel(body, 1).launch(total, 1, last, only=range(total - 3, total), reverse=True)
+
+
+def test_the_report_tells_which_lines_a_thread_has_executed():
+    body = """
+      mov.u32 %r0, %tid.x;
+      setp.ge.u32 %p0, %r0, 64;
+      @%p0 mov.u32 %r1, 1;
+      @!%p0 mov.u32 %r1, 2;
+      @%p0 bra SKIP;
+      ret;
+    SKIP:
+      mov.u32 %r1, 3;
+    """
+    taken = kernel(body, 0)
+    told = {line: text for line, text in taken.lines.items() if line in taken.launch(1, 32).executed}
+    assert not {text for text in told.values() if text.startswith("@%p0 mov") or " 3" in text}
+    assert len(told) == len(taken.lines) - 3 and len(taken.launch(1, 96).executed) == len(taken.lines)
