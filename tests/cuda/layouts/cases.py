@@ -107,6 +107,17 @@ CASES: dict[str, tuple[Case, ...]] = {
             True,
         ),
         case(
+            "of 16 bits, whole pieces",
+            "conv_packed_gemm",
+            lambda: convolution((2, 8, 4, 12), (6, 8, 3, 3), "float16", padding=1),
+            far=FAR,
+        ),
+        case(
+            "of 16 bits, columns",
+            "conv_packed_gemm",
+            lambda: convolution((2, 5, 5, 13), (6, 5, 3, 3), "float16", padding=1),
+        ),
+        case(
             "depthwise",
             DEPTHWISE,
             lambda: convolution((2, 3, 5, 24), (3, 1, 3, 3), groups=3, padding=1),
