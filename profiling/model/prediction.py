@@ -10,6 +10,7 @@ from profiling.counts import WARP, Counted, blocks_per_sm, counted
 from tests.ptx.counts import SECTOR
 
 ISSUE, MEMORY = 0.95, 0.9  # of the rates of schedulers and device memory that is reached: assumptions
+PRODUCT = 16 * 8 * 8  # multiply-adds of an instruction of tensor cores
 LATENCY = 500  # cycles until the first data arrive
 
 
@@ -85,7 +86,8 @@ def of_launch(launch: Counted, gpu: Gpu) -> Prediction:
 def math_cycles(launch: Counted, gpu: Gpu) -> float:
     """Clocks in which the busiest of the units for arithmetic carries out a block's instructions."""
     units = ("fp32", "fp64", "integer", "special")
-    return max(getattr(launch.work, unit) * WARP / getattr(gpu.each, unit) for unit in units)
+    tensor = launch.work.tensor * PRODUCT / gpu.each.tf32 if launch.work.tensor else 0.0
+    return max(tensor, *(getattr(launch.work, unit) * WARP / getattr(gpu.each, unit) for unit in units))
 
 
 def shared_cycles(launch: Counted, gpu: Gpu) -> float:

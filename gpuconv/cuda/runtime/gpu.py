@@ -41,6 +41,8 @@ class Multiprocessor:
         and selections; conversions and approximations.
     shared_unit, system_bytes : int
         Bytes that shared memory is handed out by, and that each block takes besides its own.
+    tf32 : int
+        Multiply-adds of tf32 in a clock, by `mma.sync`; 0 where there are no tensor cores for it.
     issue, shared_rate : int
         Warps' instructions that are issued, and bytes of shared memory, in a clock.
     """
@@ -50,6 +52,7 @@ class Multiprocessor:
     shared_bytes: int
     fp32: int
     fp64: int
+    tf32: int
     integer: int = 64
     special: int = 16
     shared_unit: int = 128
@@ -58,14 +61,19 @@ class Multiprocessor:
     shared_rate: int = 128
 
 
+# tf32: dense peaks of NVIDIA's white papers, by multiprocessors and boost clock: A100 156 TFLOP/s, RTX 3090 35.6,
+# RTX 4090 82.6 (an L4's data sheet says twice as much), RTX 5090 104.8. An H100 has 1024, of which `mma.sync`
+# reaches 62.9 %: Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via
+# Microbenchmarking", arXiv 2402.13499. Of sm_100, whose peak `mma.sync` does not reach either, nobody tells: as
+# an A100.
 MULTIPROCESSORS = {
-    (7, 5): Multiprocessor(1024, 16, 64 * 1024, 64, 2, shared_unit=256, system_bytes=0),
-    (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32),
-    (8, 6): Multiprocessor(1536, 16, 100 * 1024, 128, 2),
-    (8, 9): Multiprocessor(1536, 24, 100 * 1024, 128, 2),
-    (9, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64),
-    (10, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64),
-    (12, 0): Multiprocessor(1536, 24, 100 * 1024, 128, 2),
+    (7, 5): Multiprocessor(1024, 16, 64 * 1024, 64, 2, 0, shared_unit=256, system_bytes=0),
+    (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32, 512),
+    (8, 6): Multiprocessor(1536, 16, 100 * 1024, 128, 2, 128),
+    (8, 9): Multiprocessor(1536, 24, 100 * 1024, 128, 2, 128),
+    (9, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, 644),
+    (10, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, 512),
+    (12, 0): Multiprocessor(1536, 24, 100 * 1024, 128, 2, 128),
 }
 
 

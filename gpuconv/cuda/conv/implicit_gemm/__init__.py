@@ -16,22 +16,45 @@ weights whose taps are not side by side, images so large that the place of a tap
 float64. Before sm_80, loads do not overlap with arithmetic.
 """
 
-from gpuconv.algorithm import Algorithm
+from collections.abc import Callable, Collection
+from functools import partial
+
+from gpuconv.algorithm import Algorithm, remark_of_precision
 from gpuconv.cuda.conv.implicit_gemm import plan
 from gpuconv.cuda.conv.implicit_gemm.kernel import KERNELS_BY_TILE
 from gpuconv.cuda.conv.implicit_gemm.plan import too_large
-from gpuconv.cuda.conv.implicit_gemm.tiles import least_cost
-from gpuconv.spec import PRECISIONS
+from gpuconv.cuda.conv.implicit_gemm.tiles import FLOAT32_SUMS, TF32, THREE_TF32, Arithmetic, least_cost
+from gpuconv.spec import PRECISIONS, ConvSpec
 from gpuconv.spec.dtypes import FLOAT32
 
 KERNELS = tuple(KERNELS_BY_TILE.values())
-ALGORITHM = Algorithm(
-    "conv_implicit_gemm",
-    takes={"dtype": (FLOAT32,), "precision": PRECISIONS},
-    unsupported=plan.unsupported,
-    worth=plan.worth,
-    plan=plan.plan,
-    fast_for="more than 4 output channels in a group (predicted)",
-)
 
-__all__ = ["ALGORITHM", "KERNELS", "least_cost", "too_large"]
+
+def _algorithm(
+    arithmetic: Arithmetic,
+    precisions: Collection[str | None],
+    fast_for: str,
+    remark: Callable[[ConvSpec], str],
+) -> Algorithm:
+    ways = plan.unsupported, plan.worth, plan.plan
+    return Algorithm(
+        arithmetic.algorithm,
+        {"dtype": (FLOAT32,), "precision": precisions},
+        *(partial(way, arithmetic) for way in ways),
+        fast_for=fast_for, remark=remark, cost=partial(plan.seconds, arithmetic),
+    )  # fmt: skip
+
+
+ALGORITHM = _algorithm(
+    FLOAT32_SUMS, PRECISIONS, "more than 4 output channels in a group (predicted)", remark_of_precision
+)
+SPLIT_TF32 = _algorithm(
+    THREE_TF32, (None, "tf32"), "32 channels or more, where tensor cores have more than 3 times the rate of "
+    "float32 (predicted)", lambda spec: "each product is three of tf32, with the error of float32 in the norm",
+)  # fmt: skip
+ROUNDED_TF32 = _algorithm(
+    TF32, ("tf32",), "what tensor cores are fast for (predicted)",
+    lambda spec: "factors are rounded to 11 bits, as precision='tf32' allows",
+)  # fmt: skip
+
+__all__ = ["ALGORITHM", "KERNELS", "ROUNDED_TF32", "SPLIT_TF32", "least_cost", "too_large"]
