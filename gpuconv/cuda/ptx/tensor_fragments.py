@@ -2,16 +2,16 @@
 
     total[i][j] += sum over t of a[t][i] * b[t][j]
 
-`mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32`: PTX ISA, section "Warp Level Matrix Multiply-Accumulate
-Instructions"; from sm_80 on.
-tf32 has the exponents of float32, and 11 significant bits of its 24. One product of a warp is 16 x 8 sums of 8
-taps; lane 4 g + t holds of its first factor the rows g and g + 8 of taps t and t + 4, of its second the column
-g of the same taps, and of its result the columns 2 t and 2 t + 1 of the rows g and g + 8.
+`mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32`: PTX ISA, section "Warp Level Matrix
+Multiply-Accumulate Instructions"; from sm_80 on. tf32 has the exponents of float32, and 11 significant bits
+of its 24. One product of a warp is 16 x 8 sums of 8 taps; lane 4 g + t holds of its first factor the rows g
+and g + 8 of taps t and t + 4, of its second the column g of the same taps, and of its result the columns 2 t
+and 2 t + 1 of the rows g and g + 8.
 
 Which of the warp's rows and columns those are is our choice. A thread loads 4 neighbours of a tap at once, so
-the rows g and g + 8 of two products are the 4 neighbours from `first(g)` on, and the columns g of four products
-are 4 neighbours likewise: no load is of fewer than 128 bits, and what a thread has of the result is 4
-neighbours in both directions. With
+the rows g and g + 8 of two products are the 4 neighbours from `first(g)` on, and the columns g of four
+products are 4 neighbours likewise: no load is of fewer than 128 bits, and what a thread has of the result is
+4 neighbours in both directions. With
 
     first(g) = 4 (g / 2) + 16 (g % 2)
 
@@ -93,7 +93,7 @@ def make_tensor_product(
 
 
 def _quads(builder: Any, first: Any, pitch: int, tap: int, span: int, products: int) -> list[list[Values]]:
-    """Of 4 places of taps t and t + 4 of the slab, beginning at `tap`: [high, or high and low][tap][place]."""
+    """Of 4 places of the taps t and t + 4 behind `tap`: [high, or high and low][tap][place]."""
     parts: list[list[Values]] = [[], []]
     for row in (tap, tap + TAPS // 2):
         values = _loaded(builder, first, 4 * (row * pitch + SPAN * span))

@@ -61,11 +61,11 @@ class Multiprocessor:
     shared_rate: int = 128
 
 
-# tf32: dense peaks of NVIDIA's white papers, by multiprocessors and boost clock: A100 156 TFLOP/s, RTX 3090 35.6,
-# RTX 4090 82.6 (an L4's data sheet says twice as much), RTX 5090 104.8. An H100 has 1024, of which `mma.sync`
-# reaches 62.9 %: Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via
-# Microbenchmarking", arXiv 2402.13499. Of sm_100, whose peak `mma.sync` does not reach either, nobody tells: as
-# an A100.
+# tf32: dense peaks of NVIDIA's white papers, by multiprocessors and boost clock: A100 156 TFLOP/s, RTX 3090
+# 35.6, RTX 4090 82.6 (an L4's data sheet says twice as much), RTX 5090 104.8. An H100 has 1024, of which
+# `mma.sync` reaches 62.9 % on the average of its types: Luo et al., "Benchmarking and Dissecting the Nvidia
+# Hopper GPU Architecture via Microbenchmarking", arXiv 2402.13499. What it reaches on sm_100, whose peak is
+# for other instructions too, is not known: taken for that of an A100.
 MULTIPROCESSORS = {
     (7, 5): Multiprocessor(1024, 16, 64 * 1024, 64, 2, 0, shared_unit=256, system_bytes=0),
     (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32, 512),

@@ -34,27 +34,37 @@ def _algorithm(
     arithmetic: Arithmetic,
     precisions: Collection[str | None],
     fast_for: str,
-    remark: Callable[[ConvSpec], str],
+    remark: Callable[[ConvSpec], str] = remark_of_precision,
 ) -> Algorithm:
-    ways = plan.unsupported, plan.worth, plan.plan
     return Algorithm(
         arithmetic.algorithm,
         {"dtype": (FLOAT32,), "precision": precisions},
-        *(partial(way, arithmetic) for way in ways),
-        fast_for=fast_for, remark=remark, cost=partial(plan.seconds, arithmetic),
-    )  # fmt: skip
+        partial(plan.unsupported, arithmetic),
+        partial(plan.worth, arithmetic),
+        partial(plan.plan, arithmetic),
+        fast_for=fast_for,
+        remark=remark,
+        cost=partial(plan.seconds, arithmetic),
+    )
 
 
-ALGORITHM = _algorithm(
-    FLOAT32_SUMS, PRECISIONS, "more than 4 output channels in a group (predicted)", remark_of_precision
-)
+def _remark_of_split(spec: ConvSpec) -> str:
+    return "each product is three of tf32, with the error of float32 in the norm"
+
+
+def _remark_of_rounded(spec: ConvSpec) -> str:
+    return "factors are rounded to 11 bits, as precision='tf32' allows"
+
+
+ALGORITHM = _algorithm(FLOAT32_SUMS, PRECISIONS, "more than 4 output channels in a group (predicted)")
 SPLIT_TF32 = _algorithm(
-    THREE_TF32, (None, "tf32"), "32 channels or more, where tensor cores have more than 3 times the rate of "
-    "float32 (predicted)", lambda spec: "each product is three of tf32, with the error of float32 in the norm",
-)  # fmt: skip
+    THREE_TF32,
+    (None, "tf32"),
+    "32 input channels or more, where tensor cores have more than 3 times the rate of float32 (predicted)",
+    _remark_of_split,
+)
 ROUNDED_TF32 = _algorithm(
-    TF32, ("tf32",), "what tensor cores are fast for (predicted)",
-    lambda spec: "factors are rounded to 11 bits, as precision='tf32' allows",
-)  # fmt: skip
+    TF32, ("tf32",), "what tensor cores take less time for than multiply-adds (predicted)", _remark_of_rounded
+)
 
 __all__ = ["ALGORITHM", "KERNELS", "ROUNDED_TF32", "SPLIT_TF32", "least_cost", "too_large"]

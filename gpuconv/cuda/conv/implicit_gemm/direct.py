@@ -1,11 +1,11 @@
-"""What the implicit GEMM does where a sum of tensor cores is not finite: it once more, as the definition says.
+"""What the implicit GEMM does where a sum of tensor cores is not finite: once more, as the definition says.
 
     y[k, pixel] = bias[k] + sum over the taps of the share of w[k, tap] * x[base(pixel) + place(tap)]
 
-An infinity times the lower part of a factor, which may be 0, is a NaN where the product is none; numbers next
-to the greatest are rounded to infinity; and a factor that is rounded to 0 makes a NaN of an infinity. The other
-way round nothing is missed: an input or a weight that is not finite is not as a tf32 either, and no product of
-it, nor any sum with that. So a finite result was computed from finite numbers alone.
+An infinity times the lower part of a factor, which may be 0, is a NaN where the product is none; numbers
+next to the greatest are rounded to infinity; and a factor that is rounded to 0 makes a NaN of an infinity.
+The other way round nothing is missed: an input or a weight that is not finite is not as a tf32 either, and no
+product of it, nor any sum with that. So a finite result was computed from finite numbers alone.
 
 It is slow, and rare: a thread computes, one by one, the sums of its channels and pixels in which it found one
 that is not finite, with two loads for each product.

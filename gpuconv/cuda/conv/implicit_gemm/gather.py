@@ -122,8 +122,9 @@ def last_entry(end, first, left, taps):
 
 
 def make_gather(taps: int, lanes: int, columns: int, pitch: int) -> Callable[..., None]:
-    """A function that asks for `taps` taps, `pitch` bytes apart, of a thread's pixels, the second `lanes` after
-    the first.
+    """A function that asks for `taps` taps of a thread's pixels, the second `lanes` after the first.
+
+    Taps lie `pitch` bytes apart.
 
     `x` and `outside` are tuples, of which as many are looked at as there are columns, 1 or 2.
     """

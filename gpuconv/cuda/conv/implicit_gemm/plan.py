@@ -25,7 +25,7 @@ OFFSETS = 2**31  # below which those are that are 32 bits wide
 FEW_CHANNELS = 4  # so few leave most of a tile of 32 without work,
 MANY_TAPS = 64  # which pays where there are so many taps
 
-LONG_CHAIN = 2**16  # taps of a sum that stays in the tensor cores
+LONG_CHAIN = 2**15  # taps of a sum that stays in the tensor cores
 
 Strides = tuple[int, ...]
 

@@ -1,7 +1,7 @@
 """How the implicit GEMM puts its sums into the output, of any strides, with the bias.
 
-A thread has 4 or 8 channels of two or four times 4 pixels. One store writes 4 of them where pixels lie side by
-side and 16 bytes aligned, and 4 stores do elsewhere.
+A thread has 4 or 8 channels of two or four times 4 pixels. One store writes 4 of them where pixels lie side
+by side and 16 bytes aligned, and 4 stores do elsewhere.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def make_store(tile: GemmTile) -> Callable[..., None]:
 
     @cuda.jit(device=True, inline="always")
     def store(total, bias, bias_k, has_bias, y, y_first, strides, k, channels, pixel, pixels, layout):
-        """Store a thread's sums: `channels` from `k` on, as far as it has them, and the pixels from `pixel` on.
+        """Store a thread's sums: `channels` from `k` on, as far as there are, and pixels from `pixel` on.
 
         `layout` is (run, runs, aligned): see `place_of_pixel`, and whether 4 pixels lie on 16 bytes.
         """

@@ -37,7 +37,7 @@ MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 class Arithmetic:
     """How sums are computed: an algorithm of its own, with tiles of its own.
 
-    `products` are those of tensor cores for each product of a sum; none where it is a multiply-add of float32.
+    `products` are those of tensor cores for each product of a sum; 0 where it is a multiply-add of float32.
     """
 
     algorithm: str
@@ -192,12 +192,13 @@ def _computing(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
     instructions = tile.pointwise if spec.is_pointwise and spec.stride == (1, 1) else tile.gathered
     issue = warps / SCHEDULERS * (slabs * instructions + OVERHEAD) / ISSUE
     work = max(issue, warps * slabs * SLAB * tile.sums * LANES / gpu.each.fp32)
+    pace = float(instructions)
     if tile.arithmetic.products:
         products = SLAB * tile.sums * LANES * tile.arithmetic.products / gpu.each.tf32
         shared = (warps * tile.fragments + tile.stage) * 4 / gpu.each.shared_rate
         work = max(issue, warps * slabs * products, slabs * shared)
-        instructions = max(instructions, SCHEDULERS * products)
-    alone = max(1, warps / SCHEDULERS) * (slabs * (instructions + STALL) + OVERHEAD) + START
+        pace = max(pace, SCHEDULERS * products)
+    alone = max(1, warps / SCHEDULERS) * (slabs * (pace + STALL) + OVERHEAD) + START
     blocks = busiest(tile.blocks(spec) * choice.splits, gpu)
     resident = min(tile.blocks_per_sm, gpu.resident(tile.shared_bytes(depth.table_bytes)))
     waves, rest = divmod(blocks, resident)

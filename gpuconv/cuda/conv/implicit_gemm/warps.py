@@ -44,7 +44,7 @@ def steps_of(tile: GemmTile) -> Steps:
 
 
 def make_product(tile: GemmTile) -> Callable[..., None]:
-    """A function (total, w, x) that adds the product of a stage to a thread's sums, for its addresses in it."""
+    """A function (total, w, x) that adds the product of a stage to a thread's sums, for addresses in it."""
     pitches = tile.k + PAD, tile.x_pitch
     if products := tile.arithmetic.products:
         return make_tensor_product(SLAB, *pitches, tile.warp_k // SPAN, WARP_PIXELS // SPAN, products)

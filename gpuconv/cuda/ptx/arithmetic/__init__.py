@@ -13,6 +13,6 @@ from gpuconv.cuda.ptx.arithmetic.sixteen_bits import (
 )
 
 __all__ = [
-    "add_product", "add_products", "first_maximum", "make_not_finite", "maximum", "near_reciprocal", "pair_bfloat16",
-    "pair_float16", "unpair_bfloat16", "unpair_float16", "words_at",
+    "add_product", "add_products", "first_maximum", "make_not_finite", "maximum", "near_reciprocal",
+    "pair_bfloat16", "pair_float16", "unpair_bfloat16", "unpair_float16", "words_at",
 ]  # fmt: skip
