@@ -194,8 +194,11 @@ def _computing(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
     work = max(issue, warps * slabs * SLAB * tile.sums * LANES / gpu.each.fp32)
     pace = float(instructions)
     if tile.arithmetic.products:
+        # What is loaded passes twice: it is asked for, and put there.
         products = SLAB * tile.sums * LANES * tile.arithmetic.products / gpu.each.tf32
-        shared = (warps * tile.fragments + tile.stage) * 4 / gpu.each.shared_rate
+        shared = (
+            (warps * tile.fragments + 2 * tile.stage) * 4 / gpu.each.shared_rate
+        )  # asked for, and put there
         work = max(issue, warps * slabs * products, slabs * shared)
         pace = max(pace, SCHEDULERS * products)
     alone = max(1, warps / SCHEDULERS) * (slabs * (pace + STALL) + OVERHEAD) + START
