@@ -278,9 +278,12 @@ def _gemm() -> Iterator[Problem]:
     for N in range(1, 41):
         yield conv((N, 17, 32, 32), (120, 17, 1, 1))
         yield conv((N, 17, 33, 31), (120, 17, 1, 1), bias=True)
-    for N, C, K in ((1, 17, 120), (40, 17, 120), *((N, 256, 256) for N in (8, 16, 24, 40, 64))):
+    for N, C, K in ((1, 17, 120), (40, 17, 120), *((N, 256, 256) for N in (16, 24, 40, 64))):
         yield conv((N, C, 16, 16), (K, C, 1, 1), precision="tf32")
         yield conv((N, C, 17, 15), (K, C, 1, 1), bias=True, precision="tf32")
+    for N in (16, 40):
+        yield conv((N, 96, 32, 32), (128, 96, 1, 1), precision="tf32")
+        yield conv((N, 96, 33, 31), (128, 96, 1, 1), bias=True, precision="tf32")
 
 
 def _pools() -> Iterator[Problem]:

@@ -10,10 +10,22 @@ A 1x1 kernel over images whose pixels lie side by side, 16-byte aligned, needs n
 bytes at a time. Outputs are stored so where they lie so. Where there are few pixels and many taps, several
 blocks share the depth, and `conv/split.py` adds up their sums in order.
 
-Zero padding is multiplied like any value, so a NaN or infinite weight shows at the borders too. A sum is one
-chain of fused multiply-adds over its depth. It takes any strides of x, the bias and y. What it cannot do:
-weights whose taps are not side by side, images so large that the place of a tap does not fit 32 bits, and
-float64. Before sm_80, loads do not overlap with arithmetic.
+Zero padding is multiplied like any value, so a NaN or infinite weight shows at the borders too. It takes any
+strides of x, the bias and y. What it cannot do: weights whose taps are not side by side, images so large that
+the place of a tap does not fit 32 bits, and float64. Before sm_80, loads do not overlap with arithmetic.
+
+One kernel, three algorithms, by how they multiply; u is 2^-24, and every bound times the sum of |w||x|:
+
+    conv_implicit_gemm           one chain of fused multiply-adds             taps u
+    conv_implicit_gemm_3xtf32    tensor cores; factors split in two           (28 + taps / 8) u
+    conv_implicit_gemm_tf32      tensor cores; factors rounded to 11 bits     2^-10 + 3 taps u
+
+In the norm the error of the second is within twice that of the first for N(0, 1), and where rows or taps are
+scaled, by a model that cuts off within tensor cores (`tests/cuda/conv/test_tensor_cores.py`). Its
+bound holds where no lower part is rounded as a subnormal number: for factors of 2^-114 and more, or 0. Below
+that a factor is off by as much as 2^-136, whatever its size, which is why it does not take "ieee". On the GPU
+nothing of tensor cores has been measured: rates are those of `runtime/gpu.py`. Predicted by `profiling.model`
+on an H200, 64 -> 64 3x3 @56 N 32: 145, 70 and 70 us, the last two limited by loads of 4 bytes.
 """
 
 from collections.abc import Callable, Collection
