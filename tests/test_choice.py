@@ -17,7 +17,8 @@ from tests.sampling import few
 
 FUNCTIONS = {"max": gpuconv.max_pool2d, "avg": gpuconv.avg_pool2d}
 TURING = replace(H200, name="a GPU before sm_80", capability=(7, 5))
-HELPERS = {"sum_splits": ("conv_implicit_gemm", "conv_winograd"), "winograd_weights": ("conv_winograd",)}
+GEMMS = "conv_implicit_gemm", "conv_implicit_gemm_3xtf32"
+HELPERS = {"sum_splits": (*GEMMS, "conv_winograd"), "winograd_weights": ("conv_winograd",)}
 EXTREMES = {  # problems whose layouts decide
     "3x3 of many channels": ((2, 256, 28, 28), (256, 256, 3, 3), {"padding": 1}),
     "1x1": ((2, 32, 8, 8), (64, 32, 1, 1), {}),
@@ -118,7 +119,8 @@ def test_where_layouts_decide_on_a_gpu():
         return select(cuda.ALGORITHMS["conv"], call.spec, call.layouts, gpu).name
 
     last = READABLE["channels last"]
-    assert chosen(x, w) == "conv_winograd"
+    for gpu, with_gaps in ((H200, "conv_implicit_gemm_3xtf32"), (GPUS["l4"], "conv_implicit_gemm")):
+        assert chosen(last(x), w, gpu) == with_gaps
+        assert chosen(last(x), last(w), gpu) == "conv_tiled"
+    assert chosen(x, w, GPUS["l4"]) == "conv_winograd"
     assert chosen(x, w, TURING) == "conv_implicit_gemm"
-    assert chosen(last(x), w) == "conv_implicit_gemm"
-    assert chosen(last(x), last(w)) == "conv_tiled"

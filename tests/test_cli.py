@@ -47,6 +47,9 @@ def fake_engine(monkeypatch, tmp_path):
         def __init__(self, name):
             self.name = name
 
+        def runs_on(self, arch):
+            return True
+
         def find(self, arch):
             return (self.name, arch) if (self.name, arch) in engine.there else None
 

@@ -19,7 +19,8 @@ from tests.taken import taking
 CHANNELS = 4, 31, 32, 256  # on both sides of where Winograd may be chosen
 over_channels = pytest.mark.parametrize("C", CHANNELS)
 over_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
-MIXING = ("conv_winograd", "conv_fft")  # of either engine
+# Of either engine: what has the bound of the norm alone, or not even that
+MIXING = ("conv_winograd", "conv_fft", "conv_implicit_gemm_3xtf32", "conv_implicit_gemm_tf32")
 
 
 @pytest.fixture

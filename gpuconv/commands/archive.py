@@ -16,7 +16,9 @@ def write_archives(folder: Path, architectures: list[str]) -> None:
     from gpuconv.cuda.runtime.cubins import write_archive
 
     for arch in architectures or engine.ARCHITECTURES:
-        found = {kernel.file_name(arch): kernel.find(arch) for kernel in engine.KERNELS}
+        found = {
+            kernel.file_name(arch): kernel.find(arch) for kernel in engine.KERNELS if kernel.runs_on(arch)
+        }
         missing = [name for name, cubin in found.items() if cubin is None]
         if missing:
             raise CommandError(f"{len(missing)} kernels are not compiled for {arch}, {missing[0]}")

@@ -51,7 +51,8 @@ def _chosen(engine: Any, architectures: Sequence[str] | None, name: str) -> list
     places = [place for place, kernel in enumerate(engine.KERNELS) if name in kernel.name]
     if not places:
         raise CommandError(f"there is no GPU kernel with {name!r} in its name")
-    return [(place, tuple(dict.fromkeys(architectures or ARCHITECTURES))) for place in places]
+    wanted = dict.fromkeys(architectures or ARCHITECTURES)
+    return [(place, tuple(filter(engine.KERNELS[place].runs_on, wanted))) for place in places]
 
 
 def _missing(kernel: Any, architectures: Sequence[str]) -> tuple[str, ...]:

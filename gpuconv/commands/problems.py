@@ -265,7 +265,8 @@ def _depthwise() -> Iterator[Problem]:
 
 
 def _gemm() -> Iterator[Problem]:
-    """Whole and partial tiles of 32, 64 and 128 channels, of rows of pixels and gathered; shared sums.
+    """Whole and partial tiles of 32, 64 and 128 channels, of rows of pixels and gathered; shared sums;
+    and by tensor cores.
 
     Which of the tiles a GPU takes depends on its multiprocessors and how they are filled, so there are many.
     """
@@ -277,6 +278,12 @@ def _gemm() -> Iterator[Problem]:
     for N in range(1, 41):
         yield conv((N, 17, 32, 32), (120, 17, 1, 1))
         yield conv((N, 17, 33, 31), (120, 17, 1, 1), bias=True)
+    for N, C, K in ((1, 17, 120), (40, 17, 120), *((N, 256, 256) for N in (16, 24, 40, 64))):
+        yield conv((N, C, 16, 16), (K, C, 1, 1), precision="tf32")
+        yield conv((N, C, 17, 15), (K, C, 1, 1), bias=True, precision="tf32")
+    for N in (16, 40):
+        yield conv((N, 96, 32, 32), (128, 96, 1, 1), precision="tf32")
+        yield conv((N, 96, 33, 31), (128, 96, 1, 1), bias=True, precision="tf32")
 
 
 def _packed_gemm() -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gpuconv.cuda.conv.depthwise_window.tiles import SHAPES
-from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, GemmChoice
+from gpuconv.cuda.conv.implicit_gemm.tiles import ALL_TILES, GemmChoice
 from gpuconv.spec import ConvSpec, Spec
 from profiling.workloads import convolution, pool
 
@@ -47,7 +47,7 @@ PROBLEMS: tuple[Spec, ...] = (
 # One block, or a few: whole tiles, and every kernel of the implicit GEMM.
 GEMM_CHOICES = tuple(
     (convolution(1, 32, (8, 32), tile.k, kernel), GemmChoice(tile, splits))
-    for tile in TILES
+    for tile in ALL_TILES
     for kernel, splits in ((3, 1), (1, 1), (3, 2))
 )
 

@@ -27,6 +27,7 @@ SLOTS = {
 }  # fmt: skip
 
 FP32 = {"FFMA", "FADD", "FMUL", "FFMA2", "FADD2", "FMUL2", "IMAD", "HFMA2", "HADD2", "HMUL2"}  # multiply-adds
+TENSOR = {"HMMA"}  # products of 16 x 8 x 8 tf32: no kernel has others
 SPECIAL = {"MUFU", "I2F", "F2I", "F2F", "POPC", "FLO", "BREV"}
 NO_UNIT = {
     opcode
@@ -44,6 +45,7 @@ class Work:
     fp64: float = 0.0
     integer: float = 0.0
     special: float = 0.0
+    tensor: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
         return Work(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
@@ -110,6 +112,8 @@ def of_mix(mix: dict[str, int]) -> Work:
 
 def unit_of(opcode: str) -> str:
     """The field of `Work` for an opcode of machine code; "" for what no unit for arithmetic carries out."""
+    if opcode in TENSOR:
+        return "tensor"
     if opcode in NO_UNIT or opcode.startswith("U"):
         return ""
     if opcode in FP32:

@@ -10,6 +10,8 @@ from gpuconv.spec import Spec
 from profiling.counts import WARP, Counted, blocks_per_sm, counted
 from tests.ptx.counts import SECTOR
 
+PRODUCT = 16 * 8 * 8  # multiply-adds of tf32 in an instruction of tensor cores
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -100,7 +102,9 @@ def math_cycles(launch: Counted, gpu: Gpu) -> float:
     """Clocks in which the busiest of a scheduler's units for arithmetic carries out a block's
     instructions."""
     units = ("fp32", "fp64", "integer", "special")
-    return max(getattr(launch.work, unit) * WARP * SCHEDULERS / getattr(gpu.each, unit) for unit in units)
+    tensor = launch.work.tensor * PRODUCT * SCHEDULERS / gpu.each.tf32 if launch.work.tensor else 0.0
+    others = (getattr(launch.work, unit) * WARP * SCHEDULERS / getattr(gpu.each, unit) for unit in units)
+    return max(tensor, *others)
 
 
 def shared_cycles(launch: Counted, gpu: Gpu) -> float:

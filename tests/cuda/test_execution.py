@@ -107,7 +107,8 @@ def test_means_stay_within_the_error_bound(algorithm, case, dtype):
     assert (abs(got - case.expected(x)) <= reference.mean_bound(x, dtype, **case.parameters)).all()
 
 
-NEED_NEIGHBOURS = "conv_winograd", "conv_implicit_gemm"  # of columns of x, and of taps of w
+# Of columns of x, and of taps of w
+NEED_NEIGHBOURS = "conv_winograd", "conv_implicit_gemm", "conv_implicit_gemm_3xtf32"
 
 
 @supporting(2, 4, 9, 6, 4, 3, 3)

@@ -26,7 +26,7 @@ def compilations():
     files = set()
     for kernel in KERNELS:
         file = kernel.function.__code__.co_filename
-        for arch in ARCHITECTURES:
+        for arch in filter(kernel.runs_on, ARCHITECTURES):
             quick = (arch == "sm_90a" and not is_seldom(kernel)) or file not in files
             marks = () if quick else pytest.mark.slow
             yield pytest.param(kernel, arch, id=f"{kernel.name}, {arch}", marks=marks)

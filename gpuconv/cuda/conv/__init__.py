@@ -21,6 +21,8 @@ SUMS: tuple[Algorithm, ...] = (
     depthwise_window.ALGORITHM,
     stem.ALGORITHM,
     winograd.ALGORITHM,
+    implicit_gemm.SPLIT_TF32,
+    implicit_gemm.ROUNDED_TF32,
     implicit_gemm.ALGORITHM,
     packed_gemm.ALGORITHM,
     tiled.ALGORITHM,

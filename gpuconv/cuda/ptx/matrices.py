@@ -12,14 +12,14 @@ that is what `mma` takes of 2 elements of 16 bits as of 4 of 8: one source serve
 
 Row r keeps its piece j in the place j ^ (r / 2 % 4), so that 8 rows of a piece lie in different banks. All of
 a slab is emitted as one straight line, because the compiler keeps sums of loops that it does not unroll in
-memory. Before sm_80 there is no such product, and the program stops.
+memory. Before sm_80 there is no such product.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from gpuconv.cuda.language import intrinsic, ir, types
-from gpuconv.cuda.ptx.assembly import AMPERE, LETTERS, compiling_for
+from gpuconv.cuda.ptx.assembly import LETTERS
 from gpuconv.spec.dtypes import BFLOAT16, FLOAT16, INT8, UINT8, Dtype
 
 ROW_BYTES, PIECE_BYTES = 64, 16
@@ -41,9 +41,6 @@ def make_matrix_product(a: Dtype, b: Dtype, a_tiles: int, b_tiles: int) -> Calla
 
     def matrix_product(context: Any, total: Any, a_address: Any, b_address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            if not compiling_for(AMPERE):
-                _emit(builder, ir.VoidType(), "trap;", "", [])
-                return context.get_dummy_value()
             sums = context.make_array(total)(context, builder, arguments[0]).data
             places = [builder.gep(sums, [WORD(i)]) for i in range(SUMS * a_tiles * b_tiles)]
             values = [builder.load(place) for place in places]

@@ -32,6 +32,8 @@ class Kernel:
         that are no uint32, which is what all others are. Pointers come first in the signature.
     threads, blocks_per_sm : int
         Threads of a block, and how many blocks one multiprocessor is to hold; both bound the registers.
+    oldest : tuple of int or None
+        The first compute capability that has its instructions; None if all have.
 
     Examples
     --------
@@ -48,13 +50,18 @@ class Kernel:
         types: Mapping[Any, str],
         threads: int,
         blocks_per_sm: int,
+        oldest: tuple[int, int] | None = None,
     ) -> None:
         self.name = name
         self.threads = threads
         self.blocks_per_sm = blocks_per_sm
-        self._make, self._types = make, types
+        self._make, self._types, self._oldest = make, types, oldest
         self._cubins: dict[str, Cubin] = {}
         self._lock = threading.Lock()
+
+    def runs_on(self, arch: str) -> bool:
+        """Whether an architecture has its instructions."""
+        return self._oldest is None or compute_capability(arch)[:2] >= self._oldest
 
     @functools.cached_property
     def function(self) -> Callable[..., None]:

@@ -44,10 +44,9 @@ class Multiprocessor:
         Bytes that shared memory is handed out by, and that each block takes besides its own.
     shared_rate : int
         Bytes of shared memory in a clock.
-    tensor : int
-        Multiply-adds of 16 bits, summed in float32, that tensor cores do in a clock by `mma.sync`: the peaks
-        of NVIDIA's data sheets; on sm_90 63 % of that, as Luo et al. measured ("Benchmarking and Dissecting
-        the Nvidia Hopper GPU Architecture via Microbenchmarking", 2024); later ones are not measured.
+    tf32 : int
+        Multiply-adds of tf32 in a clock, by `mma.sync`; 0 where there are no tensor cores for it. Of 16 bits,
+        summed in float32, there are twice as many, and of bytes four times.
     """
 
     threads: int
@@ -60,17 +59,22 @@ class Multiprocessor:
     shared_unit: int = 128
     system_bytes: int = 1024
     shared_rate: int = 128
-    tensor: int = 0
+    tf32: int = 0
 
 
+# tf32: dense peaks of NVIDIA's white papers, by multiprocessors and boost clock: A100 156 TFLOP/s, RTX 3090
+# 35.6, RTX 4090 82.6 (an L4's data sheet says twice as much), RTX 5090 104.8. An H100 has 1024, of which
+# `mma.sync` reaches 62.9 % on the average of its types: Luo et al., "Benchmarking and Dissecting the Nvidia
+# Hopper GPU Architecture via Microbenchmarking", arXiv 2402.13499. What it reaches on sm_100, whose peak is
+# for other instructions too, is not known: taken for that of an A100.
 MULTIPROCESSORS = {
     (7, 5): Multiprocessor(1024, 16, 64 * 1024, 64, 2, shared_unit=256, system_bytes=0),
-    (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32, tensor=1024),
-    (8, 6): Multiprocessor(1536, 16, 100 * 1024, 128, 2, tensor=512),
-    (8, 9): Multiprocessor(1536, 24, 100 * 1024, 128, 2, tensor=512),
-    (9, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, tensor=1290),
-    (10, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, tensor=1290),
-    (12, 0): Multiprocessor(1536, 24, 100 * 1024, 128, 2, tensor=512),
+    (8, 0): Multiprocessor(2048, 32, 164 * 1024, 64, 32, tf32=512),
+    (8, 6): Multiprocessor(1536, 16, 100 * 1024, 128, 2, tf32=128),
+    (8, 9): Multiprocessor(1536, 24, 100 * 1024, 128, 2, tf32=128),
+    (9, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, tf32=644),
+    (10, 0): Multiprocessor(2048, 32, 228 * 1024, 128, 64, tf32=512),
+    (12, 0): Multiprocessor(1536, 24, 100 * 1024, 128, 2, tf32=128),
 }
 
 
@@ -200,7 +204,7 @@ class Gpu:
         >>> H200.tensor_rate(1) / H200.tensor_rate(2)
         2.0
         """
-        return self.each.tensor * 2 / itemsize
+        return self.each.tf32 * 4 / itemsize
 
     def resident(self, shared_bytes: int) -> int:
         """How many blocks that take so many bytes of shared memory a multiprocessor holds, at least 1."""

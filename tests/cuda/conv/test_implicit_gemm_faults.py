@@ -3,11 +3,12 @@
 A case computes with one tile; the fault is caught if the executor reports it, or if a result is wrong.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 
-from tests.cases import ConvCase
+from tests.cases import ConvCase, integers
 from tests.cuda.mutation import (
     BEYOND,
     HARMLESS,
@@ -24,11 +25,16 @@ from tests.cuda.mutation import (
 
 @dataclass(frozen=True)
 class Use:
-    """A problem, the tile that computes it, and how many blocks share its depth."""
+    """A problem, the tile that computes it, how many blocks share its depth, and by which arithmetic.
+
+    With `endless`, some inputs are infinite, and there are no zeros.
+    """
 
     case: ConvCase
     tile: tuple[int, int]
     splits: int = 1
+    arithmetic: str = "FLOAT32_SUMS"
+    endless: bool = False
 
 
 GATHERED = Use(
@@ -42,6 +48,13 @@ STRIDED = Use(
     (32, 128),
 )
 POINTWISE = Use(ConvCase("1x1", (2, 21, 4, 6), (40, 21, 1, 1), bias=True), (64, 64))
+ROUNDED = Use(
+    ConvCase("tensor cores", (1, 9, 9, 9), (70, 9, 3, 3), padding=1, bias=True), (64, 64), arithmetic="TF32"
+)
+ENDLESS = Use(
+    ConvCase("what is not finite", (1, 4, 5, 6), (5, 4, 3, 2), padding=1, bias=True),
+    (64, 64), arithmetic="THREE_TF32", endless=True,
+)  # fmt: skip
 SHARED = Use(ConvCase("shared depth", (1, 40, 5, 5), (7, 40, 3, 3), bias=True), (32, 128), 3)
 
 # (what, where, the old source, the new source, the verdicts that may come first)
@@ -83,16 +96,13 @@ KERNEL_FAULTS = [
         "while left > int32(-SLAB):",
         f"{BEYOND} {WRONG} {UNSET}",
     ),
-    ("the channels of a group", GATHERED, "int64(uint32(g * C)) * x_c", "int64(g) * x_c", WRONG),
     (
-        "the pitch of the weights",
+        "the channels of a group",
         GATHERED,
-        "make_slab_product(SLAB, tile.k + PAD,",
-        "make_slab_product(SLAB, tile.k,",
-        f"{WRONG} {UNSET}",
+        "pixel_first, int64(uint32(g * C)) * x_c",
+        "pixel_first, int64(g) * x_c",
+        WRONG,
     ),
-    ("the lower half of a thread's channels", GATHERED, "(0, 16), (0, 32)", "(0, 12), (0, 32)", WRONG),
-    ("the right half of a thread's pixels", GATHERED, "(0, 16), (0, 32)", "(0, 16), (0, 28)", WRONG),
     (
         "the last channel of the output",
         GATHERED,
@@ -115,7 +125,13 @@ KERNEL_FAULTS = [
         WRONG,
     ),
     ("the end of a share", SHARED, "int32(min(uint32(taps - first), most))", "int32(taps - first)", WRONG),
-    ("where a share is put", SHARED, "int64(split) * y_split", "int64(0)", f"{RACE} {WRONG}"),
+    (
+        "where a share is put",
+        SHARED,
+        "has_bias, y, int64(split) * y_split",
+        "has_bias, y, int64(0)",
+        f"{RACE} {WRONG}",
+    ),
 ]
 INPUT_FAULTS = [
     (
@@ -139,8 +155,8 @@ INPUT_FAULTS = [
     (
         "4 pixels that are 2",
         POINTWISE,
-        "PIXEL_THREADS = PIXELS // 4",
-        "PIXEL_THREADS = PIXELS // 2",
+        "PIXEL_THREADS = tile.pixels // 4",
+        "PIXEL_THREADS = tile.pixels // 2",
         f"{WRONG} {RACE} {UNSET} {BEYOND} {LATE}",
     ),
     (
@@ -179,7 +195,13 @@ WEIGHTS_FAULTS = [
     ),
 ]
 STORE_FAULTS = [
-    ("the channel of a row of sums", GATHERED, "i // 4 * 16)", "i // 4 * 12)", f"{WRONG} {RACE}"),
+    (
+        "the channel of a row of sums",
+        GATHERED,
+        "uint32(4) * uint32(STEP))",
+        "uint32(4) * uint32(12))",
+        f"{WRONG} {RACE}",
+    ),
     (
         "the last pixel of the output",
         STRIDED,
@@ -197,18 +219,38 @@ STORE_FAULTS = [
     (
         "the last channel of the bias",
         GATHERED,
-        "channel(i) < channels:\n            start",
-        "channel(i) <= channels:\n            start",
+        "channel(i) < channels:\n                start",
+        "channel(i) <= channels:\n                start",
         BEYOND,
     ),
     (
         "the right half of the sums",
         GATHERED,
-        "uint32(pixel + uint32(32))",
-        "uint32(pixel + uint32(28))",
+        "uint32(pixel + uint32(STEP * quad))",
+        "uint32(pixel + uint32(28 * quad))",
         f"{RACE} {WRONG}",
     ),
 ]
+WARPS_FAULTS = [
+    ("the pitch of the weights", GATHERED, "pitches = tile.k + PAD,", "pitches = tile.k,",
+     f"{WRONG} {UNSET}"),
+    ("the lower half of a thread's channels", GATHERED, "(0, 16), (0, 32)", "(0, 12), (0, 32)", WRONG),
+    ("the right half of a thread's pixels", GATHERED, "(0, 16), (0, 32)", "(0, 16), (0, 28)", WRONG),
+    ("the quads of lanes side by side", ROUNDED, "% uint32(2) * uint32(16)", "% uint32(2) * uint32(12)",
+     f"{WRONG} {RACE}"),
+    ("the taps of a lane", ROUNDED, "t * uint32(X_PITCH) + pixel", "pixel", WRONG),
+    ("the pixels of a lane", ROUNDED, "uint32(pixel + t * uint32(4))", "uint32(pixel + t * uint32(8))",
+     f"{WRONG} {RACE}"),
+    ("from a thread's quad to the next", ROUNDED, "return Steps(32, 16,", "return Steps(32, 12,",
+     f"{WRONG} {RACE}"),
+]  # fmt: skip
+DIRECT_FAULTS = [
+    ("the channel of an input", ENDLESS, "place = int64(c) * x_c", "place = int64(r) * x_c", WRONG),
+    ("the border", ENDLESS, "outside >> r |", "outside >> s |", f"{WRONG} {BEYOND}"),
+    ("which channels", ENDLESS, "(found >> i)", "(found >> (i + uint32(1)))", WRONG),
+    ("which pixels", ENDLESS, "(found >> uint32(j + uint32(ROWS)))", "(found >> uint32(j))", WRONG),
+    ("the end of a share", ENDLESS, "while tap < end:", "while tap < end - uint32(1):", WRONG),
+]  # fmt: skip
 GATHER_FAULTS = [
     ("a tap behind the last", GATHERED, "if tap >= taps else", "if tap > taps else", BEYOND),
     ("the border below", GATHERED, "* dilation_h) >= H:", "* dilation_h) > H:", f"{BEYOND} {WRONG}"),
@@ -240,8 +282,8 @@ GATHER_FAULTS = [
     (
         "a row of the slab",
         GATHERED,
-        "uint32(PITCH * (first + i))",
-        "uint32(PITCH * (first + i // 2))",
+        "uint32(pitch * (first + i))",
+        "uint32(pitch * (first + i // 2))",
         f"{RACE} {LATE} {UNSET}",
     ),
     (
@@ -269,7 +311,8 @@ SPLIT_FAULTS = [
 FAULTS = faults_of(
     conv__implicit_gemm__kernel=KERNEL_FAULTS, conv__implicit_gemm__load=INPUT_FAULTS,
     conv__implicit_gemm__load_weights=WEIGHTS_FAULTS, conv__implicit_gemm__store=STORE_FAULTS,
-    conv__implicit_gemm__gather=GATHER_FAULTS,
+    conv__implicit_gemm__gather=GATHER_FAULTS, conv__implicit_gemm__warps=WARPS_FAULTS,
+    conv__implicit_gemm__direct=DIRECT_FAULTS,
 )  # fmt: skip
 HARMLESS_REASONS = {
     "the pixel behind the last": "it is loaded, where memory allows, and never stored",
@@ -280,9 +323,20 @@ HARMLESS_REASONS = {
 def verdict(use, module="conv.implicit_gemm.kernel", old="", new=""):
     """What is wrong with a changed room: a fault's name, "wrong result", or HARMLESS."""
     room = changed_room("conv.implicit_gemm", module, old, new)
-    tile = next(tile for tile in room.plan.TILES if (tile.k, tile.pixels) == use.tile)
+    arithmetic = getattr(room.plan, use.arithmetic)
+    tiles = room.plan.TILES_OF[arithmetic]
+    tile = next(tile for tile in tiles if (tile.k, tile.pixels) == use.tile)
     room.plan.choose = lambda *problem: room.plan.GemmChoice(tile, use.splits)
-    return verdict_of_conv(room.ALGORITHM, use.case)
+    algorithms = room.ALGORITHM, room.SPLIT_TF32, room.ROUNDED_TF32
+    algorithm = next(each for each in algorithms if each.name == arithmetic.algorithm)
+    if use.arithmetic != "FLOAT32_SUMS":
+        algorithm = replace(algorithm, takes={**algorithm.takes, "precision": (None,)})
+    arrays = use.case.arrays("float32", integers)
+    if use.endless:
+        arrays[0][:] = abs(arrays[0]) + 1
+        arrays[0][0, [0, 2, 3], [0, 3, 4], [1, 4, 5]] = np.inf, -np.inf, np.nan
+        arrays[1][:] = np.where(arrays[1] == 0, 2, arrays[1])
+    return verdict_of_conv(algorithm, use.case, arrays)
 
 
 def check(what, found, expected):
@@ -302,6 +356,8 @@ def test_faults_in_the_second_kernel(fault):
     check(what, verdict(use, "conv.split", old, new), expected)
 
 
-@pytest.mark.parametrize("use", [GATHERED, STRIDED, POINTWISE, SHARED], ids=lambda use: str(use.case))
+@pytest.mark.parametrize(
+    "use", [GATHERED, STRIDED, POINTWISE, SHARED, ROUNDED, ENDLESS], ids=lambda use: str(use.case)
+)
 def test_unharmed_kernels_raise_nothing(use):
     assert verdict(use) == HARMLESS

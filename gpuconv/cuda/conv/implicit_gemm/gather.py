@@ -121,12 +121,13 @@ def last_entry(end, first, left, taps):
     return uint32(end + uint32(SLAB_BYTES)), int32(rest - int32(SLAB))
 
 
-def make_gather(taps: int, lanes: int, columns: int) -> Callable[..., None]:
+def make_gather(taps: int, lanes: int, columns: int, pitch: int) -> Callable[..., None]:
     """A function that asks for `taps` taps of a thread's pixels, the second `lanes` after the first.
+
+    Taps lie `pitch` bytes apart.
 
     `x` and `outside` are tuples, of which as many are looked at as there are columns, 1 or 2.
     """
-    PITCH = 4 * lanes * columns  # bytes
 
     @cuda.jit(device=True, inline="always")
     def gather(entry, outside, x, to):
@@ -136,7 +137,7 @@ def make_gather(taps: int, lanes: int, columns: int) -> Callable[..., None]:
             for i in range(0, BATCH, 2):
                 places[i], bits[i], places[i + 1], bits[i + 1] = shared_words(entry, 2 * (first + i))
             for i in range(BATCH):
-                ask(x, outside, places[i], bits[i], uint32(to + uint32(PITCH * (first + i))))
+                ask(x, outside, places[i], bits[i], uint32(to + uint32(pitch * (first + i))))
 
     @cuda.jit(device=True, inline="always")
     def ask(x, outside, place, bits, to):

@@ -6,22 +6,14 @@ them in shared memory: one on its way by `cp.async` while the other is multiplie
 than 1100 cycles, about twice the way from device memory, so that a third would only take room.
 
     weights  [16][tile.k + 4]     the pad staggers taps over the banks: w is read along taps, kept along k
-    input    [16][tile.pixels]
+    input    [16][tile.pixels]    of tensor cores, which read both along taps, [16][tile.pixels + 4]
     ... twice, then
     w table  [threads / 8][8 tile.k / threads] int32    the rows of w that a thread loads (`load_weights.py`)
     x table  [period + 32][2] uint32                    where the taps lie (`gather.py`); none if `pointwise`
 
-A warp computes 32 channels x 64 pixels, a thread 8 x 8 of them in registers, as two by two squares of 4 x 4:
-per tap 4 loads of 128 bits for 64 products.
-
-      pixels ->   lanes 0 2 4 .. 14 along the pixels, 4 of them each, and the same 32 further on
-    k |  lane  0  2  4 ... 14       channels 4 i .. 4 i + 3, and the same 16 further down
-      v  lane  1  3  5 ... 15
-         lane 16 18 20 ... 30
-
-So the lanes of every pair n, n + 1 read the same pixels, and those of n, n + 2 the same channels: then the
-hardware serves a load of 128 bits in two passes, and otherwise in four (NVIDIA's developer forum, thread
-77228).
+A warp computes 32 channels x 64 pixels, or 64 x 64, a thread 64 or 128 sums of them in registers
+(`warps.py`), by multiply-adds or by tensor cores; whose sums are looked at in the end, and those that are not
+finite computed anew (`direct.py`).
 
 All state of the main loop is addresses, because what can be computed anew from the thread's number is, by the
 compiler, in every slab.
@@ -29,25 +21,30 @@ compiler, in every slab.
 
 from collections.abc import Callable
 
+from gpuconv.cuda.conv.implicit_gemm.direct import make_direct
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB
 from gpuconv.cuda.conv.implicit_gemm.load import make_gathered, make_pointwise
 from gpuconv.cuda.conv.implicit_gemm.load_weights import make_weights
-from gpuconv.cuda.conv.implicit_gemm.store import store
-from gpuconv.cuda.conv.implicit_gemm.tiles import PAD, SUMS, TILES, WARP_K, WARP_PIXELS, GemmTile
+from gpuconv.cuda.conv.implicit_gemm.store import make_store
+from gpuconv.cuda.conv.implicit_gemm.tiles import ALL_TILES, PAD, GemmTile
+from gpuconv.cuda.conv.implicit_gemm.warps import make_locate, make_product
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.language import cuda, float32, int32, int64, types, uint32
+from gpuconv.cuda.ptx.assembly import AMPERE
 from gpuconv.cuda.ptx.copies import commit_group, element_pointer, shared_address, wait_group
-from gpuconv.cuda.ptx.fragments import make_slab_product
+from gpuconv.cuda.ptx.places import place_again
 from gpuconv.cuda.runtime.compiled import Kernel
 
 
 def make_function(tile: GemmTile, pointwise: bool) -> Callable[..., None]:
-    TILE_K, TILE_PIXELS, WARPS_K, W_ROWS = tile.k, tile.pixels, tile.warps_k, tile.w_rows
+    TILE_K, TILE_PIXELS, SUMS, W_ROWS = tile.k, tile.pixels, tile.sums, tile.w_rows
+    TENSOR = tile.arithmetic.products > 0
     STAGE = 4 * tile.stage  # bytes
     X = SLAB * (tile.k + PAD)  # the word where a stage's input begins
     locate_input, load_input = (make_pointwise if pointwise else make_gathered)(tile)
     locate_weights, read_rows, load_weights = make_weights(tile)
-    slab_product = make_slab_product(SLAB, tile.k + PAD, tile.pixels, (0, 16), (0, 32))
+    locate_sums, slab_product, store = make_locate(tile), make_product(tile), make_store(tile)
+    look_at, compute_directly = make_direct(tile)
 
     def conv_implicit_gemm(
         x, w, bias, y,
@@ -60,7 +57,7 @@ def make_function(tile: GemmTile, pointwise: bool) -> Callable[..., None]:
         thread = uint32(cuda.threadIdx.x)
 
         # locate
-        tile_k, tile_pixel, g, split = locate_tile(tiles_k, groups, splits)
+        tile_k, tile_pixel, g, split = locate_tile(uint32(cuda.blockIdx.x), tiles_k, groups, splits)
         k_first, pixel_first = uint32(tile_k * uint32(TILE_K)), uint32(tile_pixel * uint32(TILE_PIXELS))
         first, left = locate_share(split, slabs, taps)
         moving, fixed, x_word = locate_input(
@@ -69,10 +66,10 @@ def make_function(tile: GemmTile, pointwise: bool) -> Callable[..., None]:
             (x_n, x_c, x_h, x_w, x_period),
         )  # fmt: skip
         w_from, left_w, w_rows, w_word = locate_weights(w, table, thread, k_first, g, K, w_k, first, left)
-        k_thread, pixel_thread = locate_sums(thread, WARPS_K)
+        k_thread, pixel_thread, w_from_word, x_from_word = locate_sums(thread)
         to_w, to_x = shared_address(shared, w_word), shared_address(shared, uint32(uint32(X) + x_word))
-        from_w = shared_address(shared, k_thread)
-        from_x = shared_address(shared, uint32(uint32(X) + pixel_thread))
+        from_w = shared_address(shared, w_from_word)
+        from_x = shared_address(shared, uint32(uint32(X) + x_from_word))
         rows = cuda.local.array(W_ROWS, uint32)
         total = cuda.local.array(SUMS, float32)
         for i in range(SUMS):
@@ -103,6 +100,11 @@ def make_function(tile: GemmTile, pointwise: bool) -> Callable[..., None]:
             stage = uint32(uint32(STAGE) - stage)
 
         # store
+        if TENSOR:
+            block, thread = place_again()
+            tile_k, tile_pixel, g, split = locate_tile(block, tiles_k, groups, splits)
+            k_first, pixel_first = uint32(tile_k * uint32(TILE_K)), uint32(tile_pixel * uint32(TILE_PIXELS))
+            k_thread, pixel_thread, _, _ = locate_sums(thread)
         k, channels = uint32(k_first + k_thread), uint32(0)
         if k < K:
             channels = uint32(K - k)  # from the thread's first on
@@ -110,14 +112,24 @@ def make_function(tile: GemmTile, pointwise: bool) -> Callable[..., None]:
             total, bias, bias_k, has_bias, y, int64(split) * y_split, (y_n, y_k, y_p, y_q), uint32(g * K + k),
             channels, uint32(pixel_first + pixel_thread), pixels, (run, runs, aligned),
         )  # fmt: skip
+        found = look_at(total) if TENSOR else uint32(0)
+        if found != uint32(0):
+            first, left = locate_share(split, slabs, taps)
+            compute_directly(
+                found, element_pointer(x, int64(uint32(g * C)) * x_c), w, bias, bias_k, has_bias, y,
+                int64(split) * y_split, (y_n, y_k, y_p, y_q), uint32(g * K + k), channels,
+                uint32(pixel_first + pixel_thread), w_k, (first, uint32(first + uint32(left))),
+                (pixels, P, Q, H, W, h_origin, w_origin, stride_h, stride_w), (R, S, dilation_h, dilation_w),
+                (x_n, x_c, x_h, x_w, x_period), (run, runs, aligned),
+            )  # fmt: skip
 
     return conv_implicit_gemm
 
 
 @cuda.jit(device=True, inline="always")
-def locate_tile(tiles_k, groups, splits):
+def locate_tile(block, tiles_k, groups, splits):
     """(tile along the channels, along the pixels, group, share of the depth) of a block."""
-    block, tile_k = divide(uint32(cuda.blockIdx.x), tiles_k)
+    block, tile_k = divide(block, tiles_k)
     block, g = divide(block, groups)
     tile_pixel, split = divide(block, splits)
     return tile_k, tile_pixel, g, split
@@ -131,20 +143,10 @@ def locate_share(split, slabs, taps):
     return first, int32(min(uint32(taps - first), most))
 
 
-@cuda.jit(device=True, inline="always")
-def locate_sums(thread, warps_k):
-    """(first channel, first pixel) of a thread's sums in its tile."""
-    lane, warp = uint32(thread % uint32(32)), uint32(thread // uint32(32))
-    k_lane = uint32(lane % uint32(2) + lane // uint32(16) * uint32(2))
-    pixel_lane = uint32(lane // uint32(2) % uint32(8))
-    k = uint32(warp % uint32(warps_k) * uint32(WARP_K) + k_lane * uint32(4))
-    return k, uint32(warp // uint32(warps_k) * uint32(WARP_PIXELS) + pixel_lane * uint32(4))
-
-
 def make_kernel(tile: GemmTile, pointwise: bool) -> Kernel:
     """The kernel for a tile, of any window or of 1x1 over pixels side by side."""
     return Kernel(
-        f"conv_implicit_gemm {tile.k}x{tile.pixels}{' pointwise' if pointwise else ''}",
+        f"{tile.arithmetic.algorithm} {tile.k}x{tile.pixels}{' pointwise' if pointwise else ''}",
         lambda: make_function(tile, pointwise),
         {
             types.CPointer(float32): "x w bias y",
@@ -152,9 +154,10 @@ def make_kernel(tile: GemmTile, pointwise: bool) -> Kernel:
         },
         tile.threads,
         tile.blocks_per_sm,
+        oldest=AMPERE if tile.arithmetic.products else None,
     )
 
 
 KERNELS_BY_TILE = {
-    (tile, pointwise): make_kernel(tile, pointwise) for tile in TILES for pointwise in (False, True)
+    (tile, pointwise): make_kernel(tile, pointwise) for tile in ALL_TILES for pointwise in (False, True)
 }

@@ -33,11 +33,11 @@ Functions = tuple[Callable[..., Any], Callable[..., Any]]
 
 def make_gathered(tile: GemmTile) -> Functions:
     """`locate` and `load` for any window."""
-    THREADS, PIXELS, TABLE = tile.threads, tile.pixels, tile.x_table
+    THREADS, PITCH, TABLE = tile.threads, tile.x_pitch, tile.x_table
     PIXEL_THREADS = min(tile.threads, tile.pixels)  # threads along the pixels
     COLUMNS = tile.pixels // PIXEL_THREADS  # pixels of a thread
     TAPS = SLAB * PIXEL_THREADS // tile.threads  # of a thread
-    gather = make_gather(TAPS, PIXEL_THREADS, COLUMNS)
+    gather = make_gather(TAPS, PIXEL_THREADS, COLUMNS, 4 * PITCH)
 
     @cuda.jit(device=True, inline="always")
     def locate(x, table, thread, pixel, base, depth, image, window, strides):
@@ -63,7 +63,7 @@ def make_gathered(tile: GemmTile) -> Functions:
         last, last_left = last_entry(end, first, left, taps)
         entry = last if left == last_left else uint32(entries + uint32(ENTRY_BYTES) * in_period)
         fixed = (outside, outside_other), (entries, end, last), last_left, x_period
-        return (x_from, x_other, entry), fixed, uint32(tap * uint32(PIXELS) + column)
+        return (x_from, x_other, entry), fixed, uint32(tap * uint32(PITCH) + column)
 
     @cuda.jit(device=True, inline="always")
     def load(state, fixed, left, to):
@@ -82,8 +82,8 @@ def make_gathered(tile: GemmTile) -> Functions:
 
 def make_pointwise(tile: GemmTile) -> Functions:
     """`locate` and `load` for 1x1 windows over pixels that lie side by side, 16 bytes aligned."""
-    PIXELS = tile.pixels
-    PIXEL_THREADS = PIXELS // 4  # threads along the pixels
+    PITCH = tile.x_pitch
+    PIXEL_THREADS = tile.pixels // 4  # threads along the pixels
     STEP = tile.threads // PIXEL_THREADS  # taps between those of a thread
 
     @cuda.jit(device=True, inline="always")
@@ -96,7 +96,7 @@ def make_pointwise(tile: GemmTile) -> Functions:
         place, outside = locate_pixel(uint32(pixel + column), image, window, strides)
         x_from = element_pointer(x, base + place + int64(uint32(first + tap)) * strides[1])
         mine = int32(left - int32(tap)) if outside == uint32(BEYOND) else int32(0)
-        return (x_from, mine), (strides[1], strides[4]), uint32(tap * uint32(PIXELS) + column)
+        return (x_from, mine), (strides[1], strides[4]), uint32(tap * uint32(PITCH) + column)
 
     @cuda.jit(device=True, inline="always")
     def load(state, fixed, left, to):
@@ -104,7 +104,7 @@ def make_pointwise(tile: GemmTile) -> Functions:
         x_c, x_period = fixed
         for tap in range(0, SLAB, STEP):
             bytes = uint32(16) if int32(tap) < mine else uint32(0)
-            copy_async(4, uint32(to + uint32(4 * PIXELS * tap)), x_from, int64(tap) * x_c, bytes)
+            copy_async(4, uint32(to + uint32(4 * PITCH * tap)), x_from, int64(tap) * x_c, bytes)
         return element_pointer(x_from, x_period), int32(mine - int32(SLAB))
 
     return locate, load

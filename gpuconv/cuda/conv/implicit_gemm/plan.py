@@ -2,7 +2,17 @@
 
 from gpuconv.cuda.conv.implicit_gemm.gather import MAX_BITS, MAX_ENTRIES, Depth
 from gpuconv.cuda.conv.implicit_gemm.kernel import KERNELS_BY_TILE
-from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, GemmChoice, choose
+from gpuconv.cuda.conv.implicit_gemm.tiles import (
+    FLOAT32_SUMS,
+    TF32,
+    THREE_TF32,
+    TILES,
+    TILES_OF,
+    Arithmetic,
+    GemmChoice,
+    choose,
+    least_cost,
+)
 from gpuconv.cuda.conv.split import is_quads, partial_row, plan_sum, runs_of
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import MAX_BLOCKS, Launch, steps
@@ -15,11 +25,17 @@ OFFSETS = 2**31  # below which those are that are 32 bits wide
 FEW_CHANNELS = 4  # so few leave most of a tile of 32 without work,
 MANY_TAPS = 64  # which pays where there are so many taps
 
+LONG_CHAIN = 2**15  # taps of a sum that stays in the tensor cores
+
 Strides = tuple[int, ...]
 
 
-def unsupported(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> str | None:
+def unsupported(arithmetic: Arithmetic, spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> str | None:
     reason = too_large(spec)
+    if reason is None and arithmetic.products and not gpu.each.tf32:
+        return f"{gpu.name} has no tensor cores for tf32, which came with sm_80"
+    if reason is None and arithmetic is TF32 and Depth.of(spec).taps > LONG_CHAIN:
+        return f"tensor cores cut off more of a sum of more than {LONG_CHAIN} products than tf32 does of them"
     if reason is None and not _taps_are_contiguous(spec, layouts.w.elements):
         return "the taps of the weights do not lie side by side"
     if reason is None and _reach(spec, layouts) >= OFFSETS:
@@ -45,16 +61,30 @@ def too_large(spec: ConvSpec) -> str | None:
     return None
 
 
-def worth(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> bool:
+def worth(arithmetic: Arithmetic, spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> bool:
     """Predicted: a tile has 32 channels at least, `conv_tiled` has tiles of 1 and 4, but is slow with
-    many taps. 64 -> 2 1x1 @512 on an H200, this / `conv_tiled`: 31 / 92 us.
+    many taps. 64 -> 2 1x1 @512 on an H200, this / `conv_tiled`: 31 / 92 us. Tensor cores, where their error
+    is allowed and they cost less than multiply-adds: what is split keeps to the bound of a plain sum in the
+    norm, that is in layers of networks.
     """
-    return spec.K_group > FEW_CHANNELS or spec.C_group * spec.R * spec.S >= MANY_TAPS
+    if not (spec.K_group > FEW_CHANNELS or spec.C_group * spec.R * spec.S >= MANY_TAPS):
+        return False
+    if arithmetic is FLOAT32_SUMS:
+        return True
+    if arithmetic is THREE_TF32 and not spec.may_mix_neighbours:
+        return False
+    limit = workspace_limit()
+    return least_cost(spec, limit, gpu, TILES_OF[arithmetic]) < least_cost(spec, limit, gpu)
 
 
-def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Launch | Passes:
+def seconds(arithmetic: Arithmetic, spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> float:
+    """Predicted, from a call to the next like it."""
+    return 1e-6 * gpu.microseconds(least_cost(spec, workspace_limit(), gpu, TILES_OF[arithmetic])[0])
+
+
+def plan(arithmetic: Arithmetic, spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Launch | Passes:
     """The kernels for a problem; the pointers to start them with are x, w, the bias and y."""
-    choice = choose(spec, workspace_limit(), gpu)
+    choice = choose(spec, workspace_limit(), gpu, TILES_OF[arithmetic])
     bias = layouts.bias.elements[0] if layouts.bias else None
     pointwise = layouts.x.offset % ALIGNED == 0 and _is_rows_of_pixels(spec, layouts.x.elements)
     run, runs, y = runs_of(spec, layouts.y.elements)

@@ -35,9 +35,7 @@ from gpuconv.spec import ConvSpec
 
 STAGES = 2  # slabs in shared memory
 PAD = 4  # words between the taps of the weights, which staggers them over the banks
-SIDE = 8  # channels, and pixels, of a thread
-SUMS = SIDE**2
-WARP_K, WARP_PIXELS = 32, 64
+WARP_PIXELS = 64
 OVERHEAD = 1400  # instructions
 STALL, START = 40, 2500  # cycles
 MAX_SPLITS = 32
@@ -45,21 +43,53 @@ MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 
 
 @dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How sums are computed: an algorithm of its own, with tiles of its own.
+
+    `products` are those of tensor cores for each product of a sum; 0 where it is a multiply-add of float32.
+    """
+
+    algorithm: str
+    products: int
+
+
+FLOAT32_SUMS = Arithmetic("conv_implicit_gemm", 0)
+TF32 = Arithmetic("conv_implicit_gemm_tf32", 1)
+THREE_TF32 = Arithmetic("conv_implicit_gemm_3xtf32", 3)
+
+
+@dataclass(frozen=True, slots=True)
 class GemmTile:
-    """The outputs of a block, and the instructions of a warp for a slab, gathered and of a 1x1 window."""
+    """The outputs of a block, and the instructions of a warp for a slab, gathered and of a 1x1 window.
+
+    A warp computes `warp_k` channels x 64 pixels, and a thread has `registers`.
+    """
 
     k: int
     pixels: int
     gathered: int
     pointwise: int
+    arithmetic: Arithmetic = FLOAT32_SUMS
+    warp_k: int = 32
+    registers: int = 128
 
     @property
     def warps_k(self) -> int:
-        return self.k // WARP_K
+        return self.k // self.warp_k
+
+    @property
+    def sums(self) -> int:
+        """Of a thread."""
+        return self.warp_k * WARP_PIXELS // LANES
 
     @property
     def threads(self) -> int:
-        return self.k * self.pixels // SUMS
+        return self.k * self.pixels // self.sums
+
+    @property
+    def x_pitch(self) -> int:
+        """Words from tap to tap of the input: fragments of tensor cores are read along taps, too."""
+        return self.pixels + (PAD if self.arithmetic.products else 0)
 
     @property
     def warps(self) -> int:
@@ -71,13 +101,18 @@ class GemmTile:
 
     @property
     def blocks_per_sm(self) -> int:
-        """As many as leave 128 registers to a thread."""
-        return 65536 // 128 // self.threads
+        """As many as leave its registers to a thread."""
+        return 65536 // self.registers // self.threads
 
     @property
     def stage(self) -> int:
         """Words of one stage."""
-        return SLAB * (self.k + PAD + self.pixels)
+        return SLAB * (self.k + PAD + self.x_pitch)
+
+    @property
+    def fragments(self) -> int:
+        """Words that a warp reads of a stage."""
+        return SLAB * (self.warp_k + WARP_PIXELS)
 
     @property
     def w_rows(self) -> int:
@@ -105,6 +140,16 @@ TILES = (
     GemmTile(64, 64, gathered=1201, pointwise=1153),
     GemmTile(32, 128, gathered=1242, pointwise=1159),
 )
+TF32_TILES = (
+    GemmTile(128, 128, 385, 342, TF32, warp_k=64, registers=256),
+    GemmTile(64, 64, 300, 259, TF32, registers=200),
+)
+THREE_TF32_TILES = (
+    GemmTile(128, 128, 837, 753, THREE_TF32, warp_k=64, registers=256),
+    GemmTile(64, 64, 510, 455, THREE_TF32, registers=200),
+)
+TILES_OF = {FLOAT32_SUMS: TILES, TF32: TF32_TILES, THREE_TF32: THREE_TF32_TILES}
+ALL_TILES = (*TILES, *TF32_TILES, *THREE_TF32_TILES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +161,8 @@ class GemmChoice:
 
 
 @functools.lru_cache(maxsize=1024)
-def choose(spec: ConvSpec, workspace: int, gpu: Gpu) -> GemmChoice:
-    """The choice of the least predicted cost that takes at most `workspace` bytes.
+def choose(spec: ConvSpec, workspace: int, gpu: Gpu, tiles: tuple[GemmTile, ...] = TILES) -> GemmChoice:
+    """The choice of the least predicted cost, of these tiles, that takes at most `workspace` bytes.
 
     Where device memory decides, and several take as long, the one that computes least.
     """
@@ -125,16 +170,18 @@ def choose(spec: ConvSpec, workspace: int, gpu: Gpu) -> GemmChoice:
     most = min(MAX_SPLITS, slabs) if share <= MAX_PARTIAL else 1
     choices = (
         GemmChoice(tile, splits)
-        for tile in TILES
+        for tile in tiles
         for splits in range(1, most + 1)
         if splits == 1 or (is_even(slabs, splits) and splits * share <= workspace)
     )
     return min(choices, key=lambda choice: (cost_of(spec, choice, gpu), _computing(spec, choice, gpu)))
 
 
-def least_cost(spec: ConvSpec, workspace: int, gpu: Gpu) -> tuple[float, float]:
+def least_cost(
+    spec: ConvSpec, workspace: int, gpu: Gpu, tiles: tuple[GemmTile, ...] = TILES
+) -> tuple[float, float]:
     """That of the choice for a problem."""
-    return cost_of(spec, choose(spec, workspace, gpu), gpu)
+    return cost_of(spec, choose(spec, workspace, gpu, tiles), gpu)
 
 
 def cost_of(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> tuple[float, float]:
@@ -156,9 +203,16 @@ def _computing(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
     tile, depth = choice.tile, Depth.of(spec)
     slabs = -(-depth.slabs // choice.splits)
     instructions = tile.pointwise if spec.is_pointwise and spec.stride == (1, 1) else tile.gathered
-    products = slabs * SLAB * SUMS * LANES * SCHEDULERS / gpu.each.fp32
-    warp = max((slabs * instructions + OVERHEAD) / ISSUE, products)
-    alone = busiest_scheduler(tile.warps) * (slabs * (instructions + STALL) + OVERHEAD)
+    units = slabs * SLAB * tile.sums * LANES * SCHEDULERS / gpu.each.fp32
+    warp, pace = max((slabs * instructions + OVERHEAD) / ISSUE, units), float(instructions)
+    if tile.arithmetic.products:
+        # What is loaded passes twice: it is asked for, and put there.
+        products = SLAB * tile.sums * LANES * tile.arithmetic.products * SCHEDULERS / gpu.tensor_rate(4)
+        shared = (tile.warps * tile.fragments + 2 * tile.stage) * 4 / gpu.each.shared_rate
+        shared *= SCHEDULERS / tile.warps
+        warp = max((slabs * instructions + OVERHEAD) / ISSUE, slabs * products, slabs * shared)
+        pace = max(pace, products)
+    alone = busiest_scheduler(tile.warps) * (slabs * (pace + STALL) + OVERHEAD)
     alone += START + gpu.measured.device_latency
     blocks = busiest(tile.blocks(spec) * choice.splits, gpu)
     resident = min(tile.blocks_per_sm, gpu.resident(tile.shared_bytes(depth.table_bytes)))

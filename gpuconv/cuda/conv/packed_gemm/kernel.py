@@ -31,6 +31,7 @@ from gpuconv.cuda.conv.packed_gemm.tiles import (
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.device.elements import SCALARS, inlined
 from gpuconv.cuda.language import cuda, int32, int64, uint32
+from gpuconv.cuda.ptx.assembly import AMPERE
 from gpuconv.cuda.ptx.copies import commit_group, shared_address, wait_group
 from gpuconv.cuda.ptx.matrices import PIECE_BYTES, ROW_BYTES, make_matrix_product, make_put_sums
 from gpuconv.cuda.runtime.compiled import Kernel
@@ -175,6 +176,7 @@ def make_kernel(operands: Operands, tile: PackedTile) -> Kernel:
         {**operands.pointers, int64: "x_n x_g x_h x_w w_k bias_k y_n y_k y_p y_q y_split"},
         THREADS,
         tile.blocks_per_sm,
+        AMPERE,
     )
 
 

@@ -32,6 +32,7 @@ ALGORITHM = Algorithm(
     worth=plan.worth,
     plan=plan.plan,
     fast_for="3x3 kernels with about 48 output channels or more, and enough tiles (predicted)",
+    cost=plan.seconds,
 )
 
 __all__ = ["ALGORITHM", "KERNELS"]

@@ -34,6 +34,12 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> bool:
     return cost_of(spec, choose_splits(spec, limit, gpu), gpu) < by_gemm
 
 
+def seconds(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> float:
+    """Predicted, from a call to the next like it."""
+    splits = choose_splits(spec, workspace_limit(), gpu)
+    return 1e-6 * gpu.microseconds(cost_of(spec, splits, gpu)[0])
+
+
 def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Passes:
     """The kernels for a problem; the pointers to start them with are x, w, the bias and y."""
     splits, cut, y = choose_splits(spec, workspace_limit(), gpu), Cut.of(spec), layouts.y.elements
