@@ -126,7 +126,7 @@ def kernel_of(spec, x, w, y, x_offset=0):
     layouts = layouts_of(spec, on_device(x), on_device(w), None, on_device(y, True))
     layouts = layouts._replace(x=layouts.x._replace(offset=x_offset), y=layouts.y._replace(offset=0))
     assert ALGORITHM.unsupported(spec, layouts, H200) is None
-    return plan.plan(spec, layouts, H200).kernel.name
+    return ALGORITHM.plan(spec, layouts, H200).kernel.name
 
 
 def arrays_of(spec):

@@ -51,6 +51,7 @@ def case(name: str, algorithms: str, problem: Callable[[], Problem], *more, **op
 ONE_LESS = ((1, 1), (1, 0))  # with windows of 3: a column less comes out than goes in
 TWO_AND_ONE = ((2, 2), (2, 1))  # with windows of 5
 DENSE = "conv_stem conv_winograd conv_implicit_gemm conv_tiled"
+TENSOR_CORES = "conv_implicit_gemm_tf32 conv_implicit_gemm_3xtf32"
 DEPTHWISE = "conv_depthwise conv_depthwise_window"
 
 CASES: dict[str, tuple[Case, ...]] = {
@@ -90,6 +91,21 @@ CASES: dict[str, tuple[Case, ...]] = {
             "conv_implicit_gemm",
             lambda: convolution((2, 4, 3, 9), (6, 4, 1, 1)),
             ALIGNED_NAMES,
+        ),
+        case(
+            "dense, on tensor cores",
+            TENSOR_CORES,
+            lambda: convolution((2, 4, 4, 12), (6, 4, 3, 3), padding=1, precision="tf32"),
+            BRIEF,
+            True,
+            FAR,
+        ),
+        case(
+            "pointwise, on tensor cores",
+            TENSOR_CORES,
+            lambda: convolution((2, 4, 4, 8), (6, 4, 1, 1), precision="tf32"),
+            ALIGNED_NAMES,
+            far=FAR,
         ),
         case(
             "deep",

@@ -44,11 +44,11 @@ class Problem:
     varied: tuple[str, ...]
 
 
-def convolution(x, w, dtype="float32", *, bias=True, residual=False, **parameters):
+def convolution(x, w, dtype="float32", *, bias=True, residual=False, precision=None, **parameters):
     given = {"x": integers(x, dtype, 1), "w": integers(w, dtype, 2)}
     given["bias"] = integers(w[:1], dtype, 3) if bias else None
     y = reference.conv2d(*given.values(), **parameters)
-    options = {}
+    options = {"precision": precision}
     if residual:
         given["residual"] = options["residual"] = integers(y.shape, dtype, 4)
         y = np.maximum(y + given["residual"], 0)

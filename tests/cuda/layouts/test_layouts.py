@@ -20,12 +20,13 @@ TRIED = sorted(
 SIDES = "the columns of the input do not lie side by side"
 WINDOW = "the taps of a window lie 2^31 elements or more from each other"
 ROWS = "2^31 elements or more lie between neighbouring rows or columns"
+FAR_CHANNELS = {  # of few channels, which it rounds up; of many it takes the last
+    "x, channels beyond 2^32 elements", "x, channels within 2^31 elements", "x, rows beyond 2^32 elements",
+}  # fmt: skip
+GEMMS = "conv_implicit_gemm", "conv_implicit_gemm_tf32", "conv_implicit_gemm_3xtf32"
 REFUSED = {
     ("conv_winograd", SIDES): {"x, columns apart", "x, channels last"},
-    ("conv_implicit_gemm", WINDOW): {  # of few channels, which it rounds up; of many it takes the last
-        "x, channels beyond 2^32 elements", "x, channels within 2^31 elements",
-        "x, rows beyond 2^32 elements",
-    },
+    **{(name, WINDOW): FAR_CHANNELS for name in GEMMS},
     ("pool_separable", ROWS): {f"{array}, rows beyond 2^32 elements" for array in "xy"},
     ("bias_at_once", "the rows of a plane do not follow each other"): {
         "x, rows on 16 bytes", "x, rows on 8 bytes", "x, rows an odd number apart",

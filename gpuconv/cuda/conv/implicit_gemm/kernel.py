@@ -11,7 +11,7 @@ than 1100 cycles, about twice the way from device memory, so that a third would 
     w table  [threads / 8][8 tile.k / threads] int32    the rows of w that a thread loads (`load_weights.py`)
     x table  [period + 32][2] uint32                    where the taps lie (`gather.py`); none if `pointwise`
 
-A warp computes 32 channels x 64 pixels, or 64 x 64, a thread 64 or 128 sums of them in registers
+A warp computes 32 channels x 64 pixels, a thread 64 sums of them in registers
 (`warps.py`), by multiply-adds or by tensor cores; whose sums are looked at in the end, and those that are not
 finite computed anew (`direct.py`).
 

@@ -1,6 +1,6 @@
 """Which sums of a tile a thread of the implicit GEMM has, and what it multiplies for them.
 
-A warp computes 32 or 64 channels x 64 pixels, a thread rows and columns of 4 of them side by side.
+A warp computes 32 channels x 64 pixels, a thread rows and columns of 4 of them side by side.
 
 Of multiply-adds, 8 x 8 as two by two squares of 4 x 4: per tap 4 loads of 128 bits for 64 products.
 
@@ -13,16 +13,16 @@ So the lanes of every pair n, n + 1 read the same pixels, and those of n, n + 2 
 hardware serves a load of 128 bits in two passes, and otherwise in four (NVIDIA's developer forum, thread
 77228).
 
-Of tensor cores, lane 4 g + t has 4 channels from first(g) on, and the same 32 further down, of 4 pixels from
-4 t on, and the same 16, 32 and 48 further on; it loads both factors of taps t and t + 4, of 8 that are
-multiplied together, from first(g) on (`ptx/tensor_fragments.py`).
+Of tensor cores, lane 4 g + t has 4 channels from first(g) on, of 4 pixels from 4 t on, and the same 16, 32
+and 48 further on; it loads both factors of taps t and t + 4, of 8 that are multiplied together, from first(g)
+on (`ptx/tensor_fragments.py`).
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB
-from gpuconv.cuda.conv.implicit_gemm.tiles import PAD, WARP_PIXELS, GemmTile
+from gpuconv.cuda.conv.implicit_gemm.tiles import PAD, WARP_K, WARP_PIXELS, GemmTile
 from gpuconv.cuda.language import cuda, uint32
 from gpuconv.cuda.ptx.fragments import make_slab_product
 from gpuconv.cuda.ptx.tensor_fragments import SPAN, make_tensor_product
@@ -39,7 +39,7 @@ class Steps(NamedTuple):
 
 def steps_of(tile: GemmTile) -> Steps:
     if tile.arithmetic.products:
-        return Steps(32, 16, tile.warp_k // SPAN, 4)
+        return Steps(32, 16, WARP_K // SPAN, 4)
     return Steps(16, 32, 2, 2)
 
 
@@ -47,14 +47,14 @@ def make_product(tile: GemmTile) -> Callable[..., None]:
     """A function (total, w, x) that adds the product of a stage to a thread's sums, for addresses in it."""
     pitches = tile.k + PAD, tile.x_pitch
     if products := tile.arithmetic.products:
-        return make_tensor_product(SLAB, *pitches, tile.warp_k // SPAN, WARP_PIXELS // SPAN, products)
+        return make_tensor_product(SLAB, *pitches, WARP_K // SPAN, WARP_PIXELS // SPAN, products)
     return make_slab_product(SLAB, *pitches, (0, 16), (0, 32))
 
 
 def make_locate(tile: GemmTile) -> Callable[..., Any]:
     """A function of the thread: (first channel and first pixel of its sums in the tile, first word that it
     reads of the weights of a stage, and of the input)."""
-    WARPS_K, WARP_K, W_PITCH, X_PITCH = tile.warps_k, tile.warp_k, tile.k + PAD, tile.x_pitch
+    WARPS_K, W_PITCH, X_PITCH = tile.warps_k, tile.k + PAD, tile.x_pitch
 
     @cuda.jit(device=True, inline="always")
     def locate_warp(thread):
