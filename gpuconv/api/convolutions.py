@@ -61,11 +61,14 @@ def conv2d(
         masks exactly, and what is nowhere negative has no negative sum. None: for fewer than 32 input
         channels in a group the same; from there on, in layers of networks, 3x3 kernels may be computed by
         Winograd's F(2x2, 3x3), whose error in the norm is that of the direct sum, but is relative to the
-        greatest inputs of a neighbourhood of 4x4. "tf32" allows float32 results an error like that of TF32
-        arithmetic, for the sake of speed: 2^-11 of the sum of the magnitudes of the inputs that an output
-        sees, times the greatest magnitude among the weights of its output channel. The CPU's Winograd of 4x4
-        outputs, whose errors follow the largest inputs of a tile of 6x6, steps aside for images in which they
-        would be more; on a GPU they follow those of a tile of 4x4. Other dtypes are computed as with None.
+        greatest inputs of a neighbourhood of 4x4; and on a GPU any by tensor cores, from three products of
+        tf32 each, with (28 + C R S / 8 groups) 2^-24 of sum |w x| at most, if no factor is below 2^-114.
+        "tf32" allows float32 results an error like that of TF32 arithmetic, for the sake of speed: 2^-11 of
+        the sum of the magnitudes of the inputs that an output sees, times the greatest magnitude among the
+        weights of its output channel; twice that by a GPU's tensor cores, which round both factors. The CPU's
+        Winograd of 4x4 outputs, whose errors follow the largest inputs of a tile of 6x6, steps aside for
+        images in which they would be more; on a GPU they follow those of a tile of 4x4. Other dtypes are
+        computed as with None.
     algorithm : str, optional
         Forces one algorithm by name (see `explain`), and raises ValueError with the reason if it cannot run
         this problem.
