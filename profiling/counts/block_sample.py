@@ -124,7 +124,7 @@ class UnbackedSpace(GlobalSpace):
             return 0
         base = GLOBAL_BASE + (len(self.regions) << GLOBAL_SPACING_BITS) + (1 << (GLOBAL_SPACING_BITS - 1))
         self.regions.append(Unbacked(operand, self.granule, base))
-        return base
+        return base + operand.begin
 
 
 class Unlogged(Tracker):

@@ -1,6 +1,7 @@
 """The launches that an algorithm makes for a problem, on arrays that are not there."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,7 +9,8 @@ from gpuconv import cuda
 from gpuconv.algorithm import Algorithm, refusal, select
 from gpuconv.cuda.runtime.gpu import H200, Gpu
 from gpuconv.cuda.runtime.launch import Launch
-from gpuconv.cuda.runtime.passes import Passes
+from gpuconv.cuda.runtime.passes import Parts, Passes
+from gpuconv.cuda.runtime.scratch import ELEMENT_BYTES
 from gpuconv.spec import ConvSpec, Spec
 from gpuconv.spec.dtypes import FLOAT32, INT64
 from gpuconv.spec.layouts import ConvLayouts, Layout, Layouts, PoolLayouts, contiguous_strides
@@ -18,11 +20,15 @@ SCRATCH = "scratch"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Operand:
-    """A contiguous array that is not there: "x", "w", "y", "indices", or the scratch between two launches."""
+    """A contiguous array that is not there: "x", "w", "y", "indices", or the scratch between two launches.
+
+    `begin` is how many bytes from its start a pointer leads.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype
+    begin: int = 0
 
     @property
     def is_input(self) -> bool:
@@ -45,18 +51,31 @@ class Captured:
 def launches(spec: Spec, algorithm: Algorithm, gpu: Gpu = H200) -> list[Captured]:
     """What a call on contiguous arrays, without a bias, would queue on such a GPU."""
     layouts = contiguous(spec)
-    plan: Launch | Passes = algorithm.plan(spec, layouts, gpu)
+    plan: Launch | Passes | Parts = algorithm.plan(spec, layouts, gpu)
     given: list[Operand | None] = [
         layout and Operand(name, layout.shape, layout.dtype)
         for name, layout in zip(layouts._fields, layouts, strict=True)
     ]
     given.append(Operand(SCRATCH, (plan.elements,), FLOAT32.numpy))
-    queued = plan.launches if isinstance(plan, Passes) else ((plan, range(len(layouts))),)
-    return [
-        Captured(launch, tuple(given[place] for place in places)[: len(launch.kernel.pointers)])
-        for launch, places in queued
-        if launch.blocks
-    ]
+    return [*_captured(plan, given)]
+
+
+def _captured(plan: Launch | Passes | Parts, given: Sequence[Operand | None]) -> Iterator[Captured]:
+    """The launches of a plan, whose pointers are of those `given`."""
+    if isinstance(plan, Parts):
+        for step, begins in plan.steps:
+            taken = [_moved(None if place is None else given[place], moved) for place, moved in begins]
+            if step.elements:
+                taken.append(_moved(given[plan.arrays], ELEMENT_BYTES * plan.between))
+            yield from _captured(step, taken)
+        return
+    for launch, places in plan.launches if isinstance(plan, Passes) else ((plan, range(len(given))),):
+        if launch.blocks:
+            yield Captured(launch, tuple(given[place] for place in places)[: len(launch.kernel.pointers)])
+
+
+def _moved(operand: Operand | None, by: int) -> Operand | None:
+    return operand and replace(operand, begin=operand.begin + by)
 
 
 def contiguous(spec: Spec) -> Layouts:
@@ -66,10 +85,10 @@ def contiguous(spec: Spec) -> Layouts:
         return Layout(shape, contiguous_strides(shape, dtype.itemsize), dtype)
 
     x = layout((spec.N, spec.C, spec.H, spec.W), spec.dtype.numpy)
-    y = layout(spec.out_shape, spec.dtype.numpy)
     if isinstance(spec, ConvSpec):
-        w = layout((spec.K, spec.C_group, spec.R, spec.S), spec.dtype.numpy)
-        return ConvLayouts(x, w, None, y)
+        w = layout((spec.K, spec.C_group, spec.R, spec.S), spec.dtype_of_weights.numpy)
+        return ConvLayouts(x, w, None, layout(spec.out_shape, spec.result.numpy))
+    y = layout(spec.out_shape, spec.dtype.numpy)
     return PoolLayouts(x, y, layout(spec.out_shape, INT64.numpy) if spec.return_indices else None)
 
 

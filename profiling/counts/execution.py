@@ -14,7 +14,7 @@ from unittest.mock import patch
 import numpy as np
 
 from gpuconv.algorithm import Algorithm
-from gpuconv.cuda.conv import depthwise_window, implicit_gemm
+from gpuconv.cuda.conv import depthwise_window, implicit_gemm, packed_gemm
 from gpuconv.cuda.conv.depthwise_window import tiles as window_tiles
 from gpuconv.cuda.runtime.compiled import Kernel
 from gpuconv.cuda.runtime.gpu import H200
@@ -22,7 +22,7 @@ from gpuconv.cuda.runtime.launch import Launch
 from gpuconv.spec import ConvSpec, Spec
 from gpuconv.spec.dtypes import FLOATS, SIXTEEN_BITS
 from profiling.counts.captured import SCRATCH, Captured, Operand, launches, supported
-from profiling.counts.problems import GEMM_CHOICES, PROBLEMS, WINDOW_CHOICES, variants
+from profiling.counts.problems import GEMM_CHOICES, PACKED_CHOICES, PROBLEMS, WINDOW_CHOICES, variants
 from profiling.workloads import operands
 from tests import ptx
 from tests.ptx.machine_code import ptx_main_loop
@@ -109,6 +109,8 @@ def _forced() -> Iterator[tuple[Spec, list[Captured]]]:
     """Problems with a tile that their algorithm takes for larger ones."""
     for spec, choice in GEMM_CHOICES:
         yield spec, _with("implicit_gemm.plan.choose", choice, spec, implicit_gemm.ALGORITHM)
+    for spec, choice in PACKED_CHOICES:
+        yield spec, _with("packed_gemm.plan.choose", choice, spec, packed_gemm.ALGORITHM)
     for spec, shape in WINDOW_CHOICES:
         choice = shape, window_tiles.choose(spec, shape, H200)
         yield spec, _with("depthwise_window.plan.tile_of", choice, spec, depthwise_window.ALGORITHM)
@@ -136,7 +138,7 @@ def carry_out(each: Captured, memory: dict[str, np.ndarray], arch: str) -> Repor
             return 0
         array = memory.setdefault(operand.name, poisoned(operand.shape, operand.dtype))
         fresh = not operand.is_input and operand.name != SCRATCH  # which one kernel writes and another reads
-        return ptx.out(array) if fresh else ptx.pointer(array)
+        return ptx.out(array) if fresh and not operand.begin else ptx.pointer(array, operand.begin)
 
     return executable(each.launch.kernel, arch).launch(
         each.launch.blocks, each.launch.kernel.threads, *map(pointer, each.operands), *each.launch.values,

@@ -5,7 +5,10 @@ from dataclasses import replace
 
 from gpuconv.cuda.conv.depthwise_window.tiles import SHAPES
 from gpuconv.cuda.conv.implicit_gemm.tiles import ALL_TILES, GemmChoice
+from gpuconv.cuda.conv.packed_gemm.tiles import TILES as PACKED_TILES
+from gpuconv.cuda.conv.packed_gemm.tiles import PackedChoice
 from gpuconv.spec import ConvSpec, Spec
+from gpuconv.spec.dtypes import FLOAT16
 from profiling.workloads import convolution, pool
 
 REDUCTIONS = "max", "mean"
@@ -49,6 +52,16 @@ GEMM_CHOICES = tuple(
     (convolution(1, 32, (8, 32), tile.k, kernel), GemmChoice(tile, splits))
     for tile in ALL_TILES
     for kernel, splits in ((3, 1), (1, 1), (3, 2))
+)
+
+# Likewise of 16 bits on tensor cores, rounded and unrounded.
+PACKED_CHOICES = tuple(
+    (
+        replace(convolution(1, 64, (8, 32), tile.k, 3), dtype=FLOAT16, unrounded=unrounded),
+        PackedChoice(tile, splits),
+    )
+    for tile in PACKED_TILES
+    for unrounded, splits in ((False, 1), (True, 1), (False, 3), (True, 3))
 )
 
 # Whole tiles of one block, and every kernel for any depthwise window.

@@ -27,7 +27,7 @@ and launch.json
     launches          kernel, ptx, entry, grid, block, shared_bytes (dynamic), arguments, argument_bytes,
                       parameters, and expected: array and file of each that has changed
     parameters        name, type in PTX, offset and bytes in the packed arguments, and a scalar's value or the
-                      array whose address is to be put there, null for a null pointer
+                      array whose address is to be put there, `begin` bytes on; null for a null pointer
     sha256            of each other file
 
 What is packed is little-endian; until addresses are put there, pointers are 0. Arrays begin on multiples of

@@ -136,7 +136,7 @@ def _launch(out: Path, number: int, each: Captured, arch: str, expected: Arrays)
 def _packed(launch: Launch, operands: Sequence[Operand | None], arch: str) -> tuple[list[Description], bytes]:
     """Each parameter described, and all of them in one buffer, where each lies on a multiple of its size."""
     entry = executable(launch.kernel, arch).program.entry
-    arrays = [operand.name if operand and operand.nbytes else None for operand in operands]
+    arrays = [operand if operand and operand.nbytes else None for operand in operands]
     described: list[Description] = []
     packed = b""
     values = [*arrays, *launch.values]
@@ -144,7 +144,8 @@ def _packed(launch: Launch, operands: Sequence[Operand | None], arch: str) -> tu
         packed += bytes(-len(packed) % parameter.alignment)
         where = {"name": name, "type": parameter.type, "offset": len(packed), "bytes": parameter.size}
         if len(described) < len(arrays):
-            described.append({**where, "array": value})
+            begins = {} if value is None else {"begin": value.begin}
+            described.append({**where, "array": value and value.name, **begins})
             packed += bytes(parameter.size)
         else:
             described.append({**where, "value": value})

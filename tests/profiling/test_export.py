@@ -77,7 +77,7 @@ def argument(packed, parameter, memory):
         assert value == parameter["value"] % 2 ** (8 * parameter["bytes"])
         return value
     assert value == 0
-    return 0 if parameter["array"] is None else ptx.pointer(memory[parameter["array"]])
+    return 0 if parameter["array"] is None else ptx.pointer(memory[parameter["array"]], parameter["begin"])
 
 
 def test_what_is_exported_can_be_carried_out(exported):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.wide  # minutes of the executor
 # Not counted: gradients of pools, patches and samples, minima, norms and adaptive pools, which no problem is
 # of, and the same sources for another dtype.
 ALIKE = "bfloat16", "conv_tiled float16", "conv_tiled complex", "conv_tiled int8", "conv_tiled uint8"
-SIMPLE = "conv_mirror", "conv_epilogue", "pool_norms"  # a thread for each element
+SIMPLE = "conv_mirror", "conv_epilogue", "conv_pack_", "pool_norms"  # a thread for each element, or a copy
 OTHERS = " adaptive", " min", " int", " uint"
 KERNELS = [
     kernel
