@@ -196,6 +196,11 @@ def test_images_are_packed_as_many_at_a_time_as_the_workspace_holds():
         workspace.set_workspace_limit(64 << 20)
 
 
+def test_of_an_image_without_pixels_there_is_the_bias():
+    case = ConvCase("no pixels", (2, 3, 0, 4), (5, 3, 3, 3), padding=2, bias=True)
+    expect(case, arrays_of(case, "float16", "float16"))
+
+
 # Values
 
 

@@ -91,7 +91,7 @@ def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Parts:
 
 def _pieces_of_images(spec: ConvSpec, in_place: bool, workspace: int) -> Iterator[tuple[ConvSpec, int]]:
     """(problem, first image) of as many images as can be packed at once."""
-    images = spec.N if in_place else max(1, workspace // _image_bytes(replace(spec, N=1)))
+    images = spec.N if in_place else max(1, workspace // max(1, _image_bytes(replace(spec, N=1))))
     for n in range(0, spec.N, max(1, images)):
         yield replace(spec, N=min(images, spec.N - n)), n
 
