@@ -174,7 +174,7 @@ def test_a_new_option_of_a_spec_reaches_nobody(engine, room):
             options["epilogue"] = Epilogue(activation="relu")
         if "padding_mode" in algorithm.takes:
             options["padding_mode"] = next(iter(algorithm.takes["padding_mode"]))
-        for option in {"reduction", "windows", "return_indices"} & set(algorithm.takes):
+        for option in {"reduction", "windows", "return_indices", "precision"} & set(algorithm.takes):
             options[option] = next(iter(algorithm.takes[option]))
         reason = refusal(algorithm, added(**{**given, **options}), None, None)
         assert reason == "of colour it takes 'grey', not 'blue'"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gpuconv
+from gpuconv import call as calls
 from gpuconv import threads as sharing
 from gpuconv.cpu.conv import direct
 from gpuconv.cpu.conv import winograd as conv_winograd
@@ -103,6 +104,7 @@ def test_images_of_ordinary_numbers_are_not_computed_anew(monkeypatch):
     """Nor are black ones, or channels whose weights are 0."""
     x, w, bias = arrays(32)
     x[0], x[1, :, :9], w[3] = 0, 0, 0
+    monkeypatch.setattr(calls, "_known", {})  # no plan of before, and none that stays
     monkeypatch.setattr(conv_winograd, "plan_anew", lambda *problem: pytest.fail)
     gpuconv.conv2d(x * 1e-12, w * 1e-12, bias, padding=1, precision="tf32", algorithm="conv_winograd")
 
