@@ -15,9 +15,10 @@ dtype, its tile or its architecture alone is tested on a sample. It is the same 
 - one in 64 of the faults planted in kernels, but none of the kernels left unharmed for comparison, which
   other tests run: the first of each function is in the wide set, the others are slow.
 
-Slow are also every other fault that is left, each of which compiles a kernel of its own, and, of the kernels
-that the executor runs, three in four tests of a dtype whose kernels are those of another one: bfloat16's of
-float16 but for a conversion, float64's and complex128's with wider registers. Each algorithm keeps one.
+Slow are also three in four of the faults that are left, each of which compiles a kernel of its own; two in
+three of a function with 150 tests that the executor runs; and, of the kernels that it runs, three in four
+tests of a dtype whose kernels are those of another one: bfloat16's of float16 but for a conversion, float64's
+and complex128's with wider registers. Each algorithm keeps one.
 
 Where each test of a few takes long, it is marked by hand, or its parameter is given by `few`.
 """
@@ -42,6 +43,8 @@ VARIANTS = ("dtype", "arch")
 DOUBLE = "float64", "complex128"
 ALIKE = "bfloat16", "float64", "complex128"
 KEPT = 4
+PLANTED = 4
+CROWD, THINNED = 150, 3
 CPU_ROOMS = "tests/cpu/", "tests/test_compiled"
 DEFAULT_ARCH = "sm_90a"
 
@@ -120,12 +123,20 @@ def _sample(tests: list[pytest.Function]) -> Iterator[pytest.Function]:
 def _seldom(left: Iterable[pytest.Function]) -> Iterator[pytest.Function]:
     """Of the tests that are not in the sample those that are slow, and not in the wide set either."""
     mixed = sorted(left, key=_mixed)
-    yield from [test for test in mixed if _plants_faults(test)][1::2]
+    yield from _but_one_in(PLANTED, [test for test in mixed if _plants_faults(test)])
+    executed = [test for test in mixed if test.nodeid.startswith("tests/cuda/") and not _kernel_name(test)]
+    if len(executed) >= CROWD:
+        kept = {*first_of_each(executed, _algorithm_and_dtype), *executed[::THINNED]}
+        yield from (test for test in executed if test not in kept)
     alike = [
         test for test in mixed if test.nodeid.startswith("tests/cuda/") and _value(test, "dtype") in ALIKE
     ]
     kept = {*first_of_each(alike, _algorithm_and_dtype), *alike[::KEPT]}
     yield from (test for test in alike if test not in kept)
+
+
+def _but_one_in(count: int, tests: Sequence[pytest.Function]) -> Iterator[pytest.Function]:
+    return (test for i, test in enumerate(tests) if i % count)
 
 
 def _algorithm_and_dtype(test: pytest.Function) -> set[Hashable]:

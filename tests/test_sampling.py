@@ -98,11 +98,19 @@ def test_one_of_64_faults_and_no_kernel_without():
     assert [test.marks for test in unharmed] == [["wide"], ["slow"], ["slow"]]
 
 
-def test_every_other_fault_is_slow():
+def test_three_in_four_faults_are_slow():
     faults = product("tests/cuda/test_faults.py::test", fault=range(17))
     sampling.mark_wide(faults)
     marks = [test.marks for test in faults]
-    assert [marks.count(each) for each in ([], ["wide"], ["slow"])] == [1, 8, 8]
+    assert [marks.count(each) for each in ([], ["wide"], ["slow"])] == [1, 4, 12]
+
+
+def test_of_a_crowd_that_the_executor_runs_one_in_three_is_in_the_wide_set():
+    tests = product("tests/cuda/test_execution.py::test", algorithm=("a", "b"), case=range(90))
+    sampling.mark_wide(tests)
+    slow, wide = (sum(mark in test.marks for test in tests) for mark in ("slow", "wide"))
+    assert 113 <= slow <= 116 and slow + wide in (173, 174)
+    assert not any("slow" in test.marks for test in product("tests/test_x.py::test", case=range(300)))
 
 
 def test_one_in_four_of_a_dtype_that_is_like_another_is_in_the_wide_set():

@@ -60,7 +60,11 @@ def test_integers_are_exact(input, weight):
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
 @pytest.mark.parametrize(
     ("algorithm", "input", "weight"),
-    [*((tiled.ALGORITHM, *pair) for pair in PAIRS), *((packed_gemm.ALGORITHM, *pair) for pair in PACKED)],
+    [
+        *((tiled.ALGORITHM, *pair) for pair in PAIRS[:3]),
+        *(pytest.param(tiled.ALGORITHM, *pair, marks=pytest.mark.slow) for pair in PAIRS[3:]),
+        *((packed_gemm.ALGORITHM, *pair) for pair in PACKED),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_every_case_is_exact(case, algorithm, input, weight):

@@ -34,7 +34,10 @@ PAIRS = (  # of the input's dtype and the weights'
     ("float16", "float16"), ("uint8", "int8"), ("bfloat16", "bfloat16"), ("int8", "uint8"),
     ("uint8", "uint8"), ("int8", "int8"),
 )  # fmt: skip
-over_pairs = pytest.mark.parametrize(("input", "weight"), few(PAIRS, 2))
+over_pairs = pytest.mark.parametrize(
+    ("input", "weight"),
+    [*few(PAIRS[:3], 2), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in PAIRS[3:])],
+)
 RAGGED = ConvCase("ragged in every axis", (2, 13, 7, 9), (70, 13, 3, 3), padding=1, bias=True)
 DEEP = ConvCase("many slabs", (2, 80, 5, 9), (20, 40, 3, 3), padding=((1, 1), (0, 2)), groups=2, bias=True)
 CASES = (
