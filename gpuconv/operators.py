@@ -106,6 +106,12 @@ def _weight_gradient_spec(
     )
 
 
+def _deformed_spec(
+    input: Any, offset: Any, weight: Any, bias: Any, mask: Any, stride: Any, padding: Any, dilation: Any
+) -> ConvSpec:
+    return of_deformed(input, offset, weight, bias, mask, stride, padding, dilation, precision_meant(None))
+
+
 def _max_spec(
     input: Any,
     kernel_size: Any,
@@ -185,7 +191,7 @@ CONV2D_BIAS = Operator(
 )  # fmt: skip
 DEFORM_CONV2D = Operator(
     "deform_conv2d", "deform", ("input", "offset", "weight", "bias", "mask", "out"),
-    ("stride", "padding", "dilation"), DeformedLayouts, of_deformed,
+    ("stride", "padding", "dilation"), DeformedLayouts, _deformed_spec,
 )  # fmt: skip
 MAX_UNPOOL2D = Operator(
     "max_unpool2d", "scatter", ("input", "indices", "out"),

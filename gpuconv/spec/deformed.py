@@ -13,14 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from gpuconv.spec.checks import batched_shape, checked_dtype, same_dtype
-from gpuconv.spec.conv import ConvSpec, check_beside, weight_shape
+from gpuconv.spec.conv import ConvSpec, check_beside, check_precision, weight_shape
 from gpuconv.spec.dtypes import FLOATS
 from gpuconv.spec.parameters import as_pads, as_pair
 
 
 def of_deformed(
     input: Any, offset: Any, weight: Any, bias: Any = None, mask: Any = None, stride: Any = 1,
-    padding: Any = 0, dilation: Any = 1,
+    padding: Any = 0, dilation: Any = 1, precision: Any = None,
 ) -> ConvSpec:  # fmt: skip
     """Check the arguments of `gpuconv.deform_conv2d`.
 
@@ -36,7 +36,8 @@ def of_deformed(
     check_beside(weight, bias, dtype, K)
     stride, dilation = as_pair(stride, "stride", least=1), as_pair(dilation, "dilation", least=1)
     pads = as_pads(padding, (H, W), (R, S), stride, dilation)
-    spec = ConvSpec(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype)
+    check_precision(precision)
+    spec = ConvSpec(N, C, H, W, K, R, S, pads, stride, dilation, groups, dtype, precision)
     shape = (N, -1, spec.P, spec.Q)
     offset_groups = _offset_groups(offset, "offset", 2, spec, shape[4 - len(input.shape) :])
     same_dtype(offset, "offset", dtype)

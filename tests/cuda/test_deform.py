@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from gpuconv import precision
 from gpuconv.cuda import deform
 from gpuconv.cuda.deform import columns
+from gpuconv.cuda.runtime.gpu import H200
+from gpuconv.operators import DEFORM_CONV2D
 from gpuconv.spec import of_deformed
 from tests import reference
-from tests.cuda.execution import compute, poisoned
+from tests.cuda.execution import compute, layouts_of, on_device, poisoned
 from tests.cuda.mutation import BEYOND, WRONG, changed_room, verdict
 from tests.layouts import WRITABLE
 from tests.test_deform_conv2d import BIAS, OPTIONS, SHAPE, W, X, masks, offsets
@@ -46,6 +49,18 @@ def test_images_in_blocks(monkeypatch):
     monkeypatch.setattr(columns, "COLUMNS_BYTES", 1)
     y, right = run()
     np.testing.assert_array_equal(y, right.astype("float32"))
+
+
+@pytest.mark.parametrize("weights", ["contiguous", "reversed"])
+def test_the_product_has_the_precision_of_the_program(monkeypatch, weights):
+    asked = []
+    monkeypatch.setattr(columns, "plan_by", lambda _, spec, *rest: asked.append(spec.precision))
+    monkeypatch.setattr(precision, "default", "ieee")
+    arrays = X, offsets(1, SHAPE), WRITABLE[weights](W), BIAS, None
+    spec = DEFORM_CONV2D.spec(*arrays, OPTIONS["stride"], OPTIONS["padding"], 1)
+    views = (on_device(array) for array in (*arrays, np.empty(spec.out_shape, "float32")))
+    ALGORITHM.plan(spec, layouts_of(spec, *views), H200)
+    assert asked == ["ieee"]
 
 
 FAULTS = [

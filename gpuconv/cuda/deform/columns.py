@@ -96,12 +96,15 @@ def _product(spec: ConvSpec, layouts: DeformedLayouts, images: int) -> tuple[Con
     depth, dtype = spec.C * spec.R * spec.S, layouts.x.dtype
     y = layouts.y._replace(shape=(images, *layouts.y.shape[1:]))
     if layouts.w.is_packed:
-        product = ConvSpec(images, depth, spec.P, spec.Q, spec.K, 1, 1, groups=spec.groups, dtype=spec.dtype)
+        product = ConvSpec(
+            images, depth, spec.P, spec.Q, spec.K, 1, 1, groups=spec.groups, dtype=spec.dtype,
+            precision=spec.precision,
+        )  # fmt: skip
         w = packed(product.weight_shape, dtype)._replace(offset=layouts.w.offset)
     else:
         product = ConvSpec(
             images, spec.C, spec.P * spec.R, spec.Q * spec.S, spec.K, spec.R, spec.S,
-            stride=(spec.R, spec.S), groups=spec.groups, dtype=spec.dtype,
+            stride=(spec.R, spec.S), groups=spec.groups, dtype=spec.dtype, precision=spec.precision,
         )  # fmt: skip
         w = layouts.w
     return product, ConvLayouts(packed(product.in_shape, dtype), w, layouts.bias, y)

@@ -273,6 +273,12 @@ def test_layers_of_networks_go_to_the_tensor_cores_and_depthwise_ones_do_not():
     assert not is_worthwhile(64, 64, groups=64)
 
 
+@pytest.mark.parametrize("images", [1, 64])
+def test_images_of_one_pixel_go_to_the_tensor_cores(images):
+    case = ConvCase("fully connected", (images, 2048, 1, 1), (1000, 2048, 1, 1))
+    assert worthwhile(ALGORITHM, case.spec("float16"), H200)
+
+
 def test_a_long_depth_is_shared_where_there_are_few_pixels():
     case = ConvCase("deep", (1, 512, 7, 7), (512, 512, 3, 3), padding=1)
     assert tiles.choose(case.spec("float16"), 64 << 20, H200).splits > 1

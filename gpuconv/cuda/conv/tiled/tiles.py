@@ -129,8 +129,13 @@ class TiledStage:
 
 
 def least_cycles(spec: ConvSpec, gpu: Gpu) -> float:
-    """Predicted at least: twice its multiply-adds, which wait for shared memory, where there are blocks."""
-    return spec.flops / gpu.each.fp32 / min(grid_of(spec).blocks, gpu.multiprocessors)
+    """Predicted at least: twice its multiply-adds, which wait for shared memory, where there are blocks.
+
+    Of a tile all pixels are computed, those beyond the image too: of an image of one pixel 256.
+    """
+    grid = grid_of(spec)
+    flops = spec.flops * (grid.p * grid.tile_p * grid.q * grid.tile_q) / (spec.P * spec.Q)
+    return flops / gpu.each.fp32 / min(grid.blocks, gpu.multiprocessors)
 
 
 def largest_stage(spec: ConvSpec, tile_p: int, tile_q: int, pitch_k: int) -> TiledStage:
