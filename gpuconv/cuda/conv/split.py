@@ -122,7 +122,7 @@ def partial_bytes(spec: ConvSpec) -> int:
 
 def inputs_and_output(spec: ConvSpec) -> tuple[int, int]:
     """(Bytes of input and weights, bytes of the output)."""
-    output = spec.itemsize * spec.N * spec.K * spec.P * spec.Q
+    output = spec.result.itemsize * spec.N * spec.K * spec.P * spec.Q
     return spec.min_bytes - output, output
 
 
