@@ -41,7 +41,7 @@ def make_function(bias_dtype: Dtype, result: Dtype) -> Callable[..., None]:
         if quad < all_quads:
             k, quad_of_k = quotient_and_rest(quad, (quads, quads_multiplier, quads_shift))
             pixel = uint32(quad_of_k * uint32(4))
-            start = widen(bias[int64(k) * bias_k]) if has_bias != uint32(0) else scalar(0)
+            added = widen(bias[int64(k) * bias_k]) if has_bias != uint32(0) else scalar(0)
             total = cuda.local.array(4, scalar)
             for i in range(4):
                 total[i] = scalar(0)
@@ -53,7 +53,7 @@ def make_function(bias_dtype: Dtype, result: Dtype) -> Callable[..., None]:
                 part += part_split
 
             for i in range(4):
-                total[i] = finish(total[i], start)
+                total[i] = finish(total[i], added)
             for i in range(4):
                 here = uint32(pixel + uint32(i))
                 rest, q = quotient_and_rest(here, (run, run_multiplier, run_shift))

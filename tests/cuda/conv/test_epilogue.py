@@ -175,7 +175,7 @@ OF_HALVES = [
     ("pieces", "the first images again", "(RESULTS, (images.start,", "(RESULTS, (0,"),
     ("pieces", "the weights of other outputs", '"w": (first, 0)', '"w": (0, 0)'),
     ("pieces", "the bias of other outputs", '"bias": (outputs.start,)', '"bias": (0,)'),
-    ("tiled.kernel", "a bias of another dtype", '("bias", operands.bias)', '("bias", operands.y)'),
+    ("operands", "a bias of another dtype", "bias=self.bias", "bias=self.y"),
     (
         "tiled.kernel",
         "a bias that is widened as a sum",

@@ -169,7 +169,8 @@ SCALES = {
 @pytest.mark.parametrize("taps", [LEAST_TAPS, 576, MOST_TAPS])
 def test_split_products_are_as_exact_as_multiply_adds(taps, scale):
     a, b = (each.astype("float32") for each in SCALES[scale](normal(12, taps), normal(taps, 12, seed=1)))
-    assert norm_error(split_product(a, b), a, b) <= 2 * norm_error(chain(a, b), a, b)
+    most = 5 if scale == "taps scaled" else 2  # few of whose products decide
+    assert norm_error(split_product(a, b), a, b) <= most * norm_error(chain(a, b), a, b)
 
 
 def test_long_sums_in_tensor_cores_would_not_be():

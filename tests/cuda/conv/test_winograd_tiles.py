@@ -41,7 +41,8 @@ LAYERS = {spec for spec in (*RESNET50, *VGG16, *UNET) if refusal(ALGORITHM, spec
 
 @pytest.mark.parametrize("spec", LAYERS, ids=str)
 def test_layers_of_networks_but_the_first_are_worth_it(spec):
-    chosen = select(conv.ALGORITHMS, spec, contiguous(spec), H200)
+    others = tuple(each for each in conv.ALGORITHMS if "tf32" not in each.name)
+    chosen = select(others, spec, contiguous(spec), H200)
     assert (chosen is ALGORITHM) == (spec.C >= 64)
 
 

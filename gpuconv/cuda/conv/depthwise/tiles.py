@@ -96,7 +96,7 @@ class Strips:
             rounds = -(-(tile_p + (spec.R - 1) // spec.stride[0]) // steps)
             instructions = SETUP + rounds * steps * (taps * outputs + STEP * spec.stride[0])
             blocks = -(-groups * strips // WARPS)
-            issued = busiest_scheduler(WARPS * busiest(blocks, gpu)) * instructions
+            issued = _most_warps(blocks, gpu) * instructions
             moved = requested * spec.itemsize / gpu.device_bytes
             cycles = LATENCY + CYCLES * instructions + max(issued, moved)
             return cls(
@@ -111,6 +111,11 @@ class Strips:
                 break
             cuts.append(finer)
         return min(cuts, key=lambda each: each.cycles)
+
+
+def _most_warps(blocks: int, gpu: Gpu) -> int:
+    """Of the scheduler with the most of them."""
+    return busiest_scheduler(WARPS * busiest(blocks, gpu))
 
 
 def _lanes(spec: ConvSpec, outputs: int) -> tuple[int, int, int, int]:

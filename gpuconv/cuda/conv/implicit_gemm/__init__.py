@@ -20,12 +20,13 @@ One kernel, three algorithms, by how they multiply; u is 2^-24, and every bound 
     conv_implicit_gemm_3xtf32    tensor cores; factors split in two           (28 + taps / 8) u
     conv_implicit_gemm_tf32      tensor cores; factors rounded to 11 bits     2^-10 + 3 taps u
 
-In the norm the error of the second is within twice that of the first for N(0, 1), and where rows or taps are
-scaled, by a model that cuts off within tensor cores (`tests/cuda/conv/test_tensor_cores.py`). Its
-bound holds where no lower part is rounded as a subnormal number: for factors of 2^-114 and more, or 0. Below
-that a factor is off by as much as 2^-136, whatever its size, which is why it does not take "ieee". On the GPU
-nothing of tensor cores has been measured: rates are those of `runtime/gpu.py`. Predicted by `profiling.model`
-on an H200, 64 -> 64 3x3 @56 N 32: 145, 70 and 70 us, the last two limited by loads of 4 bytes.
+In the norm the error of the second is within twice that of the first for N(0, 1), and where rows are scaled;
+within 5 times where taps are, so that few products decide; by a model that cuts off within tensor cores
+(`tests/cuda/conv/test_tensor_cores.py`). Its bound holds where no lower part is rounded as a subnormal
+number: for factors of 2^-114 and more, or 0. Below that a factor is off by as much as 2^-136, whatever its
+size, which is why it does not take "ieee". On the GPU nothing of tensor cores has been measured: rates are
+those of `runtime/gpu.py`. Predicted by `profiling.model` on an H200, 64 -> 64 3x3 @56 N 32: 145, 70 and 70
+us, the last two limited by loads of 4 bytes.
 """
 
 from collections.abc import Callable, Collection

@@ -71,6 +71,8 @@ def worth(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> bool:
 
 def plan(spec: ConvSpec, layouts: ConvLayouts, gpu: Gpu) -> Parts:
     """The passes for a problem; the pointers to start them with are x, w, the bias and y."""
+    if 0 in spec.out_shape:
+        return Parts((), len(layouts))
     depth, packed = PackedDepth.of(spec), _in_place(spec, layouts.x)
     w_bytes = spec.K * depth.row_bytes
     found, most = [Step(_pack_weights(spec, layouts.w, depth), ((W, 0), (SCRATCH, 0)))], 0
