@@ -281,6 +281,7 @@ def _gemm() -> Iterator[Problem]:
     for N, C, K in ((1, 17, 120), (40, 17, 120), *((N, 256, 256) for N in (16, 24, 40, 64))):
         yield conv((N, C, 16, 16), (K, C, 1, 1), precision="tf32")
         yield conv((N, C, 17, 15), (K, C, 1, 1), bias=True, precision="tf32")
+    yield conv((2, 64, 56, 56), (64, 64, 3, 3), padding=1, precision="tf32")
     for N in (16, 40):
         yield conv((N, 96, 32, 32), (128, 96, 1, 1), precision="tf32")
         yield conv((N, 96, 33, 31), (128, 96, 1, 1), bias=True, precision="tf32")
@@ -290,7 +291,7 @@ def _packed_gemm() -> Iterator[Problem]:
     """Tiles of 64 and 128 channels of 16 and 8 bits: sums before an activation, shared ones, mixed bytes."""
     for options in ({}, {"activation": "relu"}):
         yield conv((1, 1400, 4, 5), (40, 1400, 3, 3), padding=1, bias=True, **options)
-    for N in (1, 4, 9, 18, 36, 64, 72, 128):
+    for N in (1, 4, 9, 18, 28, 36, 56, 64, 72, 128):
         yield conv((N, 32, 16, 16), (128, 32, 3, 3), padding=1, activation="relu")
         yield conv((N, 32, 16, 16), (128, 32, 3, 3), padding=1, mixed=True)
 
