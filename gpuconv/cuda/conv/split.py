@@ -8,7 +8,7 @@ channels. The order of the sum does not depend on which block is first, so resul
 run. The parts are added up plainly; the epilogue is applied once, to the whole sum.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from gpuconv.cuda.conv.operands import Operands, named_pointers
@@ -18,13 +18,14 @@ from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.language import cuda, int64, uint32
 from gpuconv.cuda.ptx.memory import load4
 from gpuconv.cuda.runtime.compiled import Kernel
-from gpuconv.cuda.runtime.cost import moving, start, uncached
+from gpuconv.cuda.runtime.cost import is_even, moving, start, uncached
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.cuda.runtime.launch import Launch, steps
 from gpuconv.spec import ConvSpec, Dtype
 from gpuconv.spec.dtypes import FLOAT32, INT32, SIXTEEN_BITS
 
 THREADS = 128
+MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 
 
 def make_function(bias_dtype: Dtype, result: Dtype) -> Callable[..., None]:
@@ -131,6 +132,25 @@ def cycles_of_sum(spec: ConvSpec, splits: int, scratch: int, gpu: Gpu) -> float:
     between the kernels, in bytes."""
     parts, output = splits * partial_bytes(spec), inputs_and_output(spec)[1]
     return start(gpu) + moving(parts + output, uncached(parts, scratch, gpu) + output, gpu)
+
+
+def splits_of(spec: ConvSpec, slabs: int, most: int, workspace: int) -> Iterator[int]:
+    """How many blocks may share a depth of so many slabs: one, or up to `most` with as much each, whose sums
+    take at most `workspace` bytes."""
+    yield 1
+    share = partial_bytes(spec)
+    for splits in range(2, min(most, slabs) + 1):
+        if share <= MAX_PARTIAL and is_even(slabs, splits) and splits * share <= workspace:
+            yield splits
+
+
+def cycles_of_shares(spec: ConvSpec, splits: int, computing: float, gpu: Gpu) -> float:
+    """Predicted, of a kernel that takes `computing` cycles but for device memory, and of the sum, if any."""
+    parts = splits * partial_bytes(spec) if splits > 1 else 0
+    inputs, output = inputs_and_output(spec)
+    moved = inputs + (uncached(parts, parts, gpu) if parts else output)
+    busy = max(computing, moving(0, moved, gpu))
+    return busy + cycles_of_sum(spec, splits, parts, gpu) if parts else busy
 
 
 def runs_of(spec: ConvSpec, y: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:

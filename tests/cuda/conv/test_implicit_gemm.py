@@ -15,7 +15,7 @@ from gpuconv.cuda.conv.implicit_gemm import tiles as gemm_tiles
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB, Depth
 from gpuconv.cuda.conv.implicit_gemm.kernel import KERNELS_BY_TILE
 from gpuconv.cuda.conv.implicit_gemm.tiles import TILES, GemmChoice, choose
-from gpuconv.cuda.conv.split import partial_bytes
+from gpuconv.cuda.conv.split import MAX_PARTIAL, partial_bytes
 from gpuconv.cuda.runtime.cost import is_even
 from gpuconv.cuda.runtime.gpu import GPUS, H200, gpu
 from gpuconv.spec import ConvSpec
@@ -257,7 +257,7 @@ def test_few_pixels_share_a_long_depth():
     assert choose(few, 0, H200).splits == 1
     assert choose(many, 64 << 20, H200).splits == 1
     wide = convolution(2**12, 512, 28, 2**10, 1)
-    assert partial_bytes(wide) > gemm_tiles.MAX_PARTIAL and choose(wide, 2**50, H200).splits == 1
+    assert partial_bytes(wide) > MAX_PARTIAL and choose(wide, 2**50, H200).splits == 1
 
 
 def test_a_choice_is_made_for_the_gpu_at_hand():

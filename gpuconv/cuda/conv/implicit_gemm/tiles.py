@@ -18,16 +18,14 @@ import functools
 from dataclasses import dataclass
 
 from gpuconv.cuda.conv.implicit_gemm.gather import SLAB, Depth
-from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes
+from gpuconv.cuda.conv.split import cycles_of_shares, splits_of
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
 from gpuconv.cuda.runtime.cost import (
     ISSUE,
     busiest,
     busiest_scheduler,
     cost,
-    is_even,
     moving,
-    uncached,
     waves,
 )
 from gpuconv.cuda.runtime.gpu import Gpu
@@ -39,7 +37,6 @@ WARP_K, WARP_PIXELS = 32, 64
 OVERHEAD = 1400  # instructions
 STALL, START = 40, 2500  # cycles
 MAX_SPLITS = 32
-MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +159,8 @@ def choose(spec: ConvSpec, workspace: int, gpu: Gpu, tiles: tuple[GemmTile, ...]
 
     Where device memory decides, and several take as long, the one that computes least.
     """
-    slabs, share = Depth.of(spec).slabs, partial_bytes(spec)
-    most = min(MAX_SPLITS, slabs) if share <= MAX_PARTIAL else 1
-    choices = (
-        GemmChoice(tile, splits)
-        for tile in tiles
-        for splits in range(1, most + 1)
-        if splits == 1 or (is_even(slabs, splits) and splits * share <= workspace)
-    )
+    splits_taken = [*splits_of(spec, Depth.of(spec).slabs, MAX_SPLITS, workspace)]
+    choices = (GemmChoice(tile, splits) for tile in tiles for splits in splits_taken)
     return min(choices, key=lambda choice: (cost_of(spec, choice, gpu), _computing(spec, choice, gpu)))
 
 
@@ -187,11 +178,7 @@ def cost_of(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> tuple[float, float]
 
 def cycles(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
     """Predicted, of one kernel or of two."""
-    parts = choice.splits * partial_bytes(spec) if choice.splits > 1 else 0
-    inputs, output = inputs_and_output(spec)
-    moved = inputs + (uncached(parts, parts, gpu) if parts else output)
-    busy = max(_computing(spec, choice, gpu), moving(0, moved, gpu))
-    return busy + cycles_of_sum(spec, choice.splits, parts, gpu) if parts else busy
+    return cycles_of_shares(spec, choice.splits, _computing(spec, choice, gpu), gpu)
 
 
 def _computing(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:

@@ -6,13 +6,12 @@ OVERHEAD instructions a warp, and alone waits STALL cycles in each slab and STAR
 """
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes
+from gpuconv.cuda.conv.split import cycles_of_shares, splits_of
 from gpuconv.cuda.device.limits import SCHEDULERS
 from gpuconv.cuda.ptx.matrices import A_ROWS, B_ROWS, PIECE_BYTES, ROW_BYTES, SUMS
-from gpuconv.cuda.runtime.cost import ISSUE, busiest, cost, is_even, moving, uncached, waves
+from gpuconv.cuda.runtime.cost import ISSUE, busiest, cost, moving, waves
 from gpuconv.cuda.runtime.gpu import Gpu
 from gpuconv.spec import ConvSpec
 
@@ -24,7 +23,6 @@ LOAD_ROWS = THREADS // PIECES  # rows that all threads load at once
 OVERHEAD = 1500  # instructions
 STALL, START = 40, 2500  # cycles
 MAX_SPLITS = 32
-MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +114,9 @@ class PackedChoice:
 @functools.lru_cache(maxsize=1024)
 def choose(spec: ConvSpec, workspace: int, gpu: Gpu) -> PackedChoice:
     """The choice of the least predicted cost whose shares take at most `workspace` bytes."""
-    choices = _choices(spec, workspace)
+    splits_taken = [*splits_of(spec, PackedDepth.of(spec).slabs, MAX_SPLITS, workspace)]
+    choices = (PackedChoice(tile, splits) for tile in TILES for splits in splits_taken)
     return min(choices, key=lambda choice: (cost_of(spec, choice, gpu), _computing(spec, choice, gpu)))
-
-
-def _choices(spec: ConvSpec, workspace: int) -> Iterator[PackedChoice]:
-    slabs, share = PackedDepth.of(spec).slabs, partial_bytes(spec)
-    most = min(MAX_SPLITS, slabs) if share <= MAX_PARTIAL else 1
-    for tile in TILES:
-        for splits in range(1, most + 1):
-            if splits == 1 or (is_even(slabs, splits) and splits * share <= workspace):
-                yield PackedChoice(tile, splits)
 
 
 def cost_of(spec: ConvSpec, choice: PackedChoice, gpu: Gpu) -> tuple[float, float]:
@@ -136,11 +126,7 @@ def cost_of(spec: ConvSpec, choice: PackedChoice, gpu: Gpu) -> tuple[float, floa
 
 def cycles(spec: ConvSpec, choice: PackedChoice, gpu: Gpu) -> float:
     """Predicted, of the product and of what adds up its shares."""
-    parts = choice.splits * partial_bytes(spec) if choice.splits > 1 else 0
-    inputs, output = inputs_and_output(spec)
-    moved = inputs + (uncached(parts, parts, gpu) if parts else output)
-    busy = max(_computing(spec, choice, gpu), moving(0, moved, gpu))
-    return busy + cycles_of_sum(spec, choice.splits, parts, gpu) if parts else busy
+    return cycles_of_shares(spec, choice.splits, _computing(spec, choice, gpu), gpu)
 
 
 def _computing(spec: ConvSpec, choice: PackedChoice, gpu: Gpu) -> float:

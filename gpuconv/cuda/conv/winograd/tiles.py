@@ -11,7 +11,7 @@ this is within 12 % of what `profiling.model` predicts, and within 3 % in the me
 import functools
 from dataclasses import dataclass
 
-from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes
+from gpuconv.cuda.conv.split import cycles_of_sum, inputs_and_output, partial_bytes, splits_of
 from gpuconv.cuda.conv.winograd.load import TILES
 from gpuconv.cuda.conv.winograd.transform import BLOCK_K, SLAB_C, SLAB_WORDS, WARPS
 from gpuconv.cuda.device.limits import LANES, SCHEDULERS
@@ -21,7 +21,6 @@ from gpuconv.cuda.runtime.cost import (
     busiest_scheduler,
     cache_rate,
     cost,
-    is_even,
     moving,
     start,
     uncached,
@@ -64,12 +63,7 @@ class Cut:
 def choose_splits(spec: ConvSpec, workspace: int, gpu: Gpu) -> int:
     """How many blocks are to share the input channels of each, in at most `workspace` bytes."""
     cut = Cut.of(spec)
-    left = workspace - 4 * cut.weight_words
-    choices = [
-        splits
-        for splits in range(1, min(MAX_SPLITS, cut.slabs) + 1)
-        if splits == 1 or (is_even(cut.slabs, splits) and splits * partial_bytes(spec) <= left)
-    ]
+    choices = splits_of(spec, cut.slabs, MAX_SPLITS, workspace - 4 * cut.weight_words)
     return min(choices, key=lambda splits: cost_of(spec, splits, gpu))
 
 
