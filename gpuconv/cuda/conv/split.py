@@ -13,7 +13,7 @@ from functools import partial
 
 from gpuconv.cuda.conv.operands import Operands, named_pointers
 from gpuconv.cuda.device.division import quotient_and_rest, with_reciprocals
-from gpuconv.cuda.device.elements import OPERANDS, SCALARS, make_storer
+from gpuconv.cuda.device.elements import OPERANDS, SCALARS, inlined, make_storer
 from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.language import cuda, int64, uint32
 from gpuconv.cuda.ptx.memory import load4
@@ -26,6 +26,16 @@ from gpuconv.spec.dtypes import FLOAT32, INT32, SIXTEEN_BITS
 
 THREADS = 128
 MAX_PARTIAL = 2**33  # bytes of one share, whose quads are counted in 31 bits
+
+
+@inlined
+def place_of_pixel(pixel, run, runs, strides):
+    """Where a pixel lies in the output, of which `run` pixels lie in a row, and `runs` rows in an image; both
+    with their reciprocals."""
+    y_n, _, y_p, y_q = strides
+    rest, q = quotient_and_rest(pixel, run)
+    n, p = quotient_and_rest(rest, runs)
+    return int64(n) * y_n + int64(p) * y_p + int64(q) * y_q
 
 
 def make_function(bias_dtype: Dtype, result: Dtype) -> Callable[..., None]:
@@ -57,9 +67,10 @@ def make_function(bias_dtype: Dtype, result: Dtype) -> Callable[..., None]:
                 total[i] = finish(total[i], added)
             for i in range(4):
                 here = uint32(pixel + uint32(i))
-                rest, q = quotient_and_rest(here, (run, run_multiplier, run_shift))
-                n, p = quotient_and_rest(rest, (runs, runs_multiplier, runs_shift))
-                place = int64(n) * y_n + int64(k) * y_k + int64(p) * y_p + int64(q) * y_q
+                place = int64(k) * y_k + place_of_pixel(
+                    here, (run, run_multiplier, run_shift), (runs, runs_multiplier, runs_shift),
+                    (y_n, y_k, y_p, y_q),
+                )  # fmt: skip
                 if aligned == uint32(0) and here < pixels:
                     y[place] = narrow(total[i])
                 elif i == 0 and aligned != uint32(0):

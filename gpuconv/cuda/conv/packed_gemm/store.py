@@ -8,20 +8,11 @@ with one access where pairs of them lie side by side; or along the channels, whe
 from collections.abc import Callable
 
 from gpuconv.cuda.conv.packed_gemm.tiles import STORED_K, PackedTile
-from gpuconv.cuda.device.division import quotient_and_rest
+from gpuconv.cuda.conv.split import place_of_pixel
 from gpuconv.cuda.device.elements import OPERANDS, SCALARS, inlined, make_storer
 from gpuconv.cuda.device.epilogue import finish
 from gpuconv.cuda.language import cuda, int64, uint32
 from gpuconv.spec import Dtype
-
-
-@inlined
-def place_of_pixel(pixel, run, runs, strides):
-    """Where a pixel lies in the output, of which `run` pixels lie in a row, and `runs` rows in an image."""
-    y_n, _, y_p, y_q = strides
-    rest, q = quotient_and_rest(pixel, run)
-    n, p = quotient_and_rest(rest, runs)
-    return int64(n) * y_n + int64(p) * y_p + int64(q) * y_q
 
 
 def make_store(bias_dtype: Dtype, result: Dtype, tile: PackedTile) -> Callable[..., None]:
