@@ -26,7 +26,6 @@ ROW_BYTES, PIECE_BYTES = 64, 16
 A_ROWS, B_ROWS = 16, 8  # of a tile of the product
 SUMS = A_ROWS * B_ROWS // 32  # of a lane, in such a tile
 KINDS = {FLOAT16: "f16", BFLOAT16: "bf16", INT8: "s8", UINT8: "u8"}
-DEPTHS = {FLOAT16: 16, BFLOAT16: 16, INT8: 32, UINT8: 32}  # elements of two pieces
 
 WORD = ir.IntType(32)
 
@@ -34,9 +33,9 @@ WORD = ir.IntType(32)
 def make_matrix_product(a: Dtype, b: Dtype, a_tiles: int, b_tiles: int) -> Callable[..., None]:
     """A function (total, a_address, b_address): a slab of 16 `a_tiles` rows times one of 8 `b_tiles` rows.
 
-    The addresses are those that the lane names of the first tile, and of the first two: see `lane_of_a` and
-    `lane_of_b` of whoever calls. `total` is a local array of float32, or of int32 for integers, with the sums
-    of tile (i, j) at 4 (i b_tiles + j).
+    The addresses are those of the rows that the lane names: of a those of the first tile, of b those of the
+    first two, of each the left piece and then the right. `total` is a local array of float32, or of int32
+    for integers, with the sums of tile (i, j) at 4 (i b_tiles + j).
     """
 
     def matrix_product(context: Any, total: Any, a_address: Any, b_address: Any) -> Any:
@@ -114,7 +113,7 @@ def _product(
     """What makes 4 sums of 4 words of a, 2 words of b and 4 sums."""
     kind = {"f": "f32", "r": "s32"}[letter]
     text = (
-        f"mma.sync.aligned.m16n8k{DEPTHS[a]}.row.col.{kind}.{KINDS[a]}.{KINDS[b]}.{kind} "
+        f"mma.sync.aligned.m16n8k{2 * PIECE_BYTES // a.itemsize}.row.col.{kind}.{KINDS[a]}.{KINDS[b]}.{kind} "
         "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13};"
     )
     constraints = ",".join([*[f"={letter}"] * 4, *["r"] * 6, *[letter] * 4])

@@ -59,30 +59,27 @@ RESULT = ir.LiteralStructType([FLOAT] * 4)
 Values = list[Any]
 
 
-def make_tensor_product(
-    rows: int, a_pitch: int, b_pitch: int, a_spans: int, b_spans: int, products: int
-) -> Callable:
+def make_tensor_product(rows: int, a_pitch: int, b_pitch: int, b_spans: int, products: int) -> Callable:
     """A function (total, a_first, b_first) for slabs of `rows` taps, `a_pitch` and `b_pitch` words long.
 
-    A warp multiplies 32 `a_spans` by 32 `b_spans` places. `a_first` and `b_first` are the addresses in shared
-    memory of the place first(g) of tap t. `total` is a local array of 4 a_spans x 8 b_spans sums: rows are 4
-    places from first(g) on, and the same 32 further on; columns 4 from 4 t on, and the same 16 further on.
+    A warp multiplies 32 by 32 `b_spans` places. `a_first` and `b_first` are the addresses in shared
+    memory of the place first(g) of tap t. `total` is a local array of 4 x 8 b_spans sums: rows are 4
+    places from first(g) on; columns 4 from 4 t on, and the same 16 further on.
     """
 
     def tensor_product(context: Any, total: Any, a_first: Any, b_first: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             sums = context.make_array(total)(context, builder, arguments[0]).data
             columns = 2 * QUAD * b_spans
-            places = [builder.gep(sums, [LONG(i)]) for i in range(QUAD * a_spans * columns)]
+            places = [builder.gep(sums, [LONG(i)]) for i in range(QUAD * columns)]
             values = [builder.load(place) for place in places]
             for tap in range(0, rows, TAPS):
                 for b_span in range(b_spans):
                     right = _quads(builder, arguments[2], b_pitch, tap, b_span, products)
-                    for a_span in range(a_spans):
-                        left = _quads(builder, arguments[1], a_pitch, tap, a_span, products)
-                        for pair in range(2):
-                            first = (QUAD * a_span + 2 * pair) * columns + 2 * QUAD * b_span
-                            _multiply(builder, values, first, columns, left, pair, right)
+                    left = _quads(builder, arguments[1], a_pitch, tap, 0, products)
+                    for pair in range(2):
+                        first = 2 * pair * columns + 2 * QUAD * b_span
+                        _multiply(builder, values, first, columns, left, pair, right)
             for place, value in zip(places, values, strict=True):
                 builder.store(value, place)
             return context.get_dummy_value()

@@ -11,9 +11,9 @@ than 1100 cycles, about twice the way from device memory, so that a third would 
     w table  [threads / 8][8 tile.k / threads] int32    the rows of w that a thread loads (`load_weights.py`)
     x table  [period + 32][2] uint32                    where the taps lie (`gather.py`); none if `pointwise`
 
-A warp computes 32 channels x 64 pixels, a thread 64 sums of them in registers
-(`warps.py`), by multiply-adds or by tensor cores; whose sums are looked at in the end, and those that are not
-finite computed anew (`direct.py`).
+A warp computes 32 channels x 64 pixels, a thread 64 sums of them in registers (`warps.py`), by multiply-adds
+or by tensor cores; whose sums are looked at in the end, and those that are not finite computed anew
+(`direct.py`).
 
 All state of the main loop is addresses, because what can be computed anew from the thread's number is, by the
 compiler, in every slab.
@@ -26,7 +26,7 @@ from gpuconv.cuda.conv.implicit_gemm.gather import SLAB
 from gpuconv.cuda.conv.implicit_gemm.load import make_gathered, make_pointwise
 from gpuconv.cuda.conv.implicit_gemm.load_weights import make_weights
 from gpuconv.cuda.conv.implicit_gemm.store import make_store
-from gpuconv.cuda.conv.implicit_gemm.tiles import ALL_TILES, PAD, GemmTile
+from gpuconv.cuda.conv.implicit_gemm.tiles import ALL_TILES, PAD, SUMS, GemmTile
 from gpuconv.cuda.conv.implicit_gemm.warps import make_locate, make_product
 from gpuconv.cuda.device.division import divide
 from gpuconv.cuda.language import cuda, float32, int32, int64, types, uint32
@@ -37,7 +37,7 @@ from gpuconv.cuda.runtime.compiled import Kernel
 
 
 def make_function(tile: GemmTile, pointwise: bool) -> Callable[..., None]:
-    TILE_K, TILE_PIXELS, SUMS, W_ROWS = tile.k, tile.pixels, tile.sums, tile.w_rows
+    TILE_K, TILE_PIXELS, W_ROWS = tile.k, tile.pixels, tile.w_rows
     TENSOR = tile.arithmetic.products > 0
     STAGE = 4 * tile.stage  # bytes
     X = SLAB * (tile.k + PAD)  # the word where a stage's input begins

@@ -1,7 +1,7 @@
 """How the implicit GEMM puts its sums into the output, of any strides, with the bias.
 
-A thread has 4 or 8 channels of two or four times 4 pixels. One store writes 4 of them where pixels lie side
-by side and 16 bytes aligned, and 4 stores do elsewhere.
+A thread has 8 channels of two times 4 pixels, or of tensor cores 4 of four times 4. One store
+writes 4 of them where pixels lie side by side and 16 bytes aligned, and 4 stores do elsewhere.
 """
 
 from collections.abc import Callable

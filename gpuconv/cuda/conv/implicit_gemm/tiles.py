@@ -34,6 +34,7 @@ from gpuconv.spec import ConvSpec
 STAGES = 2  # slabs in shared memory
 PAD = 4  # words between the taps of the weights, which staggers them over the banks
 WARP_K, WARP_PIXELS = 32, 64
+SUMS = WARP_K * WARP_PIXELS // LANES  # of a thread
 OVERHEAD = 1400  # instructions
 STALL, START = 40, 2500  # cycles
 MAX_SPLITS = 32
@@ -74,13 +75,8 @@ class GemmTile:
         return self.k // WARP_K
 
     @property
-    def sums(self) -> int:
-        """Of a thread."""
-        return WARP_K * WARP_PIXELS // LANES
-
-    @property
     def threads(self) -> int:
-        return self.k * self.pixels // self.sums
+        return self.k * self.pixels // SUMS
 
     @property
     def x_pitch(self) -> int:
@@ -186,11 +182,11 @@ def _computing(spec: ConvSpec, choice: GemmChoice, gpu: Gpu) -> float:
     tile, depth = choice.tile, Depth.of(spec)
     slabs = -(-depth.slabs // choice.splits)
     instructions = tile.pointwise if spec.is_pointwise and spec.stride == (1, 1) else tile.gathered
-    units = slabs * SLAB * tile.sums * LANES * SCHEDULERS / gpu.each.fp32
+    units = slabs * SLAB * SUMS * LANES * SCHEDULERS / gpu.each.fp32
     warp, pace = max((slabs * instructions + OVERHEAD) / ISSUE, units), float(instructions)
     if tile.arithmetic.products:
         # What is loaded passes twice: it is asked for, and put there.
-        products = SLAB * tile.sums * LANES * tile.arithmetic.products * SCHEDULERS / gpu.tensor_rate(4)
+        products = SLAB * SUMS * LANES * tile.arithmetic.products * SCHEDULERS / gpu.tensor_rate(4)
         shared = (tile.warps * tile.fragments + 2 * tile.stage) * 4 / gpu.each.shared_rate
         shared *= SCHEDULERS / tile.warps
         warp = max((slabs * instructions + OVERHEAD) / ISSUE, slabs * products, slabs * shared)

@@ -39,7 +39,7 @@ class Steps(NamedTuple):
 
 def steps_of(tile: GemmTile) -> Steps:
     if tile.arithmetic.products:
-        return Steps(32, 16, WARP_K // SPAN, 4)
+        return Steps(32, 16, 1, 4)
     return Steps(16, 32, 2, 2)
 
 
@@ -47,7 +47,7 @@ def make_product(tile: GemmTile) -> Callable[..., None]:
     """A function (total, w, x) that adds the product of a stage to a thread's sums, for addresses in it."""
     pitches = tile.k + PAD, tile.x_pitch
     if products := tile.arithmetic.products:
-        return make_tensor_product(SLAB, *pitches, WARP_K // SPAN, WARP_PIXELS // SPAN, products)
+        return make_tensor_product(SLAB, *pitches, WARP_PIXELS // SPAN, products)
     return make_slab_product(SLAB, *pitches, (0, 16), (0, 32))
 
 

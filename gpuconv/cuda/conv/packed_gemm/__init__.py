@@ -11,6 +11,9 @@ the depth, and `conv/split.py` adds up their sums in order.
 Products of 16 bits are exact, and added up in float32; integers in int32, and wrap. Zero padding is
 multiplied like any value, so a NaN or infinite weight shows at the borders too. It takes any strides. What it
 cannot do: a GPU before sm_80, and an image that does not fit the workspace when it is packed.
+
+Predicted by `profiling.model` on an H200, with its packing, float16, 3x3 @56 N 32: 64 -> 64 47 us, 256 -> 256
+252 us, both limited by the cache behind the multiprocessors.
 """
 
 from gpuconv.algorithm import Algorithm

@@ -29,24 +29,30 @@ TURNED = CHANNELS * PITCH  # words of shared memory
 WORDS = PIECE_BYTES // 4
 
 
-def make_join(itemsize: int) -> Callable[..., Any]:
-    """join(values, first): the word of 4 / itemsize elements that are words of their own."""
-    BITS, COUNT = 8 * itemsize, 4 // itemsize
+def make_put(itemsize: int) -> Callable[..., None]:
+    """put(packed, piece, values): a piece of 16 bytes from elements that are words of their own."""
+    BITS, COUNT = 8 * itemsize, 4 // itemsize  # of an element; elements of a word
 
     @inlined
-    def join(values, first):
+    def joined(values, first):
         word = values[first]
         for i in range(1, COUNT):
             word = uint32(word | values[first + i] << uint32(BITS * i))
         return word
 
-    return join
+    @inlined
+    def put(packed, piece, values):
+        store4(
+            packed, piece * WORDS,
+            joined(values, 0), joined(values, COUNT), joined(values, 2 * COUNT), joined(values, 3 * COUNT),
+        )  # fmt: skip
+
+    return put
 
 
 def make_pixels_function(stored: Dtype) -> Callable[..., None]:
-    ELEMENTS, COUNT = PIECE_BYTES // stored.itemsize, 4 // stored.itemsize
+    ELEMENTS, put = PIECE_BYTES // stored.itemsize, make_put(stored.itemsize)
     PIECES = CHANNELS // ELEMENTS  # of a pixel, in a block
-    join = make_join(stored.itemsize)
 
     def pack_pixels(
         x, packed, x_n, x_c, x_h, x_w,  # strides in elements
@@ -76,17 +82,13 @@ def make_pixels_function(stored: Dtype) -> Callable[..., None]:
                 row = uint32(piece * uint32(ELEMENTS) + uint32(e))
                 values[e] = shared[uint32(row * uint32(PITCH) + mine)]
             to = ((first + int64(mine)) * int64(groups) + int64(g)) * int64(chunks) + int64(chunk)
-            store4(
-                packed, to * WORDS,
-                join(values, 0), join(values, COUNT), join(values, 2 * COUNT), join(values, 3 * COUNT),
-            )  # fmt: skip
+            put(packed, to, values)
 
     return pack_pixels
 
 
 def make_weights_function(stored: Dtype) -> Callable[..., None]:
-    ELEMENTS, COUNT = PIECE_BYTES // stored.itemsize, 4 // stored.itemsize
-    join = make_join(stored.itemsize)
+    ELEMENTS, put = PIECE_BYTES // stored.itemsize, make_put(stored.itemsize)
 
     def pack_weights(
         w, packed, w_k, w_c, w_r, w_s,  # strides in elements
@@ -103,10 +105,7 @@ def make_weights_function(stored: Dtype) -> Callable[..., None]:
                 channel = uint32(c * uint32(ELEMENTS) + uint32(e))
                 if r < R and channel < C:
                     values[e] = uint32(w[place + int64(channel) * w_c])
-            store4(
-                packed, int64(here) * WORDS,
-                join(values, 0), join(values, COUNT), join(values, 2 * COUNT), join(values, 3 * COUNT),
-            )  # fmt: skip
+            put(packed, int64(here), values)
 
     return pack_weights
 
